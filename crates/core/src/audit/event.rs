@@ -1,0 +1,243 @@
+//! One audit event: who did what to whom, when, and how it ended.
+//!
+//! Nothing here can hold a credential: sessions and tokens appear as [`LogHash`], paths without
+//! their query, and free text is bounded. The list of [`Action`]s is the list of what is audited.
+
+use crate::id::{LogHash, SubjectKey};
+use crate::text::truncated;
+use crate::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// What is audited. Append only: the order is the wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Action {
+    /// A person logged in and a session began (or was refused).
+    Login,
+    /// A person ended their own session.
+    Logout,
+    /// An access token was issued.
+    TokenIssued,
+    /// A credential was presented and found not to be in force.
+    CheckDenied,
+    /// A gateway let an authenticated request pass.
+    RequestAllowed,
+    /// A subject, session or token was ended; the reason is the cause.
+    Kill,
+    /// A deactivated subject may log in again.
+    Reactivated,
+    /// An identity provider changed a user over SCIM.
+    ScimChanged,
+    /// A credential that proves nothing was presented: unknown, malformed, expired, forged.
+    CredentialRefused,
+    /// Somebody read the audit log.
+    AuditRead,
+}
+
+impl Action {
+    /// Every action, for listings and parsers.
+    pub const ALL: [Self; 10] = [
+        Self::Login,
+        Self::Logout,
+        Self::TokenIssued,
+        Self::CheckDenied,
+        Self::RequestAllowed,
+        Self::Kill,
+        Self::Reactivated,
+        Self::ScimChanged,
+        Self::CredentialRefused,
+        Self::AuditRead,
+    ];
+
+    /// The stable name, as in the log's lines and in queries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "session.login",
+            Self::Logout => "session.logout",
+            Self::TokenIssued => "token.issued",
+            Self::CheckDenied => "check.denied",
+            Self::RequestAllowed => "request.allowed",
+            Self::Kill => "kill",
+            Self::Reactivated => "subject.reactivated",
+            Self::ScimChanged => "scim.changed",
+            Self::CredentialRefused => "credential.refused",
+            Self::AuditRead => "audit.read",
+        }
+    }
+
+    /// The action of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was refused.
+    Denied,
+}
+
+impl Outcome {
+    /// The stable name, as in the log's lines and in queries.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+        }
+    }
+
+    /// The outcome of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Success, Self::Denied]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == name)
+    }
+}
+
+/// Who acted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// Nobody that was proven.
+    Anonymous,
+    /// The subject themselves.
+    Subject(SubjectKey),
+    /// A holder of an API credential, by its role: `admin`, `auditor`, `gateway`.
+    Operator(String),
+    /// An identity provider, by its connection.
+    Connection(String),
+    /// An OAuth client.
+    Client(String),
+}
+
+/// Facts of the HTTP request behind an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// The method.
+    pub method: String,
+    /// The host asked for.
+    pub host: String,
+    /// The path, never the query.
+    pub path: String,
+    /// The status answered, where it is known.
+    pub status: Option<u16>,
+    /// The client's address as the edge saw it.
+    pub ip: Option<String>,
+    /// `User-Agent`.
+    pub user_agent: Option<String>,
+    /// The edge's id of the request.
+    pub ray: Option<String>,
+}
+
+const MAX_PATH_BYTES: usize = 512;
+const MAX_TEXT_BYTES: usize = 256;
+
+impl RequestFacts {
+    /// The same facts within the bounds of what is logged, with any query removed.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        let path = self.path.split(['?', '#']).next().unwrap_or_default();
+        let short = |text: &String| truncated(text, MAX_TEXT_BYTES);
+        Self {
+            method: truncated(&self.method, 16),
+            host: short(&self.host),
+            path: truncated(path, MAX_PATH_BYTES),
+            status: self.status,
+            ip: self.ip.as_ref().map(short),
+            user_agent: self.user_agent.as_ref().map(short),
+            ray: self.ray.as_ref().map(short),
+        }
+    }
+}
+
+/// One audit event, as its producer states it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened, by the producer's clock.
+    pub occurred: UnixMillis,
+    /// What happened.
+    pub action: Action,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why: a cause, a deny reason or an operation, from a fixed vocabulary.
+    pub reason: Option<String>,
+    /// Who acted.
+    pub actor: Actor,
+    /// Whom it concerns.
+    pub subject: Option<SubjectKey>,
+    /// Which session.
+    pub session: Option<LogHash>,
+    /// Which token.
+    pub token: Option<LogHash>,
+    /// Through which client.
+    pub client_id: Option<String>,
+    /// Through which request.
+    pub request: Option<RequestFacts>,
+}
+
+impl Event {
+    /// An event with nothing but the essentials; the rest is filled in by field.
+    #[must_use]
+    pub const fn new(occurred: UnixMillis, action: Action, outcome: Outcome, actor: Actor) -> Self {
+        Self {
+            occurred,
+            action,
+            outcome,
+            reason: None,
+            actor,
+            subject: None,
+            session: None,
+            token: None,
+            client_id: None,
+            request: None,
+        }
+    }
+
+    /// The same event with every text within bounds; ingestion applies it to what arrives.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let short = |text: String| truncated(&text, MAX_TEXT_BYTES);
+        self.reason = self.reason.map(short);
+        self.client_id = self.client_id.map(short);
+        self.request = self.request.map(|facts| facts.bounded());
+        self.actor = match self.actor {
+            Actor::Operator(name) => Actor::Operator(short(name)),
+            Actor::Connection(name) => Actor::Connection(short(name)),
+            Actor::Client(name) => Actor::Client(short(name)),
+            proven_or_not @ (Actor::Anonymous | Actor::Subject(_)) => proven_or_not,
+        };
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_are_distinct() {
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.as_str()), Some(action));
+        }
+        assert_eq!(Action::parse("kills"), None);
+        assert_eq!(Outcome::parse("denied"), Some(Outcome::Denied));
+        assert_eq!(Outcome::parse(""), None);
+    }
+
+    #[test]
+    fn a_query_never_reaches_the_log() {
+        let facts = RequestFacts {
+            path: "/a?token=pc_rt_secret#x".to_owned(),
+            user_agent: Some("u".repeat(9000)),
+            ..RequestFacts::default()
+        };
+        let bounded = facts.bounded();
+        assert_eq!(bounded.path, "/a");
+        assert_eq!(bounded.user_agent.map(|u| u.len()), Some(256));
+    }
+}

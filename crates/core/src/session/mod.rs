@@ -1,0 +1,3 @@
+//! Sessions, what ends them, and whether a credential is still good.
+
+pub mod check;

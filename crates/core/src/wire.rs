@@ -1,0 +1,53 @@
+//! The envelope of everything binary: one version byte, then postcard.
+//!
+//! Object calls, queue messages and stored rows all use it. Variants and fields are appended, never
+//! reordered or removed within a version; tests hold golden bytes per message.
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
+
+/// The version that this build writes and the only one that it reads.
+const VERSION: u8 = 1;
+
+/// The bytes are not a message of this version and type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("malformed or of an unknown version")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// `message` in its envelope.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Malformed> {
+    postcard::to_extend(message, vec![VERSION]).map_err(|_| Malformed)
+}
+
+/// The message in `bytes`; nothing may follow it.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else {
+        return Err(Malformed);
+    };
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_versions_and_trailing_bytes_are_refused() {
+        let bytes = encode(&(7u8, "x")).expect("encodes");
+        assert_eq!(bytes, [1, 7, 1, b'x']);
+        assert_eq!(decode::<(u8, String)>(&bytes), Ok((7, "x".to_owned())));
+        assert_eq!(decode::<(u8, String)>(&[2, 7, 1, b'x']), Err(Malformed));
+        assert_eq!(decode::<(u8, String)>(&[1, 7, 1, b'x', 0]), Err(Malformed));
+        assert_eq!(decode::<(u8, String)>(&[]), Err(Malformed));
+    }
+}
