@@ -37,6 +37,38 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     }
 }
 
+/// One operation of an object, tied to the reply that answers it.
+///
+/// A shell that sends `Self` and decodes `Self::Reply` cannot be answered with something else.
+pub trait Call {
+    /// The object's request enum, one variant per operation.
+    type Request: Serialize + DeserializeOwned;
+    /// What answers this operation.
+    type Reply: Serialize + DeserializeOwned;
+
+    /// This operation as the object's request.
+    fn into_request(self) -> Self::Request;
+}
+
+/// Declares an object's request enum and ties each operation to its variant and its reply.
+#[macro_export]
+macro_rules! object_calls {
+    ($(#[$doc:meta])* $request:ident { $($(#[$vdoc:meta])* $name:ident($call:ty) -> $reply:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub enum $request { $($(#[$vdoc])* $name($call),)+ }
+
+        $(impl $crate::wire::Call for $call {
+            type Request = $request;
+            type Reply = $reply;
+
+            fn into_request(self) -> $request {
+                $request::$name(self)
+            }
+        })+
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

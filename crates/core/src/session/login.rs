@@ -1,0 +1,185 @@
+//! A person has proven who they are: a session begins and a code waits for the client.
+
+use super::revoke::Cause;
+use super::{
+    Change, Code, Command, Decision, MAX_LIVE_SESSIONS, SESSION_TTL_SECS, Session, State,
+};
+use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
+use crate::id::{GrantId, LogHash, SessionId};
+use crate::secret::Digest;
+use crate::session::CODE_TTL_SECS;
+use crate::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// Begin a session and hand a code to the client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The new session's id, random.
+    pub session: SessionId,
+    /// The new grant's id, random.
+    pub grant: GrantId,
+    /// Through which connection.
+    pub connection: String,
+    /// When the browser set out: before a kill means before its time.
+    pub flow_begun_at: UnixMillis,
+    /// When the identity provider says the person proved themselves, in seconds.
+    pub auth_time_secs: u64,
+    /// How.
+    pub acr: Option<String>,
+    /// The groups it named.
+    pub groups: Vec<String>,
+    /// What the client asked for.
+    pub client: ClientRequest,
+    /// Of the new code's secret part.
+    pub code: Digest,
+    /// The HTTP request, for the log.
+    pub request: RequestFacts,
+}
+
+/// The part of an authorization request (RFC 6749 section 4.1.1) that a code is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientRequest {
+    /// `client_id`, registered.
+    pub client_id: String,
+    /// `redirect_uri`, registered for that client.
+    pub redirect_uri: String,
+    /// `code_challenge`, S256.
+    pub code_challenge: String,
+    /// `nonce`.
+    pub nonce: Option<String>,
+    /// `scope`.
+    pub scope: String,
+    /// The audience its access tokens are for.
+    pub audience: String,
+}
+
+/// What came of a log-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoginReply {
+    /// The session has begun and the code may be sent.
+    Begun,
+    /// Deactivated; nothing was begun.
+    SubjectDisabled,
+    /// The subject was killed since the browser set out; starting over is fine.
+    Superseded,
+}
+
+impl Command for Login {
+    type Reply = LoginReply;
+
+    fn decide(self, state: &State, now: UnixMillis) -> Decision<LoginReply> {
+        let mut event = Event {
+            reason: None,
+            subject: Some(state.subject.key),
+            session: Some(LogHash::of_session(self.session)),
+            client_id: Some(self.client.client_id.clone()),
+            request: Some(self.request.clone()),
+            ..Event::new(
+                now,
+                Action::Login,
+                Outcome::Success,
+                Actor::Connection(self.connection.clone()),
+            )
+        };
+        if let Some(refusal) = self.refusal(state) {
+            event.outcome = Outcome::Denied;
+            event.session = None;
+            event.reason = Some(
+                match refusal {
+                    LoginReply::SubjectDisabled => "subject_disabled",
+                    _ => "superseded",
+                }
+                .to_owned(),
+            );
+            return Decision {
+                changes: Vec::new(),
+                events: vec![event],
+                reply: refusal,
+            };
+        }
+        let mut changes = vec![
+            Change::Sweep { now },
+            // A first log-in makes the subject known; later ones rewrite the same row.
+            Change::PutSubject(state.subject.clone()),
+        ];
+        let mut events = vec![event];
+        if let Some((ended, dropped, event)) = over_the_limit(state, now) {
+            changes.extend([ended, dropped]);
+            events.push(event);
+        }
+        let (session, code) = self.into_session_and_code(now);
+        changes.extend([Change::PutSession(session), Change::PutCode(code)]);
+        Decision {
+            changes,
+            events,
+            reply: LoginReply::Begun,
+        }
+    }
+}
+
+impl Login {
+    fn refusal(&self, state: &State) -> Option<LoginReply> {
+        if state.subject.disabled {
+            return Some(LoginReply::SubjectDisabled);
+        }
+        let killed_since = state
+            .subject
+            .killed_at
+            .is_some_and(|killed_at| self.flow_begun_at <= killed_at);
+        killed_since.then_some(LoginReply::Superseded)
+    }
+
+    fn into_session_and_code(self, now: UnixMillis) -> (Session, Code) {
+        let session = Session {
+            id: self.session,
+            grant: self.grant,
+            client_id: self.client.client_id.clone(),
+            connection: self.connection,
+            begun_at: now,
+            auth_time_secs: self.auth_time_secs,
+            acr: self.acr,
+            groups: self.groups,
+            device: self.request.bounded().user_agent,
+            expires_at: now.plus_secs(SESSION_TTL_SECS),
+            ended: None,
+        };
+        let code = Code {
+            digest: self.code,
+            session: self.session,
+            client_id: self.client.client_id,
+            redirect_uri: self.client.redirect_uri,
+            code_challenge: self.client.code_challenge,
+            nonce: self.client.nonce,
+            scope: self.client.scope,
+            audience: self.client.audience,
+            expires_at: now.plus_secs(CODE_TTL_SECS),
+            redeemed: false,
+        };
+        (session, code)
+    }
+}
+
+/// Makes room for one more session by ending the oldest.
+fn over_the_limit(state: &State, now: UnixMillis) -> Option<(Change, Change, Event)> {
+    let live = state.sessions.iter().filter(|session| session.is_live(now));
+    if live.clone().count() < MAX_LIVE_SESSIONS {
+        return None;
+    }
+    let oldest = live.min_by_key(|session| session.begun_at)?;
+    let cause = Cause::SessionLimit;
+    Some((
+        Change::PutSession(super::revoke::ended(oldest, now, cause)),
+        Change::DropCodesOf(oldest.id),
+        Event {
+            reason: Some(cause.as_str().to_owned()),
+            subject: Some(state.subject.key),
+            session: Some(LogHash::of_session(oldest.id)),
+            ..Event::new(
+                now,
+                Action::Kill,
+                Outcome::Success,
+                Actor::Subject(state.subject.key),
+            )
+        },
+    ))
+}

@@ -1,0 +1,254 @@
+//! The kill: the one command behind every way to end a credential.
+//!
+//! SCIM deactivation, an operator, a log-out, a reused code: all become a [`Revoke`] with another
+//! [`Cause`]. What it covers is ended in the transaction that answers, so a strict check that comes
+//! after the answer denies.
+
+use super::{
+    ACCESS_TOKEN_TTL_SECS, Change, Command, Decision, EarlierReply, Ended, Session, State, Subject,
+};
+use crate::audit::event::{Action, Actor, Event, Outcome};
+use crate::id::{LogHash, SessionId, TokenId};
+use crate::secret::Digest;
+use crate::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// What is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Everything the subject has; a new log-in is possible.
+    Subject,
+    /// Everything the subject has, and no log-in until reactivated. From the directory, whose
+    /// versions say which of two changes is the newer.
+    SubjectUntilReactivated {
+        /// The directory's version of this change.
+        directory_version: u64,
+    },
+    /// One session with all that rests on it.
+    Session(SessionId),
+    /// One token.
+    Token(TokenId),
+}
+
+/// Why something was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// An operator said so.
+    Admin,
+    /// The person logged out.
+    Logout,
+    /// SCIM set `active` to false.
+    ScimDeactivated,
+    /// SCIM deleted the user.
+    ScimDeleted,
+    /// SCIM gave the user another identifying value; this is the old one's subject.
+    ScimRenamed,
+    /// An authorization code came twice.
+    CodeReused,
+    /// More sessions than a subject may hold.
+    SessionLimit,
+}
+
+impl Cause {
+    /// The stable name, as in events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Logout => "logout",
+            Self::ScimDeactivated => "scim_deactivated",
+            Self::ScimDeleted => "scim_deleted",
+            Self::ScimRenamed => "scim_renamed",
+            Self::CodeReused => "code_reused",
+            Self::SessionLimit => "session_limit",
+        }
+    }
+}
+
+/// A caller's `Idempotency-Key`, hashed together with who the caller is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// Of the caller and their key.
+    pub key: Digest,
+    /// Of the request, to notice that a key was used for another.
+    pub fingerprint: Digest,
+}
+
+/// End something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// What.
+    pub scope: Scope,
+    /// Why.
+    pub cause: Cause,
+    /// Who says so.
+    pub actor: Actor,
+    /// Only count what it would end.
+    pub dry_run: bool,
+    /// Answer a repetition with the first answer.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RevokeReply {
+    /// It is in force (or would be, of a dry run).
+    Revoked(Revoked),
+    /// The subject has no such session.
+    SessionUnknown,
+    /// The idempotency key came before, with another request.
+    KeyReused,
+}
+
+/// The answer to a kill that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Live sessions that it ended.
+    pub sessions: u32,
+    /// When it came into force, by the subject's clock.
+    pub at: UnixMillis,
+    /// Whether there was anything to do; `false` when all of it had been ended before.
+    pub changed: bool,
+}
+
+impl Revoke {
+    /// A kill without dry run or idempotency key.
+    #[must_use]
+    pub const fn new(scope: Scope, cause: Cause, actor: Actor) -> Self {
+        Self {
+            scope,
+            cause,
+            actor,
+            dry_run: false,
+            idempotency: None,
+        }
+    }
+
+    fn covers(&self, session: &Session) -> bool {
+        match self.scope {
+            Scope::Subject | Scope::SubjectUntilReactivated { .. } => true,
+            Scope::Session(id) => session.id == id,
+            Scope::Token(_) => false,
+        }
+    }
+
+    fn event(&self, state: &State, now: UnixMillis) -> Event {
+        let action = match self.cause {
+            Cause::Logout => Action::Logout,
+            _ => Action::Kill,
+        };
+        let (session, token) = match self.scope {
+            Scope::Subject | Scope::SubjectUntilReactivated { .. } => (None, None),
+            Scope::Session(id) => (Some(LogHash::of_session(id)), None),
+            Scope::Token(id) => (None, Some(LogHash::of_token(id))),
+        };
+        Event {
+            reason: Some(self.cause.as_str().to_owned()),
+            subject: Some(state.subject.key),
+            session,
+            token,
+            ..Event::new(now, action, Outcome::Success, self.actor.clone())
+        }
+    }
+}
+
+/// `session`, ended now.
+pub(super) fn ended(session: &Session, at: UnixMillis, cause: Cause) -> Session {
+    Session {
+        ended: Some(Ended { at, cause }),
+        ..session.clone()
+    }
+}
+
+impl Command for Revoke {
+    type Reply = RevokeReply;
+
+    fn idempotency_key(&self) -> Option<&IdempotencyKey> {
+        self.idempotency.as_ref()
+    }
+
+    fn decide(self, state: &State, now: UnixMillis) -> Decision<RevokeReply> {
+        if let (Some(asked), Some(earlier)) = (&self.idempotency, &state.earlier) {
+            return Decision::unchanged(if earlier.fingerprint == asked.fingerprint {
+                RevokeReply::Revoked(earlier.reply)
+            } else {
+                RevokeReply::KeyReused
+            });
+        }
+        let unchanged = Revoked {
+            sessions: 0,
+            at: now,
+            changed: false,
+        };
+        let subject = match self.scope {
+            // An older directory change than the one applied has been overtaken.
+            Scope::SubjectUntilReactivated { directory_version }
+                if directory_version <= state.subject.directory_version =>
+            {
+                return Decision::unchanged(RevokeReply::Revoked(unchanged));
+            }
+            Scope::SubjectUntilReactivated { directory_version } => Some(Subject {
+                disabled: true,
+                directory_version,
+                ..killed(&state.subject, now)
+            }),
+            Scope::Subject => Some(killed(&state.subject, now)),
+            Scope::Session(id) if !state.sessions.iter().any(|session| session.id == id) => {
+                return Decision::unchanged(RevokeReply::SessionUnknown);
+            }
+            Scope::Session(_) | Scope::Token(_) => None,
+        };
+        let covered: Vec<&Session> = state
+            .sessions
+            .iter()
+            .filter(|session| session.is_live(now) && self.covers(session))
+            .collect();
+        let changed = match self.scope {
+            Scope::Session(_) => !covered.is_empty(),
+            _ => true,
+        };
+        let reply = Revoked {
+            sessions: u32::try_from(covered.len()).unwrap_or(u32::MAX),
+            at: now,
+            changed,
+        };
+        if self.dry_run {
+            return Decision::unchanged(RevokeReply::Revoked(reply));
+        }
+        let mut changes: Vec<Change> = subject.map(Change::PutSubject).into_iter().collect();
+        for session in covered {
+            changes.push(Change::PutSession(ended(session, now, self.cause)));
+            changes.push(Change::DropCodesOf(session.id));
+        }
+        if let Scope::Token(token) = self.scope {
+            let until = now.plus_secs(2 * ACCESS_TOKEN_TTL_SECS);
+            changes.push(Change::RevokeToken { token, until });
+        }
+        let events = if changed {
+            vec![self.event(state, now)]
+        } else {
+            Vec::new()
+        };
+        if let Some(key) = self.idempotency {
+            let fingerprint = key.fingerprint;
+            changes.push(Change::RememberReply {
+                key,
+                earlier: EarlierReply { fingerprint, reply },
+            });
+        }
+        Decision {
+            changes,
+            events,
+            reply: RevokeReply::Revoked(reply),
+        }
+    }
+}
+
+fn killed(subject: &Subject, now: UnixMillis) -> Subject {
+    Subject {
+        generation: subject.generation + 1,
+        // Never back: a clock that went back must not shorten what an earlier kill covers.
+        killed_at: subject.killed_at.max(Some(now)),
+        ..subject.clone()
+    }
+}
