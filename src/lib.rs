@@ -1,3 +1,5 @@
+mod objects;
+
 use worker::{Context, Env, Request, Response, Result, event};
 
 #[event(fetch)]

@@ -1,4 +1,12 @@
 //! The audit log: what is recorded, how it travels, and how it reads.
+//!
+//! A producer numbers its [events](event::Event) and sends them in [packs](pack::Pack). A lane of
+//! the log remembers which numbers it has ([`ranges`]), gives each new event the next index, and
+//! keeps it as a [line](line::Line) of JSON. Readers [query](query) lines by index.
 
+pub mod call;
 pub mod event;
+pub mod line;
 pub mod pack;
+pub mod query;
+pub mod ranges;

@@ -1,0 +1,213 @@
+//! A line of the log: an event as it was committed, in JSON with a fixed order of fields.
+//!
+//! The line is written once and kept as bytes; every reader gets those bytes. Absent fields are
+//! left out. Times are RFC 3339 in UTC with milliseconds.
+
+use super::event::{Action, Actor, Event, Outcome, RequestFacts};
+use crate::id::ProducerId;
+use crate::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where and when an event entered the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its place in the lane, from 0 without gaps.
+    pub index: u64,
+    /// Which lane.
+    pub lane: u32,
+    /// Who sent it.
+    pub producer: ProducerId,
+    /// Its number by that producer.
+    pub sequence: u64,
+    /// When the service got hold of it.
+    pub received: UnixMillis,
+    /// When the lane committed it.
+    pub committed: UnixMillis,
+}
+
+#[derive(Serialize)]
+struct Fields<'a> {
+    index: u64,
+    lane: u32,
+    producer: ProducerId,
+    sequence: u64,
+    occurred: String,
+    received: String,
+    committed: String,
+    action: &'static str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    actor: ActorFields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<RequestFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct ActorFields<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<std::borrow::Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+struct RequestFields<'a> {
+    method: &'a str,
+    host: &'a str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ray: Option<&'a str>,
+}
+
+impl<'a> From<&'a Actor> for ActorFields<'a> {
+    fn from(actor: &'a Actor) -> Self {
+        let (r#type, id) = match actor {
+            Actor::Anonymous => ("anonymous", None),
+            Actor::Subject(key) => ("subject", Some(key.to_string().into())),
+            Actor::Operator(role) => ("operator", Some(role.into())),
+            Actor::Connection(name) => ("connection", Some(name.into())),
+            Actor::Client(client_id) => ("client", Some(client_id.into())),
+        };
+        Self { r#type, id }
+    }
+}
+
+impl<'a> From<&'a RequestFacts> for RequestFields<'a> {
+    fn from(facts: &'a RequestFacts) -> Self {
+        Self {
+            method: &facts.method,
+            host: &facts.host,
+            path: &facts.path,
+            status: facts.status,
+            ip: facts.ip.as_deref(),
+            user_agent: facts.user_agent.as_deref(),
+            ray: facts.ray.as_deref(),
+        }
+    }
+}
+
+/// The line of `event` at `position`, without a line break.
+pub fn render(event: &Event, position: &Position) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&Fields {
+        index: position.index,
+        lane: position.lane,
+        producer: position.producer,
+        sequence: position.sequence,
+        occurred: event.occurred.to_rfc3339(),
+        received: position.received.to_rfc3339(),
+        committed: position.committed.to_rfc3339(),
+        action: event.action.as_str(),
+        outcome: event.outcome.as_str(),
+        reason: event.reason.as_deref(),
+        actor: (&event.actor).into(),
+        subject: event.subject.map(|key| key.to_string()),
+        session: event.session.map(|hash| hash.to_string()),
+        token: event.token.map(|hash| hash.to_string()),
+        client_id: event.client_id.as_deref(),
+        request: event.request.as_ref().map(Into::into),
+    })
+}
+
+/// What a query looks at in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Line {
+    /// Its place in the lane.
+    pub index: u64,
+    /// When it happened.
+    pub occurred: String,
+    /// [`Action`] by name.
+    pub action: String,
+    /// [`Outcome`] by name.
+    pub outcome: String,
+    /// Whom it concerns, in text form.
+    pub subject: Option<String>,
+}
+
+impl Line {
+    /// Reads back a line that [`render`] wrote.
+    pub fn parse(line: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(line)
+    }
+
+    /// Its action, unless a later version wrote it.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        Action::parse(&self.action)
+    }
+
+    /// Its outcome.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        Outcome::parse(&self.outcome)
+    }
+}
+
+/// The line as a JSON value, for a reply that holds several.
+pub fn to_json(line: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{LogHash, SessionId, SubjectKey};
+
+    #[test]
+    fn golden_line() {
+        let event = Event {
+            reason: Some("admin".into()),
+            subject: Some(SubjectKey::from_bytes([1; 16])),
+            session: Some(LogHash::of_session(SessionId::from_bytes([2; 16]))),
+            request: Some(RequestFacts {
+                method: "POST".into(),
+                host: "h".into(),
+                path: "/p".into(),
+                ..RequestFacts::default()
+            }),
+            ..Event::new(
+                UnixMillis(1000),
+                Action::Kill,
+                Outcome::Success,
+                Actor::Operator("admin".into()),
+            )
+        };
+        let position = Position {
+            index: 7,
+            lane: 0,
+            producer: ProducerId::from_bytes([3; 16]),
+            sequence: 4,
+            received: UnixMillis(2000),
+            committed: UnixMillis(3000),
+        };
+        let line = render(&event, &position).expect("renders");
+        assert_eq!(
+            line,
+            concat!(
+                r#"{"index":7,"lane":0,"producer":"prd_AwMDAwMDAwMDAwMDAwMDAw","sequence":4,"#,
+                r#""occurred":"1970-01-01T00:00:01.000Z","received":"1970-01-01T00:00:02.000Z","#,
+                r#""committed":"1970-01-01T00:00:03.000Z","action":"kill","outcome":"success","#,
+                r#""reason":"admin","actor":{"type":"operator","id":"admin"},"#,
+                r#""subject":"sub_AQEBAQEBAQEBAQEBAQEBAQ","session":"h_Rq7bcGF2_JcJVJcRMt3J4w","#,
+                r#""request":{"method":"POST","host":"h","path":"/p"}}"#
+            )
+        );
+        let read = Line::parse(&line).expect("parses");
+        assert_eq!((read.index, read.action()), (7, Some(Action::Kill)));
+        assert!(!line.contains('\n'));
+    }
+}

@@ -1,0 +1,102 @@
+//! [`Sql`] over a Durable Object's storage.
+//!
+//! `transactionSync` has no wrapper in crate `worker`; it is bound here. It is what makes several
+//! statements one change: without it, statements before an error would stay.
+
+use super::sql::{Row, Sql, SqlError, Value};
+use std::cell::RefCell;
+use wasm_bindgen::prelude::*;
+use worker::{SqlStorage, SqlStorageValue, State};
+
+#[wasm_bindgen]
+extern "C" {
+    type SyncStorage;
+
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    fn transaction_sync(
+        this: &SyncStorage,
+        body: &mut dyn FnMut() -> Result<(), JsValue>,
+    ) -> Result<(), JsValue>;
+}
+
+/// The storage of the object that runs.
+pub struct DurableSql {
+    sql: SqlStorage,
+    storage: JsValue,
+}
+
+impl DurableSql {
+    /// The storage behind `state`.
+    pub fn new(state: &State) -> Result<Self, worker::Error> {
+        Ok(Self {
+            sql: state.storage().sql(),
+            storage: state.as_raw().storage()?.into(),
+        })
+    }
+}
+
+impl Sql for DurableSql {
+    fn exec(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+        let bindings = values.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
+        let cursor = self.sql.exec(statement, bindings).map_err(failed)?;
+        cursor.raw().map(|row| read(row.map_err(failed)?)).collect()
+    }
+
+    fn transaction<T>(&self, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        let mut body = Some(body);
+        let outcome = RefCell::new(None);
+        let committed = self
+            .storage
+            .unchecked_ref::<SyncStorage>()
+            .transaction_sync(&mut || {
+                let result = body.take().map(|body| body());
+                let failed = !matches!(result, Some(Ok(_)));
+                outcome.replace(result);
+                // A throw is what makes the runtime roll back.
+                if failed {
+                    Err(JsValue::from_str("rolled back"))
+                } else {
+                    Ok(())
+                }
+            });
+        match (committed, outcome.into_inner()) {
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (_, Some(Err(error))) => Err(error),
+            (Err(error), _) => Err(failed(worker::Error::from(error))),
+            (Ok(()), None) => Err(SqlError("transaction did not run".to_owned())),
+        }
+    }
+}
+
+fn bound(value: &Value) -> Result<SqlStorageValue, SqlError> {
+    Ok(match value {
+        Value::Null => SqlStorageValue::Null,
+        Value::Integer(value) => i64::try_from(*value)
+            .map_err(|_| SqlError("integer out of range".to_owned()))
+            .and_then(|value| SqlStorageValue::try_from_i64(value).map_err(failed))?,
+        Value::Text(value) => SqlStorageValue::String(value.clone()),
+        Value::Blob(value) => SqlStorageValue::Blob(value.clone()),
+    })
+}
+
+fn read(row: Vec<SqlStorageValue>) -> Result<Row, SqlError> {
+    row.into_iter()
+        .map(|value| match value {
+            SqlStorageValue::Null => Ok(Value::Null),
+            SqlStorageValue::Integer(value) => u64::try_from(value)
+                .map(Value::Integer)
+                .map_err(|_| SqlError::corrupt("integer")),
+            SqlStorageValue::String(value) => Ok(Value::Text(value)),
+            SqlStorageValue::Blob(value) => Ok(Value::Blob(value)),
+            SqlStorageValue::Boolean(_) | SqlStorageValue::Float(_) => {
+                Err(SqlError::corrupt("value"))
+            }
+        })
+        .collect::<Result<_, _>>()
+        .map(Row)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
+fn failed(error: worker::Error) -> SqlError {
+    SqlError(error.to_string())
+}

@@ -1,0 +1,12 @@
+//! The objects: strongly consistent state, one module each.
+//!
+//! `service.rs` is an object without its runtime and is what the tests run; `store.rs` holds its
+//! statements; `object.rs` is the adapter to the Durable Object and knows no rules.
+
+pub mod durable_sql;
+#[cfg(test)]
+pub mod host_sql;
+pub mod lane;
+pub mod outbox;
+pub mod sql;
+pub mod subject;

@@ -1,0 +1,6 @@
+//! One person or service: sessions, codes, what was revoked, and the outbox.
+
+pub mod service;
+mod store;
+#[cfg(test)]
+mod tests;

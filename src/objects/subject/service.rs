@@ -1,0 +1,149 @@
+//! A subject without its runtime: load, decide, store, answer.
+//!
+//! This is all that the object does between two awaits, so the tests run it whole.
+
+use super::store;
+use crate::objects::outbox;
+use crate::objects::sql::{Sql, SqlError, has_schema, migrate};
+use portcullis_core::audit::pack::Pack;
+use portcullis_core::id::{ProducerId, SubjectKey};
+use portcullis_core::session::call::SubjectRequest;
+use portcullis_core::session::check::{CheckReply, CheckRequest};
+use portcullis_core::session::{CheckFacts, Command, Session, judge};
+use portcullis_core::time::UnixMillis;
+use portcullis_core::wire;
+use std::cell::Cell;
+
+/// One subject over its storage.
+pub struct SubjectService<S> {
+    sql: S,
+    migrated: Cell<bool>,
+}
+
+impl<S: Sql> SubjectService<S> {
+    /// A subject over `sql`; nothing is read or written yet.
+    pub const fn new(sql: S) -> Self {
+        Self {
+            sql,
+            migrated: Cell::new(false),
+        }
+    }
+
+    /// The storage, for tests to break.
+    #[cfg(test)]
+    pub const fn sql(&self) -> &S {
+        &self.sql
+    }
+
+    /// The storage alone, as a restart leaves it.
+    #[cfg(test)]
+    pub fn into_sql(self) -> S {
+        self.sql
+    }
+
+    /// Answers `request` for `key`. `new_producer` is 16 random bytes, used if this is the first
+    /// event the subject ever logs.
+    pub fn answer(
+        &self,
+        key: SubjectKey,
+        request: SubjectRequest,
+        now: UnixMillis,
+        new_producer: ProducerId,
+    ) -> Result<Vec<u8>, SqlError> {
+        let reply = match request {
+            SubjectRequest::Check(check) => wire::encode(&self.check(&check, now)?),
+            SubjectRequest::ListSessions(_) => wire::encode(&self.live_sessions(now)?),
+            SubjectRequest::Login(login) => {
+                wire::encode(&self.run(key, login, now, new_producer)?)
+            }
+            SubjectRequest::Redeem(redeem) => {
+                wire::encode(&self.run(key, redeem, now, new_producer)?)
+            }
+            SubjectRequest::Revoke(revoke) => {
+                wire::encode(&self.run(key, revoke, now, new_producer)?)
+            }
+            SubjectRequest::Reactivate(reactivate) => {
+                wire::encode(&self.run(key, reactivate, now, new_producer)?)
+            }
+        };
+        Ok(reply?)
+    }
+
+    /// Whether a credential is in force, by what storage holds now.
+    pub fn check(&self, request: &CheckRequest, now: UnixMillis) -> Result<CheckReply, SqlError> {
+        let facts = if self.exists()? {
+            store::check_facts(&self.sql, request)?
+        } else {
+            CheckFacts {
+                subject: None,
+                session: None,
+                token_revoked: false,
+            }
+        };
+        Ok(CheckReply {
+            verdict: judge(&facts, request, now),
+            checked_at: now,
+        })
+    }
+
+    /// Decides `command` and stores what it comes to, all of it or nothing.
+    pub fn run<C: Command>(
+        &self,
+        key: SubjectKey,
+        command: C,
+        now: UnixMillis,
+        new_producer: ProducerId,
+    ) -> Result<C::Reply, SqlError> {
+        if !self.migrated.get() {
+            migrate(&self.sql, store::MIGRATIONS)?;
+            self.migrated.set(true);
+        }
+        let state = store::load(&self.sql, key, &command)?;
+        let decision = command.decide(&state, now);
+        if decision.changes.is_empty() && decision.events.is_empty() {
+            return Ok(decision.reply);
+        }
+        // A crash before the commit leaves nothing of it, one after it leaves the events in the
+        // outbox with the change they tell of.
+        self.sql.transaction(|| {
+            for change in &decision.changes {
+                store::apply(&self.sql, change, now)?;
+            }
+            outbox::append(&self.sql, decision.events, new_producer)
+        })?;
+        Ok(decision.reply)
+    }
+
+    /// Sessions that are in force.
+    pub fn live_sessions(&self, now: UnixMillis) -> Result<Vec<Session>, SqlError> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
+        let mut sessions = store::sessions(&self.sql)?;
+        sessions.retain(|session| session.is_live(now));
+        Ok(sessions)
+    }
+
+    /// Events that the lane has not confirmed.
+    pub fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
+        if self.exists()? {
+            outbox::waiting(&self.sql)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// The lane has committed `packs`.
+    pub fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError> {
+        outbox::acknowledge(&self.sql, packs)
+    }
+
+    fn exists(&self) -> Result<bool, SqlError> {
+        // Only that it exists is worth remembering.
+        if !self.migrated.get() && has_schema(&self.sql)? {
+            migrate(&self.sql, store::MIGRATIONS)?;
+            self.migrated.set(true);
+        }
+        Ok(self.migrated.get())
+    }
+}
