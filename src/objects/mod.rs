@@ -3,6 +3,7 @@
 //! `service.rs` is an object without its runtime and is what the tests run; `store.rs` holds its
 //! statements; `object.rs` is the adapter to the Durable Object and knows no rules.
 
+pub mod directory;
 pub mod durable_sql;
 #[cfg(test)]
 pub mod host_sql;

@@ -8,6 +8,8 @@
 
 pub mod audit;
 pub mod id;
+pub mod jwt;
+pub mod scim;
 pub mod secret;
 pub mod session;
 pub mod text;

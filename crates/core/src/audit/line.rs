@@ -202,7 +202,7 @@ mod tests {
                 r#""occurred":"1970-01-01T00:00:01.000Z","received":"1970-01-01T00:00:02.000Z","#,
                 r#""committed":"1970-01-01T00:00:03.000Z","action":"kill","outcome":"success","#,
                 r#""reason":"admin","actor":{"type":"operator","id":"admin"},"#,
-                r#""subject":"sub_AQEBAQEBAQEBAQEBAQEBAQ","session":"h_Rq7bcGF2_JcJVJcRMt3J4w","#,
+                r#""subject":"sub_AQEBAQEBAQEBAQEBAQEBAQ","session":"h_KSr947ZOZjbWjxEg2SQvHw","#,
                 r#""request":{"method":"POST","host":"h","path":"/p"}}"#
             )
         );

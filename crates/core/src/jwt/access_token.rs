@@ -1,0 +1,425 @@
+//! Our access tokens: JWTs after RFC 9068, and the only way to believe one.
+//!
+//! A verified token says that it was ours and is not over by the clock. Whether it has been ended
+//! since is the check's to say: see [`VerifiedAccessToken::check_request`].
+
+use super::jwks::{KeySet, Validity};
+use super::unverified::{UnverifiedToken, has_audience, text};
+use super::{Algorithm, TokenError, times};
+use crate::id::{GrantId, SessionId, SubjectKey, TokenId};
+use crate::session::check::CheckRequest;
+use crate::time::UnixMillis;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// The `typ` of an access token (RFC 9068 section 2.1).
+pub const TYP: &str = "at+jwt";
+
+/// What our access tokens say (RFC 9068 section 2.2). Times are in seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessTokenClaims {
+    /// The service that issued it.
+    pub iss: String,
+    /// Whose it is.
+    pub sub: SubjectKey,
+    /// For whom it is.
+    #[serde(deserialize_with = "one_or_many")]
+    pub aud: Vec<String>,
+    /// Through which client it was asked for.
+    pub client_id: String,
+    /// When it expires.
+    pub exp: u64,
+    /// When it was issued.
+    pub iat: u64,
+    /// Its id.
+    pub jti: TokenId,
+    /// The session it rests on.
+    pub sid: SessionId,
+    /// The grant within the session.
+    pub gid: GrantId,
+    /// The subject's generation it was minted under.
+    #[serde(rename = "gen")]
+    pub generation: u64,
+    /// When the person proved themselves to the identity provider; a service never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<u64>,
+    /// How.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// What was granted, space separated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Roles (RFC 9068 section 2.2.3.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Groups (same).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The key that must be proven (RFC 7800 section 3.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// The ways in which a token can be bound to a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The thumbprint of a `DPoP` key (RFC 9449 section 6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<String>,
+}
+
+/// An access token of ours, signed, in force, and for whoever verified it. Only
+/// [`AccessTokenVerifier::verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedAccessToken(AccessTokenClaims);
+
+impl VerifiedAccessToken {
+    /// What it says.
+    #[must_use]
+    pub fn claims(&self) -> &AccessTokenClaims {
+        &self.0
+    }
+
+    /// When it expires.
+    #[must_use]
+    pub const fn expires_at(&self) -> UnixMillis {
+        UnixMillis(0).plus_secs(self.0.exp)
+    }
+
+    /// The question whether it has been ended since.
+    #[must_use]
+    pub const fn check_request(&self) -> CheckRequest {
+        CheckRequest {
+            subject: self.0.sub,
+            session: self.0.sid,
+            token: Some(self.0.jti),
+            generation: Some(self.0.generation),
+        }
+    }
+}
+
+/// What an access token must say to be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessTokenVerifier<'a> {
+    /// The only `iss`.
+    pub issuer: &'a str,
+    /// The `aud` that must be among the token's. `None` is for the service itself, which answers
+    /// for tokens of every audience.
+    pub audience: Option<&'a str>,
+}
+
+impl AccessTokenVerifier<'_> {
+    /// Believes the token, or says why not (RFC 9068 section 4).
+    ///
+    /// A token that is bound to a key is refused: nothing here checks a proof yet, and to accept it
+    /// as a bearer token would undo the binding.
+    pub fn verify(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        now: UnixMillis,
+    ) -> Result<VerifiedAccessToken, TokenError> {
+        let token = UnverifiedToken::parse(token)?;
+        if !token.is_of_type(TYP) {
+            return Err(TokenError::Type);
+        }
+        let claims = keys
+            .verify(token, &[Algorithm::Es256], Validity::At(now))?
+            .into_map();
+        times::in_force(&claims, now)?;
+        if text(&claims, "iss") != Some(self.issuer) {
+            return Err(TokenError::Issuer);
+        }
+        if self.audience.is_some_and(|aud| !has_audience(&claims, aud)) {
+            return Err(TokenError::Audience);
+        }
+        if claims.contains_key("cnf") {
+            return Err(TokenError::ProofRequired);
+        }
+        serde_json::from_value(Value::Object(claims))
+            .map(VerifiedAccessToken)
+            .map_err(|_| TokenError::Claims)
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(audience) => vec![audience],
+        OneOrMany::Many(audiences) => audiences,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, our_key, our_keys, signed, signed_text, with, without};
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const VERIFIER: AccessTokenVerifier<'_> = AccessTokenVerifier {
+        issuer: "https://id.example",
+        audience: Some("https://app.example"),
+    };
+
+    fn claims() -> AccessTokenClaims {
+        AccessTokenClaims {
+            iss: "https://id.example".to_owned(),
+            sub: SubjectKey::from_bytes([1; 16]),
+            aud: vec!["https://app.example".to_owned()],
+            client_id: "app".to_owned(),
+            exp: NOW.secs() + 300,
+            iat: NOW.secs(),
+            jti: TokenId::from_bytes([2; 16]),
+            sid: SessionId::from_bytes([3; 16]),
+            gid: GrantId::from_bytes([4; 16]),
+            generation: 5,
+            auth_time: Some(NOW.secs() - 9),
+            acr: None,
+            scope: Some("openid".to_owned()),
+            roles: Vec::new(),
+            groups: vec!["staff".to_owned()],
+            cnf: None,
+        }
+    }
+
+    fn header() -> Value {
+        json!({ "alg": "ES256", "typ": TYP, "kid": our_key().kid() })
+    }
+
+    fn json_claims() -> Value {
+        serde_json::to_value(claims()).expect("JSON")
+    }
+
+    fn refusal(header: &Value, claims: &Value) -> Option<TokenError> {
+        VERIFIER
+            .verify(&signed(header, claims), &our_keys(), NOW)
+            .err()
+    }
+
+    #[test]
+    fn what_the_service_signs_is_believed() {
+        let text = our_key().sign(&claims(), TYP).expect("signs");
+        let token = VERIFIER.verify(&text, &our_keys(), NOW).expect("verifies");
+        assert_eq!(token.claims(), &claims());
+        assert_eq!(token.expires_at(), NOW.plus_secs(300));
+        assert_eq!(
+            token.check_request(),
+            CheckRequest {
+                subject: claims().sub,
+                session: claims().sid,
+                token: Some(claims().jti),
+                generation: Some(5),
+            }
+        );
+    }
+
+    #[test]
+    fn claims_read_as_the_standards_spell_them() {
+        assert_eq!(
+            json_claims(),
+            json!({
+                "iss": "https://id.example", "sub": "sub_AQEBAQEBAQEBAQEBAQEBAQ",
+                "aud": ["https://app.example"], "client_id": "app", "exp": 1_800_000_300,
+                "iat": 1_800_000_000, "jti": "jti_AgICAgICAgICAgICAgICAg",
+                "sid": "ses_AwMDAwMDAwMDAwMDAwMDAw", "gid": "gnt_BAQEBAQEBAQEBAQEBAQEBA",
+                "gen": 5, "auth_time": 1_799_999_991, "scope": "openid", "groups": ["staff"],
+            })
+        );
+    }
+
+    #[test]
+    fn the_type_is_an_access_token_in_any_spelling_of_the_media_type() {
+        for typ in [
+            "at+jwt",
+            "AT+JWT",
+            "application/at+jwt",
+            "Application/at+JWT",
+        ] {
+            assert_eq!(
+                refusal(&with(&header(), "typ", typ), &json_claims()),
+                None,
+                "{typ}"
+            );
+        }
+        for typ in [
+            "JWT",
+            "at+jwt ",
+            "dpop+jwt",
+            "logout+jwt",
+            "",
+            "text/at+jwt",
+        ] {
+            let header = with(&header(), "typ", typ);
+            assert_eq!(
+                refusal(&header, &json_claims()),
+                Some(TokenError::Type),
+                "{typ}"
+            );
+        }
+        let untyped = without(&header(), "typ");
+        assert_eq!(refusal(&untyped, &json_claims()), Some(TokenError::Type));
+    }
+
+    #[test]
+    fn issuer_and_audience_are_exact() {
+        for iss in [
+            "https://id.example/",
+            "https://ID.example",
+            "",
+            "https://evil.example",
+        ] {
+            let claims = with(&json_claims(), "iss", iss);
+            assert_eq!(
+                refusal(&header(), &claims),
+                Some(TokenError::Issuer),
+                "{iss}"
+            );
+        }
+        for aud in [json!("https://other.example"), json!([])] {
+            let claims = with(&json_claims(), "aud", aud);
+            assert_eq!(refusal(&header(), &claims), Some(TokenError::Audience));
+        }
+        for aud in [json!({}), json!(null), json!([7])] {
+            let claims = with(&json_claims(), "aud", aud);
+            assert_eq!(refusal(&header(), &claims), Some(TokenError::Claims));
+        }
+        for aud in [
+            json!("https://app.example"),
+            json!(["x", "https://app.example"]),
+        ] {
+            let claims = with(&json_claims(), "aud", aud);
+            assert_eq!(refusal(&header(), &claims), None);
+        }
+        let text = our_key().sign(&claims(), TYP).expect("signs");
+        let service = AccessTokenVerifier {
+            audience: None,
+            ..VERIFIER
+        };
+        assert!(service.verify(&text, &our_keys(), NOW).is_ok());
+    }
+
+    #[test]
+    fn expired_future_and_undated_tokens_are_refused() {
+        let exp = claims().exp.to_string();
+        for (claims, expected) in [
+            (with(&json_claims(), "exp", NOW.secs()), TokenError::Expired),
+            (
+                with(&json_claims(), "exp", NOW.secs() - 3600),
+                TokenError::Expired,
+            ),
+            (
+                with(&json_claims(), "iat", NOW.secs() + 61),
+                TokenError::NotYetValid,
+            ),
+            (
+                with(&json_claims(), "nbf", NOW.secs() + 61),
+                TokenError::NotYetValid,
+            ),
+            (
+                with(&json_claims(), "exp", exp.as_str()),
+                TokenError::Claims,
+            ),
+            (with(&json_claims(), "nbf", "1"), TokenError::Claims),
+            (with(&json_claims(), "exp", json!(null)), TokenError::Claims),
+            (without(&json_claims(), "exp"), TokenError::Claims),
+            (without(&json_claims(), "iat"), TokenError::Claims),
+        ] {
+            assert_eq!(refusal(&header(), &claims), Some(expected), "{claims}");
+        }
+        let skewed = with(&json_claims(), "iat", NOW.secs() + 60);
+        assert_eq!(refusal(&header(), &skewed), None);
+    }
+
+    #[test]
+    fn extreme_dates_do_not_wrap_round() {
+        for exp in [1u64 << 32, u64::MAX, (1 << 32) - 1] {
+            let claims = with(&json_claims(), "exp", exp);
+            refusal(&header(), &claims);
+            let claims = with(&json_claims(), "iat", exp);
+            assert!(refusal(&header(), &claims).is_some(), "{exp}");
+        }
+        let wrapped = with(&json_claims(), "iat", (1u64 << 32) + NOW.secs());
+        assert!(refusal(&header(), &wrapped).is_some());
+    }
+
+    #[test]
+    fn a_bound_token_without_proof_is_refused() {
+        for cnf in [
+            json!({ "jkt": "x" }),
+            json!({ "x5t#S256": "x" }),
+            json!({}),
+            json!(null),
+        ] {
+            let claims = with(&json_claims(), "cnf", cnf);
+            assert_eq!(refusal(&header(), &claims), Some(TokenError::ProofRequired));
+        }
+    }
+
+    #[test]
+    fn identifiers_must_be_of_their_kind_and_present() {
+        for name in ["sub", "jti", "sid", "gid", "gen", "client_id"] {
+            let claims = without(&json_claims(), name);
+            assert_eq!(
+                refusal(&header(), &claims),
+                Some(TokenError::Claims),
+                "{name}"
+            );
+        }
+        let swapped = with(&json_claims(), "sub", "ses_AwMDAwMDAwMDAwMDAwMDAw");
+        assert_eq!(refusal(&header(), &swapped), Some(TokenError::Claims));
+        let negative = with(&json_claims(), "gen", -1);
+        assert_eq!(refusal(&header(), &negative), Some(TokenError::Claims));
+    }
+
+    #[test]
+    fn only_es256_is_accepted() {
+        for alg in ["none", "HS256", "RS256", "EdDSA"] {
+            let header = with(&header(), "alg", alg);
+            assert_eq!(
+                refusal(&header, &json_claims()),
+                Some(TokenError::Algorithm)
+            );
+        }
+    }
+
+    #[test]
+    fn duplicate_claims_are_refused() {
+        let doubled = json_claims()
+            .to_string()
+            .replacen('{', r#"{"exp":9999999999,"#, 1);
+        let text = signed_text(&header().to_string(), &doubled);
+        let refused = VERIFIER.verify(&text, &our_keys(), NOW);
+        assert_eq!(refused.err(), Some(TokenError::Malformed));
+    }
+
+    #[test]
+    fn the_signature_is_judged_before_anything_it_covers() {
+        let text = signed(&header(), &with(&json_claims(), "exp", 1));
+        let (rest, _) = text.rsplit_once('.').expect("parts");
+        let forged = format!("{rest}.{}", crate::text::base64url(&[1; 64]));
+        let refused = VERIFIER.verify(&forged, &our_keys(), NOW);
+        assert_eq!(refused.err(), Some(TokenError::Signature));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        #[test]
+        fn mutated_claims_never_panic(
+            name in "iss|sub|aud|exp|iat|nbf|jti|sid|gid|gen|scope|roles|groups|auth_time|acr|nonce",
+            number: i64,
+            text: String,
+        ) {
+            for value in [json!(number), json!(text), json!([text]), json!({}), json!(null)] {
+                refusal(&header(), &with(&json_claims(), &name, value));
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! A connection's users as SCIM provisions them.
+
+pub mod service;
+mod store;
+#[cfg(test)]
+mod tests;

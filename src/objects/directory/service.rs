@@ -1,0 +1,371 @@
+//! A connection's directory without its runtime.
+//!
+//! A change to a user, its audit event and the commands it means for subjects are stored in one
+//! transaction. The commands are then sent until each subject has confirmed; the SCIM reply waits
+//! for those of the user it is about.
+
+use super::store::{self, Stored};
+use crate::objects::outbox;
+use crate::objects::sql::{Sql, SqlError, migrate};
+use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
+use portcullis_core::audit::pack::Pack;
+use portcullis_core::id::{ProducerId, SubjectKey};
+use portcullis_core::scim::ScimError;
+use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest, FindUser, Found};
+use portcullis_core::scim::patch::patched;
+use portcullis_core::scim::user::{Record, User, UserId};
+use portcullis_core::session::call::SubjectRequest;
+use portcullis_core::session::reactivate::Reactivate;
+use portcullis_core::session::revoke::{Cause, Revoke, Scope};
+use portcullis_core::time::UnixMillis;
+use portcullis_core::wire::{self, Call};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+
+/// What a change means for a subject. Stored: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubjectCommand {
+    /// End everything, and let nobody in until reactivated.
+    Disable(Cause),
+    /// Let them in again.
+    Reactivate,
+}
+
+/// A command that a subject has not confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its place in the order of changes.
+    pub version: u64,
+    /// For whom.
+    pub subject: SubjectKey,
+    /// What.
+    pub command: SubjectCommand,
+}
+
+impl Pending {
+    /// The command as the subject's object takes it.
+    pub fn request(&self, connection: &str) -> SubjectRequest {
+        let actor = Actor::Connection(connection.to_owned());
+        let directory_version = self.version;
+        match self.command {
+            SubjectCommand::Disable(cause) => {
+                let scope = Scope::SubjectUntilReactivated { directory_version };
+                Revoke::new(scope, cause, actor).into_request()
+            }
+            SubjectCommand::Reactivate => Reactivate {
+                directory_version,
+                actor,
+            }
+            .into_request(),
+        }
+    }
+}
+
+/// An answer, and whose pending commands it must wait for.
+pub struct Answer {
+    /// The encoded reply.
+    pub bytes: Vec<u8>,
+    /// The user that was changed, if one was.
+    pub changed: Option<UserId>,
+}
+
+/// A directory over its storage.
+pub struct DirectoryService<S> {
+    sql: S,
+    naming_key: [u8; 32],
+    migrated: Cell<bool>,
+}
+
+/// What of a call the operations need besides their own fields.
+struct Context<'a> {
+    connection: &'a str,
+    users_url: &'a str,
+    request: &'a RequestFacts,
+    now: UnixMillis,
+    new_producer: ProducerId,
+}
+
+impl<S: Sql> DirectoryService<S> {
+    /// A directory over `sql`; nothing is read or written yet.
+    pub const fn new(sql: S, naming_key: [u8; 32]) -> Self {
+        Self {
+            sql,
+            naming_key,
+            migrated: Cell::new(false),
+        }
+    }
+
+    /// The storage, for tests to break.
+    #[cfg(test)]
+    pub const fn sql(&self) -> &S {
+        &self.sql
+    }
+
+    /// Answers `call`. `new_producer` is 16 random bytes, used with the first event ever.
+    pub fn answer(
+        &self,
+        call: DirectoryCall,
+        now: UnixMillis,
+        new_producer: ProducerId,
+    ) -> Result<Answer, SqlError> {
+        self.ready()?;
+        let context = Context {
+            connection: &call.connection,
+            users_url: &call.users_url,
+            request: &call.request,
+            now,
+            new_producer,
+        };
+        let (bytes, changed) = match call.operation {
+            DirectoryRequest::Create(create) => {
+                let reply = self.create(&context, create.id, &create.body)?;
+                (wire::encode(&reply), reply.is_ok().then_some(create.id))
+            }
+            DirectoryRequest::Get(get) => {
+                let reply = store::user(&self.sql, get.id)?
+                    .map(|stored| rendered(&context, &stored))
+                    .ok_or(ScimError::NotFound);
+                (wire::encode(&reply), None)
+            }
+            DirectoryRequest::Find(find) => (wire::encode(&self.find(&context, &find)?), None),
+            DirectoryRequest::Patch(patch) => {
+                let reply = self.patch(&context, patch.id, &patch.body)?;
+                (wire::encode(&reply), reply.is_ok().then_some(patch.id))
+            }
+            DirectoryRequest::Delete(delete) => {
+                let reply = self.delete(&context, delete.id)?;
+                (wire::encode(&reply), reply.is_ok().then_some(delete.id))
+            }
+        };
+        Ok(Answer {
+            bytes: bytes?,
+            changed,
+        })
+    }
+
+    /// Commands not confirmed: of one user, or of all.
+    pub fn pending(&self, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
+        self.ready()?;
+        store::pending(&self.sql, user)
+    }
+
+    /// The subject has committed the command of that version.
+    pub fn confirm(&self, version: u64) -> Result<(), SqlError> {
+        store::confirm(&self.sql, version)
+    }
+
+    /// Events that the lane has not confirmed.
+    pub fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
+        self.ready()?;
+        outbox::waiting(&self.sql)
+    }
+
+    /// The lane has committed `packs`.
+    pub fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError> {
+        outbox::acknowledge(&self.sql, packs)
+    }
+
+    fn ready(&self) -> Result<(), SqlError> {
+        if !self.migrated.get() {
+            migrate(&self.sql, store::MIGRATIONS)?;
+            self.migrated.set(true);
+        }
+        Ok(())
+    }
+
+    fn create(
+        &self,
+        context: &Context,
+        id: UserId,
+        body: &str,
+    ) -> Result<Result<String, ScimError>, SqlError> {
+        let user = match User::parse(body) {
+            Ok(user) => user,
+            Err(error) => return Ok(Err(error)),
+        };
+        if store::user_named(&self.sql, &user.user_name)?.is_some() {
+            return Ok(Err(ScimError::Uniqueness));
+        }
+        let record = Record {
+            id,
+            created: context.now,
+            modified: context.now,
+        };
+        let stored = (record, user);
+        self.store_change(context, None, Some(&stored))?;
+        Ok(Ok(rendered(context, &stored)))
+    }
+
+    fn patch(
+        &self,
+        context: &Context,
+        id: UserId,
+        body: &str,
+    ) -> Result<Result<String, ScimError>, SqlError> {
+        let Some(before) = store::user(&self.sql, id)? else {
+            return Ok(Err(ScimError::NotFound));
+        };
+        let user = match patched(&before.1, body) {
+            Ok(user) => user,
+            Err(error) => return Ok(Err(error)),
+        };
+        let namesake = store::user_named(&self.sql, &user.user_name)?;
+        if namesake.is_some_and(|(record, _)| record.id != id) {
+            return Ok(Err(ScimError::Uniqueness));
+        }
+        let record = Record {
+            modified: context.now,
+            ..before.0
+        };
+        let after = (record, user);
+        self.store_change(context, Some(&before), Some(&after))?;
+        Ok(Ok(rendered(context, &after)))
+    }
+
+    fn delete(
+        &self,
+        context: &Context,
+        id: UserId,
+    ) -> Result<Result<(), ScimError>, SqlError> {
+        let Some(before) = store::user(&self.sql, id)? else {
+            return Ok(Err(ScimError::NotFound));
+        };
+        self.store_change(context, Some(&before), None)?;
+        Ok(Ok(()))
+    }
+
+    fn find(&self, context: &Context, find: &FindUser) -> Result<Found, SqlError> {
+        let (total, users) = match &find.user_name {
+            Some(name) => {
+                let found = store::user_named(&self.sql, name)?;
+                (u64::from(found.is_some()), found.into_iter().collect())
+            }
+            None => store::users(
+                &self.sql,
+                u64::from(find.start_index.saturating_sub(1)),
+                u64::from(find.count),
+            )?,
+        };
+        Ok(Found {
+            total,
+            resources: users.iter().map(|stored| rendered(context, stored)).collect(),
+        })
+    }
+
+    /// Stores a user's change, what it means for subjects, and its event: all or nothing.
+    fn store_change(
+        &self,
+        context: &Context,
+        before: Option<&Stored>,
+        after: Option<&Stored>,
+    ) -> Result<(), SqlError> {
+        let Some((record, named)) = after.or(before) else {
+            return Ok(());
+        };
+        let (id, subject) = (record.id, self.subject_of(context, named));
+        let change = Change::between(before, after);
+        let event = Event {
+            reason: Some(change.as_str().to_owned()),
+            subject: Some(subject),
+            request: Some(context.request.clone()),
+            ..Event::new(
+                context.now,
+                Action::ScimChanged,
+                Outcome::Success,
+                Actor::Connection(context.connection.to_owned()),
+            )
+        };
+        self.sql.transaction(|| {
+            self.command_subjects(context, id, before, after)?;
+            match after {
+                Some(after) => store::put_user(&self.sql, after)?,
+                None => store::delete_user(&self.sql, id)?,
+            }
+            outbox::append(&self.sql, vec![event], context.new_producer)
+        })
+    }
+
+    /// Adds the commands that a change means. Every way to end access is a `Disable`.
+    fn command_subjects(
+        &self,
+        context: &Context,
+        id: UserId,
+        before: Option<&Stored>,
+        after: Option<&Stored>,
+    ) -> Result<(), SqlError> {
+        if let Some((_, user)) = before {
+            store::link(&self.sql, id, self.subject_of(context, user))?;
+        }
+        let Some((_, user)) = after else {
+            return self.disable_all(id, None, Cause::ScimDeleted);
+        };
+        let subject = self.subject_of(context, user);
+        store::link(&self.sql, id, subject)?;
+        if !user.active {
+            return self.disable_all(id, None, Cause::ScimDeactivated);
+        }
+        // Names that this user no longer has must not log in as anyone.
+        self.disable_all(id, Some(subject), Cause::ScimRenamed)?;
+        if store::is_held(&self.sql, subject)? {
+            store::add_pending(&self.sql, id, subject, &SubjectCommand::Reactivate)?;
+        }
+        Ok(())
+    }
+
+    fn disable_all(
+        &self,
+        id: UserId,
+        except: Option<SubjectKey>,
+        cause: Cause,
+    ) -> Result<(), SqlError> {
+        for subject in store::linked(&self.sql, id)? {
+            if Some(subject) != except && !store::is_held(&self.sql, subject)? {
+                let disable = SubjectCommand::Disable(cause);
+                store::add_pending(&self.sql, id, subject, &disable)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn subject_of(&self, context: &Context, user: &User) -> SubjectKey {
+        SubjectKey::derive(&self.naming_key, context.connection, &user.user_name)
+    }
+}
+
+fn rendered(context: &Context, (record, user): &Stored) -> String {
+    let location = format!("{}/{}", context.users_url, record.id.to_text());
+    user.resource(record, &location).to_string()
+}
+
+/// What a change is called in the log.
+enum Change {
+    Created,
+    Updated,
+    Deactivated,
+    Reactivated,
+    Deleted,
+}
+
+impl Change {
+    fn between(before: Option<&Stored>, after: Option<&Stored>) -> Self {
+        match (before, after) {
+            (None, _) => Self::Created,
+            (_, None) => Self::Deleted,
+            (Some((_, before)), Some((_, after))) => match (before.active, after.active) {
+                (true, false) => Self::Deactivated,
+                (false, true) => Self::Reactivated,
+                _ => Self::Updated,
+            },
+        }
+    }
+
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deactivated => "deactivated",
+            Self::Reactivated => "reactivated",
+            Self::Deleted => "deleted",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Every statement of a directory. Rows become domain values here and nowhere else.
+
+use super::service::{Pending, SubjectCommand};
+use crate::objects::sql::{Row, Sql, SqlError, Value};
+use portcullis_core::id::SubjectKey;
+use portcullis_core::scim::user::{Record, User, UserId};
+use portcullis_core::time::UnixMillis;
+use portcullis_core::wire;
+
+/// The object's schema, in the order it grew.
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_directory.sql"),
+    include_str!("../outbox.sql"),
+];
+
+const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified FROM user";
+
+/// A user with what the directory adds.
+pub type Stored = (Record, User);
+
+fn stored(row: &Row) -> Result<Stored, SqlError> {
+    let record = Record {
+        id: UserId::from_bytes(row.bytes(0)?),
+        created: UnixMillis(row.integer(5)?),
+        modified: UnixMillis(row.integer(6)?),
+    };
+    let user = User {
+        user_name: row.text(1)?.to_owned(),
+        external_id: match row.0.get(2) {
+            Some(Value::Null) => None,
+            _ => Some(row.text(2)?.to_owned()),
+        },
+        active: row.integer(3)? != 0,
+        attributes: serde_json::from_str(row.text(4)?)
+            .map_err(|_| SqlError::corrupt("attributes"))?,
+    };
+    Ok((record, user))
+}
+
+/// The user with that id.
+pub fn user(sql: &impl Sql, id: UserId) -> Result<Option<Stored>, SqlError> {
+    sql.exec(&format!("{USER} WHERE id = ?"), &[id.as_bytes().into()])?
+        .first()
+        .map(stored)
+        .transpose()
+}
+
+/// The user with that name, in any case.
+pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, SqlError> {
+    let folded = user_name.to_lowercase();
+    sql.exec(
+        &format!("{USER} WHERE folded_name = ?"),
+        &[folded.as_str().into()],
+    )?
+    .first()
+    .map(stored)
+    .transpose()
+}
+
+/// A page of users by name, and how many there are.
+pub fn users(sql: &impl Sql, skip: u64, count: u64) -> Result<(u64, Vec<Stored>), SqlError> {
+    let total = sql.exec("SELECT count(*) FROM user", &[])?;
+    let total = total.first().map_or(Ok(0), |row| row.integer(0))?;
+    let page = sql.exec(
+        &format!("{USER} ORDER BY folded_name LIMIT ? OFFSET ?"),
+        &[count.into(), skip.into()],
+    )?;
+    Ok((total, page.iter().map(stored).collect::<Result<_, _>>()?))
+}
+
+/// Inserts or replaces a user.
+pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError> {
+    let attributes = serde_json::to_string(&user.attributes)
+        .map_err(|_| SqlError::corrupt("attributes"))?;
+    sql.exec(
+        "INSERT OR REPLACE INTO user (id, user_name, folded_name, external_id, active, attributes, \
+         created, modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        &[
+            record.id.as_bytes().into(),
+            user.user_name.as_str().into(),
+            user.user_name.to_lowercase().as_str().into(),
+            user.external_id.as_deref().into(),
+            user.active.into(),
+            attributes.as_str().into(),
+            record.created.0.into(),
+            record.modified.0.into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// Forgets a user; the subjects it stood for stay held.
+pub fn delete_user(sql: &impl Sql, id: UserId) -> Result<(), SqlError> {
+    for statement in [
+        "DELETE FROM user WHERE id = ?",
+        "DELETE FROM linked_subject WHERE user = ?",
+    ] {
+        sql.exec(statement, &[id.as_bytes().into()])?;
+    }
+    Ok(())
+}
+
+/// Notes that `user` stands for `subject`.
+pub fn link(sql: &impl Sql, user: UserId, subject: SubjectKey) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR IGNORE INTO linked_subject (user, subject) VALUES (?, ?)",
+        &[user.as_bytes().into(), subject.as_bytes().into()],
+    )
+    .map(drop)
+}
+
+/// Every subject that `user` ever stood for.
+pub fn linked(sql: &impl Sql, user: UserId) -> Result<Vec<SubjectKey>, SqlError> {
+    sql.exec(
+        "SELECT subject FROM linked_subject WHERE user = ?",
+        &[user.as_bytes().into()],
+    )?
+    .iter()
+    .map(|row| row.bytes(0).map(SubjectKey::from_bytes))
+    .collect()
+}
+
+/// Whether the directory has disabled `subject`.
+pub fn is_held(sql: &impl Sql, subject: SubjectKey) -> Result<bool, SqlError> {
+    let held = "SELECT 1 FROM held_subject WHERE subject = ?";
+    Ok(!sql.exec(held, &[subject.as_bytes().into()])?.is_empty())
+}
+
+/// Adds a command for `subject` behind the others and notes what it does.
+pub fn add_pending(
+    sql: &impl Sql,
+    user: UserId,
+    subject: SubjectKey,
+    command: &SubjectCommand,
+) -> Result<(), SqlError> {
+    let rows = sql.exec("SELECT next_version FROM directory", &[])?;
+    let version = rows.first().map_or(Ok(1), |row| row.integer(0))?;
+    sql.exec(
+        "INSERT OR REPLACE INTO directory (id, next_version) VALUES (1, ?)",
+        &[(version + 1).into()],
+    )?;
+    sql.exec(
+        "INSERT INTO pending (version, subject, user, command) VALUES (?, ?, ?, ?)",
+        &[
+            version.into(),
+            subject.as_bytes().into(),
+            user.as_bytes().into(),
+            wire::encode(command)?.into(),
+        ],
+    )?;
+    let hold = match command {
+        SubjectCommand::Disable(_) => "INSERT OR IGNORE INTO held_subject (subject) VALUES (?)",
+        SubjectCommand::Reactivate => "DELETE FROM held_subject WHERE subject = ?",
+    };
+    sql.exec(hold, &[subject.as_bytes().into()]).map(drop)
+}
+
+/// Commands not confirmed, oldest first: of one user, or of all.
+pub fn pending(sql: &impl Sql, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
+    let all = "SELECT version, subject, command FROM pending";
+    let rows = match user {
+        Some(user) => sql.exec(
+            &format!("{all} WHERE user = ? ORDER BY version"),
+            &[user.as_bytes().into()],
+        )?,
+        None => sql.exec(&format!("{all} ORDER BY version LIMIT 100"), &[])?,
+    };
+    rows.iter()
+        .map(|row| {
+            Ok(Pending {
+                version: row.integer(0)?,
+                subject: SubjectKey::from_bytes(row.bytes(1)?),
+                command: wire::decode(row.blob(2)?)?,
+            })
+        })
+        .collect()
+}
+
+/// The subject has committed it.
+pub fn confirm(sql: &impl Sql, version: u64) -> Result<(), SqlError> {
+    sql.exec("DELETE FROM pending WHERE version = ?", &[version.into()])
+        .map(drop)
+}

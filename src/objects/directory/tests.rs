@@ -1,0 +1,170 @@
+//! What SCIM changes mean for subjects, with storage failing both ways at every call.
+
+use super::service::{DirectoryService, Pending, SubjectCommand};
+use crate::objects::host_sql::{Fault, HostSql};
+use portcullis_core::audit::event::RequestFacts;
+use portcullis_core::id::{ProducerId, SubjectKey};
+use portcullis_core::scim::ScimError;
+use portcullis_core::scim::call::{
+    CreateUser, DeleteReply, DeleteUser, DirectoryCall, PatchUser, UserReply,
+};
+use portcullis_core::scim::user::UserId;
+use portcullis_core::session::revoke::Cause;
+use portcullis_core::time::UnixMillis;
+use portcullis_core::wire::{self, Call};
+
+const NAMING_KEY: [u8; 32] = [1; 32];
+const ALICE: UserId = UserId::from_bytes([1; 16]);
+
+fn directory() -> DirectoryService<HostSql> {
+    DirectoryService::new(HostSql::new(), NAMING_KEY)
+}
+
+fn subject(name: &str) -> SubjectKey {
+    SubjectKey::derive(&NAMING_KEY, "demo", name)
+}
+
+fn ask<C>(directory: &DirectoryService<HostSql>, call: C) -> Option<C::Reply>
+where
+    C: Call<Request = portcullis_core::scim::call::DirectoryRequest>,
+{
+    let call = DirectoryCall {
+        connection: "demo".into(),
+        users_url: "http://s/Users".into(),
+        request: RequestFacts::default(),
+        operation: call.into_request(),
+    };
+    let answer = directory.answer(call, UnixMillis(1), ProducerId::from_bytes([2; 16]));
+    answer.ok().map(|answer| wire::decode(&answer.bytes).expect("decodes"))
+}
+
+fn create(directory: &DirectoryService<HostSql>, id: UserId, body: &str) -> Option<UserReply> {
+    ask(directory, CreateUser { id, body: body.into() })
+}
+
+fn set(directory: &DirectoryService<HostSql>, attribute: &str, value: &str) -> Option<UserReply> {
+    let body = format!(r#"{{"Operations":[{{"op":"replace","path":"{attribute}","value":{value}}}]}}"#);
+    ask(directory, PatchUser { id: ALICE, body })
+}
+
+fn with_alice() -> DirectoryService<HostSql> {
+    let directory = directory();
+    let created = create(&directory, ALICE, r#"{"userName":"alice"}"#);
+    assert!(matches!(created, Some(Ok(_))));
+    directory
+}
+
+fn commands(directory: &DirectoryService<HostSql>) -> Vec<(SubjectKey, SubjectCommand)> {
+    let pending = directory.pending(None).expect("reads");
+    let versions: Vec<u64> = pending.iter().map(|p| p.version).collect();
+    assert!(versions.is_sorted());
+    pending.iter().map(|Pending { subject, command, .. }| (*subject, *command)).collect()
+}
+
+#[test]
+fn every_end_of_access_disables_the_subject() {
+    let deactivated = with_alice();
+    set(&deactivated, "active", "false");
+    assert_eq!(
+        commands(&deactivated),
+        [(subject("alice"), SubjectCommand::Disable(Cause::ScimDeactivated))]
+    );
+    let deleted = with_alice();
+    let reply: Option<DeleteReply> = ask(&deleted, DeleteUser { id: ALICE });
+    assert_eq!(reply, Some(Ok(())));
+    assert_eq!(
+        commands(&deleted),
+        [(subject("alice"), SubjectCommand::Disable(Cause::ScimDeleted))]
+    );
+    let born_inactive = directory();
+    create(&born_inactive, ALICE, r#"{"userName":"alice","active":false}"#);
+    assert_eq!(
+        commands(&born_inactive),
+        [(subject("alice"), SubjectCommand::Disable(Cause::ScimDeactivated))]
+    );
+}
+
+#[test]
+fn a_renamed_user_loses_the_old_subject_and_deactivation_covers_both() {
+    let directory = with_alice();
+    set(&directory, "userName", r#""alicia""#);
+    assert_eq!(
+        commands(&directory),
+        [(subject("alice"), SubjectCommand::Disable(Cause::ScimRenamed))]
+    );
+    set(&directory, "active", "false");
+    assert_eq!(
+        commands(&directory)[1..],
+        [(subject("alicia"), SubjectCommand::Disable(Cause::ScimDeactivated))]
+    );
+    set(&directory, "active", "true");
+    assert_eq!(
+        commands(&directory)[2..],
+        [(subject("alicia"), SubjectCommand::Reactivate)]
+    );
+}
+
+#[test]
+fn a_change_of_case_is_the_same_person() {
+    let directory = with_alice();
+    set(&directory, "userName", r#""Alice""#);
+    assert_eq!(commands(&directory), []);
+}
+
+#[test]
+fn a_name_given_to_someone_else_starts_afresh() {
+    let directory = with_alice();
+    let _: Option<DeleteReply> = ask(&directory, DeleteUser { id: ALICE });
+    create(&directory, UserId::from_bytes([2; 16]), r#"{"userName":"ALICE"}"#);
+    assert_eq!(
+        commands(&directory),
+        [
+            (subject("alice"), SubjectCommand::Disable(Cause::ScimDeleted)),
+            (subject("alice"), SubjectCommand::Reactivate),
+        ]
+    );
+}
+
+#[test]
+fn names_are_unique_whatever_their_case() {
+    let directory = with_alice();
+    let other = UserId::from_bytes([2; 16]);
+    let refused = Some(Err(ScimError::Uniqueness));
+    assert_eq!(create(&directory, other, r#"{"userName":"ALICE"}"#), refused);
+    create(&directory, other, r#"{"userName":"bob"}"#);
+    assert_eq!(set(&directory, "userName", r#""BOB""#), refused);
+}
+
+#[test]
+fn the_unknown_is_not_found_and_nothing_changes() {
+    let directory = directory();
+    assert_eq!(set(&directory, "active", "false"), Some(Err(ScimError::NotFound)));
+    let reply: Option<DeleteReply> = ask(&directory, DeleteUser { id: ALICE });
+    assert_eq!(reply, Some(Err(ScimError::NotFound)));
+    assert_eq!(commands(&directory), []);
+    assert_eq!(directory.waiting(), Ok(vec![]));
+}
+
+#[test]
+fn a_deactivation_with_its_command_and_event_is_stored_whole_or_not_at_all() {
+    let calls = {
+        let directory = with_alice();
+        let before = directory.sql().calls();
+        set(&directory, "active", "false");
+        directory.sql().calls() - before
+    };
+    assert!(calls >= 8, "the change made {calls} storage calls");
+    for nth in 0..calls {
+        for fault in [Fault::NotPersisted, Fault::PersistedButReportedFailed] {
+            let directory = with_alice();
+            directory.sql().fail_nth(nth, fault);
+            assert_eq!(set(&directory, "active", "false"), None, "call {nth}");
+            assert!(!directory.sql().heal());
+            let (stored, events) = (commands(&directory).len(), directory.waiting().expect("reads").len());
+            assert!(matches!((stored, events), (0, 1) | (1, 2)), "call {nth}, {fault:?}");
+            // The provider's retry ends where the first try would have.
+            assert!(matches!(set(&directory, "active", "false"), Some(Ok(_))));
+            assert_eq!(commands(&directory).len(), 1);
+        }
+    }
+}
