@@ -2,13 +2,16 @@
 // entrypoint that gateways bind to.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
+import Service from "../build/index.js";
 
 export * from "../build/index.js";
-export { default } from "../build/index.js";
+export default Service;
 
-/** What a gateway's CHECKS binding reaches: checks, and nothing else. */
+/** What a gateway's CHECKS binding reaches: checks, and nothing else. No power to mint or kill. */
 export class Checks extends WorkerEntrypoint {
-  fetch() {
-    return new Response("not implemented", { status: 501 });
+  /** A strict check: postcard in, postcard out (crates/core/src/session/check.rs). */
+  check(request) {
+    // Through the service's own class, which starts the module anew after a panic.
+    return new Service(this.ctx, this.env).check(request, this.env);
   }
 }

@@ -1,8 +1,48 @@
-mod objects;
+//! The Worker: requests, queue batches, and the objects. Only dispatch happens here.
+//!
+//! A request goes from [`routes`], where the whole API stands on one page, to a handler in
+//! [`http`], which parses, calls an object and renders. What is decided is decided in
+//! `portcullis-core`; what is kept is kept by [`objects`].
 
-use worker::{Context, Env, Request, Response, Result, event};
+mod audit;
+mod auth;
+mod config;
+mod error;
+mod http;
+mod keys;
+mod objects;
+mod outbound;
+mod queue;
+mod routes;
+mod runtime;
+mod upstream;
+
+use portcullis_core::session::check::CheckRequest;
+use portcullis_core::wire;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{Context, Env, MessageBatch, Request, Response, Result, event};
 
 #[event(fetch)]
-async fn fetch(_req: Request, _env: Env, _ctx: Context) -> Result<Response> {
-    Response::ok("ok")
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    http::serve(request, env, context).await
+}
+
+#[event(queue)]
+async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
+    queue::ingest(&batch, &env).await
+}
+
+/// What a gateway's service binding reaches, by way of `entry.mjs`: a strict check and nothing
+/// else. Bytes in, bytes out, as `portcullis_core::session::check` describes them.
+#[wasm_bindgen(js_name = check)]
+pub async fn check(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8>, JsValue> {
+    let failed = |error: &dyn std::fmt::Display| JsValue::from_str(&error.to_string());
+    let request: CheckRequest = wire::decode(&request).map_err(|error| failed(&error))?;
+    let reply = objects::call::subject(&env, request.subject, request).await;
+    let reply = reply.map_err(|error| {
+        worker::console_error!("check: {error}");
+        failed(&"failed")
+    })?;
+    wire::encode(&reply).map_err(|error| failed(&error))
 }

@@ -27,11 +27,12 @@ pub struct DurableSql {
 
 impl DurableSql {
     /// The storage behind `state`.
-    pub fn new(state: &State) -> Result<Self, worker::Error> {
-        Ok(Self {
+    pub fn new(state: &State) -> Self {
+        Self {
             sql: state.storage().sql(),
-            storage: state.as_raw().storage()?.into(),
-        })
+            // Without it every transaction fails, which is what should happen.
+            storage: state.as_raw().storage().map_or(JsValue::NULL, Into::into),
+        }
     }
 }
 

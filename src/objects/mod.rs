@@ -3,10 +3,14 @@
 //! `service.rs` is an object without its runtime and is what the tests run; `store.rs` holds its
 //! statements; `object.rs` is the adapter to the Durable Object and knows no rules.
 
+pub mod call;
+pub mod delivery;
 pub mod directory;
 pub mod durable_sql;
+pub mod flow;
 #[cfg(test)]
 pub mod host_sql;
+pub mod keyring;
 pub mod lane;
 pub mod outbox;
 pub mod sql;

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod id;
 pub mod jwt;
+pub mod oauth;
 pub mod scim;
 pub mod secret;
 pub mod session;

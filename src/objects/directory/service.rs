@@ -143,7 +143,7 @@ impl<S: Sql> DirectoryService<S> {
         })
     }
 
-    /// Commands not confirmed: of one user, or of all.
+    /// Commands not confirmed that an answer about `user` must wait for, or all.
     pub fn pending(&self, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
         self.ready()?;
         store::pending(&self.sql, user)

@@ -155,12 +155,17 @@ pub fn add_pending(
     sql.exec(hold, &[subject.as_bytes().into()]).map(drop)
 }
 
-/// Commands not confirmed, oldest first: of one user, or of all.
+/// Commands not confirmed, oldest first: for the subjects that one user's changes command, or all.
+/// By subject and not by user: a name that passed to another user has commands of both, and a later
+/// one must not overtake an earlier.
 pub fn pending(sql: &impl Sql, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
     let all = "SELECT version, subject, command FROM pending";
     let rows = match user {
         Some(user) => sql.exec(
-            &format!("{all} WHERE user = ? ORDER BY version"),
+            &format!(
+                "{all} WHERE subject IN (SELECT subject FROM pending WHERE user = ?) \
+                 ORDER BY version"
+            ),
             &[user.as_bytes().into()],
         )?,
         None => sql.exec(&format!("{all} ORDER BY version LIMIT 100"), &[])?,

@@ -126,6 +126,19 @@ fn a_name_given_to_someone_else_starts_afresh() {
 }
 
 #[test]
+fn a_reassigned_name_waits_for_the_kill_of_its_last_owner() {
+    let directory = with_alice();
+    let _: Option<DeleteReply> = ask(&directory, DeleteUser { id: ALICE });
+    let heir = UserId::from_bytes([2; 16]);
+    create(&directory, heir, r#"{"userName":"alice"}"#);
+    let waits_for: Vec<_> = directory.pending(Some(heir)).expect("reads").iter().map(|p| p.command).collect();
+    assert_eq!(
+        waits_for,
+        [SubjectCommand::Disable(Cause::ScimDeleted), SubjectCommand::Reactivate]
+    );
+}
+
+#[test]
 fn names_are_unique_whatever_their_case() {
     let directory = with_alice();
     let other = UserId::from_bytes([2; 16]);

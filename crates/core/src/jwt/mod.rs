@@ -2,7 +2,7 @@
 //!
 //! Compact JWS only (RFC 7515 section 3.1). A token passes through three types, and only the step
 //! between them makes the next: [`UnverifiedToken`](unverified::UnverifiedToken) is text that parsed,
-//! [`SignedClaims`](jwks::SignedClaims) has a good signature by a key of the set, and
+//! `SignedClaims` has a good signature by a key of the set, and
 //! [`VerifiedAccessToken`](access_token::VerifiedAccessToken) or
 //! [`VerifiedIdToken`](id_token::VerifiedIdToken) says what it must say to us, now.
 //!

@@ -1,0 +1,262 @@
+//! What the gateway says itself: problems to programs (RFC 9457), pages to people.
+//!
+//! Neither says more than the reader can act on. Causes are in the log.
+
+use portcullis_core::jwt::TokenError;
+use portcullis_core::session::check::DenyReason;
+use serde_json::json;
+
+/// A complete response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// 401 to a request without a usable credential: no error code (RFC 6750 section 3.1).
+    #[must_use]
+    pub fn credential_required() -> Self {
+        Self::problem(401, "Unauthorized", "A bearer access token is required.")
+            .with("WWW-Authenticate", "Bearer".to_owned())
+    }
+
+    /// 400 to a request with several credentials, or one that cannot be a token.
+    #[must_use]
+    pub fn malformed_credential() -> Self {
+        let detail = "The credential is malformed, or there are several.";
+        let challenge = format!(r#"Bearer error="invalid_request", error_description="{detail}""#);
+        Self::problem(400, "Bad Request", detail).with("WWW-Authenticate", challenge)
+    }
+
+    /// 401 to a token that does not verify.
+    #[must_use]
+    pub fn token_refused(why: TokenError) -> Self {
+        let detail = match why {
+            TokenError::Expired => "The access token has expired.",
+            TokenError::NotYetValid => "The access token is not valid yet.",
+            TokenError::Issuer | TokenError::Audience => {
+                "The access token is not for this resource."
+            }
+            TokenError::ProofRequired => {
+                "The access token is bound to a key; no proof was accepted."
+            }
+            TokenError::Malformed
+            | TokenError::TooLarge
+            | TokenError::Algorithm
+            | TokenError::UnknownKey
+            | TokenError::Signature
+            | TokenError::Type
+            | TokenError::Claims
+            | TokenError::Nonce => "The access token is not valid.",
+        };
+        Self::invalid_token(detail, why.as_str())
+    }
+
+    /// 401 to a token that verified and is no longer in force.
+    #[must_use]
+    pub fn denied(why: DenyReason) -> Self {
+        let detail = match why {
+            DenyReason::SubjectDisabled => "The account is disabled.",
+            DenyReason::SessionUnknown | DenyReason::SessionEnded => "The session has ended.",
+            DenyReason::SessionExpired => "The session has expired.",
+            DenyReason::TokenRevoked | DenyReason::GenerationStale => {
+                "The access token has been revoked."
+            }
+        };
+        Self::invalid_token(detail, why.as_str())
+    }
+
+    /// 403 to what only a page of this origin may do.
+    #[must_use]
+    pub fn cross_origin() -> Self {
+        Self::problem(403, "Forbidden", "Only a page of this origin may do this.")
+    }
+
+    /// 403 to a request that should never have reached a development setup.
+    #[must_use]
+    pub fn loopback_only() -> Self {
+        Self::problem(403, "Forbidden", "This gateway answers on loopback only.")
+    }
+
+    /// 404 below our own prefix.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::problem(404, "Not Found", "There is nothing here.")
+    }
+
+    /// 405 below our own prefix.
+    #[must_use]
+    pub fn wrong_method(allowed: &'static str) -> Self {
+        Self::problem(405, "Method Not Allowed", "Another method is needed here.")
+            .with("Allow", allowed.to_owned())
+    }
+
+    /// 502: the origin did not answer.
+    #[must_use]
+    pub fn origin_unreachable() -> Self {
+        Self::problem(502, "Bad Gateway", "The origin did not answer.")
+    }
+
+    /// 503: we could not ask what must be asked. Nothing was forwarded.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self::problem(503, "Service Unavailable", "Try again shortly.")
+            .with("Retry-After", "1".to_owned())
+    }
+
+    /// 200: the Worker runs and is configured.
+    #[must_use]
+    pub fn healthy() -> Self {
+        Self::new(
+            200,
+            "application/json",
+            json!({ "status": "ok" }).to_string(),
+        )
+    }
+
+    /// A redirect, which no cache may keep.
+    #[must_use]
+    pub fn redirect(status: u16, location: String) -> Self {
+        Self::new(status, "text/plain;charset=utf-8", String::new())
+            .with("Location", location)
+            .with("Referrer-Policy", "no-referrer".to_owned())
+    }
+
+    /// A page for a person: a heading, a sentence, and where to go from there.
+    #[must_use]
+    pub fn page(status: u16, heading: &str, text: &str, link: Option<(&str, &str)>) -> Self {
+        let link = link.map_or(String::new(), |(href, label)| {
+            format!(
+                "\n<p><a href=\"{}\">{}</a></p>",
+                escaped(href),
+                escaped(label)
+            )
+        });
+        let (heading, text) = (escaped(heading), escaped(text));
+        let html = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n\
+             <title>{heading}</title>\n\
+             <style>body{{font:1.1em/1.5 system-ui,sans-serif;max-width:36em;margin:4em auto;\
+             padding:0 1em;color-scheme:light dark}}</style>\n\
+             <main>\n<h1>{heading}</h1>\n<p>{text}</p>{link}\n</main>\n</html>\n"
+        );
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+        Self::new(status, "text/html;charset=utf-8", html)
+            .with("Content-Security-Policy", policy.to_owned())
+            .with("Referrer-Policy", "no-referrer".to_owned())
+            .with("X-Content-Type-Options", "nosniff".to_owned())
+    }
+
+    /// The same answer with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn invalid_token(detail: &str, reason: &str) -> Self {
+        let challenge = format!(r#"Bearer error="invalid_token", error_description="{detail}""#);
+        let body = json!({
+            "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": detail,
+            "reason": reason,
+        });
+        Self::new(401, "application/problem+json", body.to_string())
+            .with("WWW-Authenticate", challenge)
+    }
+
+    fn problem(status: u16, title: &str, detail: &str) -> Self {
+        let body = json!({
+            "type": "about:blank", "title": title, "status": status, "detail": detail,
+        });
+        Self::new(status, "application/problem+json", body.to_string())
+    }
+
+    fn new(status: u16, content_type: &str, body: String) -> Self {
+        Self {
+            status,
+            headers: vec![
+                ("Content-Type", content_type.to_owned()),
+                ("Cache-Control", "no-store".to_owned()),
+            ],
+            body,
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+        let found = answer.headers.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn the_challenge_names_an_error_only_if_a_token_was_sent() {
+        let required = Answer::credential_required();
+        assert_eq!(
+            (required.status, header(&required, "WWW-Authenticate")),
+            (401, Some("Bearer"))
+        );
+        let refused = Answer::token_refused(TokenError::Expired);
+        assert_eq!(
+            header(&refused, "WWW-Authenticate"),
+            Some(
+                r#"Bearer error="invalid_token", error_description="The access token has expired.""#
+            )
+        );
+        assert_eq!(
+            refused.body,
+            r#"{"detail":"The access token has expired.","reason":"expired","status":401,"title":"Unauthorized","type":"about:blank"}"#
+        );
+    }
+
+    #[test]
+    fn a_forger_learns_nothing_of_why() {
+        let detail = |why| Answer::token_refused(why).headers;
+        assert_eq!(
+            detail(TokenError::Signature),
+            detail(TokenError::UnknownKey)
+        );
+        assert_eq!(detail(TokenError::Signature), detail(TokenError::Type));
+    }
+
+    #[test]
+    fn pages_escape_what_they_show_and_load_nothing() {
+        let page = Answer::page(400, "<b>", "a & b", Some(("/\"><script>", "x")));
+        assert!(page.body.contains("<h1>&lt;b&gt;</h1>") && page.body.contains("a &amp; b"));
+        assert!(!page.body.contains("<script>"));
+        assert!(
+            header(&page, "Content-Security-Policy")
+                .is_some_and(|csp| csp.starts_with("default-src 'none'"))
+        );
+    }
+
+    #[test]
+    fn nothing_is_cacheable() {
+        for answer in [
+            Answer::credential_required(),
+            Answer::unavailable(),
+            Answer::redirect(302, "/".to_owned()),
+            Answer::page(200, "h", "t", None),
+        ] {
+            assert_eq!(header(&answer, "Cache-Control"), Some("no-store"));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The gateway: a Worker in front of an origin.
+//!
+//! Of every request it asks two things: is there a credential of the service's for this place
+//! ([`credential`], then a signature, [`remembered`] for a while), and is it still in force (the
+//! strict check, on every request, through a service binding that offers nothing else). Only then
+//! the request goes on, without the credential and with headers that say who is there
+//! ([`headers`]). A browser without a credential is sent to log in ([`login`]). Each decision leaves
+//! an audit event ([`decide`]).
+//!
+//! It fails closed: whatever cannot be asked is answered 503, and nothing reaches the origin.
+//!
+//! Everything but the module `worker` is pure; that one is the runtime's adapter, behind the
+//! feature of the same name.
+//!
+//! Out of scope: bounded (local) checks, `DPoP`, upgrades to other protocols, mapping roles to
+//! routes, refresh.
+
+pub mod answer;
+pub mod config;
+pub mod cookie;
+pub mod credential;
+pub mod decide;
+pub mod headers;
+pub mod inbound;
+pub mod login;
+pub mod metadata;
+pub mod remembered;
+pub mod routes;
+
+#[cfg(feature = "worker")]
+mod worker;

@@ -1,0 +1,126 @@
+//! Tokens whose signature was found good a moment ago.
+//!
+//! A browser or a program shows the same token many times, and checking an ES256 signature is the
+//! dearest thing that the gateway does. What is remembered is only that these very bytes verified
+//! under these very keys: the clock is looked at again each time, another set of keys forgets
+//! everything, and whether the token has been ended is asked of the service as ever.
+
+use hmac_sha256::Hash;
+use portcullis_core::jwt::access_token::VerifiedAccessToken;
+use portcullis_core::jwt::jwks::KeySet;
+use portcullis_core::time::UnixMillis;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How many are remembered: about a megabyte of them.
+const CAPACITY: usize = 1000;
+
+/// What is remembered, by the digest of the token's text.
+#[derive(Default)]
+pub struct Remembered {
+    keys: Option<Arc<KeySet>>,
+    tokens: BTreeMap<[u8; 32], VerifiedAccessToken>,
+}
+
+impl Remembered {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            keys: None,
+            tokens: BTreeMap::new(),
+        }
+    }
+
+    /// The token of that text, if it verified under these keys and has not expired.
+    #[must_use]
+    pub fn recall(
+        &self,
+        text: &str,
+        keys: &Arc<KeySet>,
+        now: UnixMillis,
+    ) -> Option<VerifiedAccessToken> {
+        if !self.is_under(keys) {
+            return None;
+        }
+        let token = self.tokens.get(&Hash::hash(text.as_bytes()))?;
+        (now < token.expires_at()).then(|| token.clone())
+    }
+
+    /// Remembers that the token of that text verified under these keys.
+    pub fn remember(
+        &mut self,
+        text: &str,
+        token: &VerifiedAccessToken,
+        keys: &Arc<KeySet>,
+        now: UnixMillis,
+    ) {
+        if !self.is_under(keys) {
+            self.tokens.clear();
+            self.keys = Some(Arc::clone(keys));
+        }
+        if self.tokens.len() >= CAPACITY {
+            self.tokens.retain(|_, token| now < token.expires_at());
+        }
+        if self.tokens.len() >= CAPACITY {
+            // In the order of their digests, so whichever it is, nobody chose it.
+            self.tokens.pop_first();
+        }
+        self.tokens
+            .insert(Hash::hash(text.as_bytes()), token.clone());
+    }
+
+    fn is_under(&self, keys: &Arc<KeySet>) -> bool {
+        self.keys
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::testing::{NOW, token};
+
+    fn keys() -> Arc<KeySet> {
+        Arc::new(KeySet::default())
+    }
+
+    #[test]
+    fn only_the_same_bytes_under_the_same_keys_are_recalled() {
+        let (mut remembered, first) = (Remembered::new(), keys());
+        assert!(remembered.recall("a", &first, NOW).is_none());
+        remembered.remember("a", &token(), &first, NOW);
+        assert!(remembered.recall("a", &first, NOW).is_some());
+        assert!(remembered.recall("b", &first, NOW).is_none());
+        let second = keys();
+        assert!(remembered.recall("a", &second, NOW).is_none());
+        remembered.remember("b", &token(), &second, NOW);
+        assert!(remembered.recall("a", &second, NOW).is_none());
+        assert!(remembered.recall("a", &first, NOW).is_none());
+    }
+
+    #[test]
+    fn an_expired_token_is_not_recalled() {
+        let (mut remembered, keys) = (Remembered::new(), keys());
+        remembered.remember("a", &token(), &keys, NOW);
+        let last = UnixMillis(token().expires_at().0 - 1);
+        assert!(remembered.recall("a", &keys, last).is_some());
+        assert!(
+            remembered
+                .recall("a", &keys, token().expires_at())
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_expired_ones_go_first() {
+        let (mut remembered, keys, token) = (Remembered::new(), keys(), token());
+        for index in 0..=CAPACITY {
+            remembered.remember(&index.to_string(), &token, &keys, NOW);
+        }
+        assert_eq!(remembered.tokens.len(), CAPACITY);
+        remembered.remember("late", &token, &keys, token.expires_at());
+        assert_eq!(remembered.tokens.len(), 1);
+    }
+}

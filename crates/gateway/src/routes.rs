@@ -1,0 +1,74 @@
+//! The gateway's own paths. Everything else is the origin's.
+
+/// Below this nothing reaches the origin, whatever comes to be here later.
+const PREFIX: &str = "/.portcullis/";
+/// Where browsers come back to from logging in.
+pub const CALLBACK: &str = "/.portcullis/callback";
+/// Where browsers land after logging out.
+pub const LOGGED_OUT: &str = "/.portcullis/logged-out";
+
+/// | path | method | authorization |
+/// |---|---|---|
+/// | `/.portcullis/healthz` | GET | none |
+/// | `/.portcullis/callback` | GET | the cookie of the log-in that began here |
+/// | `/.portcullis/logout` | POST | same origin |
+/// | `/.portcullis/logged-out` | GET | none |
+const ROUTES: [(&str, &str, Route); 4] = [
+    ("/.portcullis/healthz", "GET", Route::Health),
+    (CALLBACK, "GET", Route::Callback),
+    ("/.portcullis/logout", "POST", Route::LogOut),
+    (LOGGED_OUT, "GET", Route::LoggedOut),
+];
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To the origin, if its credential is in force.
+    Guarded,
+    /// Says that the Worker runs and is configured.
+    Health,
+    /// Ends a log-in.
+    Callback,
+    /// Ends the session.
+    LogOut,
+    /// Says that it has been ended.
+    LoggedOut,
+    /// A path of ours that does not exist.
+    NotFound,
+    /// A path of ours with another method; this one is allowed.
+    WrongMethod(&'static str),
+}
+
+impl Route {
+    /// The route of a request.
+    #[must_use]
+    pub fn of(method: &str, path: &str) -> Self {
+        if !path.starts_with(PREFIX) {
+            return Self::Guarded;
+        }
+        match ROUTES.iter().find(|(known, _, _)| *known == path) {
+            Some((_, allowed, route)) if *allowed == method => *route,
+            Some((_, allowed, _)) => Self::WrongMethod(allowed),
+            None => Self::NotFound,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_paths_never_reach_the_origin() {
+        assert_eq!(Route::of("GET", "/.portcullis/healthz"), Route::Health);
+        assert_eq!(Route::of("POST", CALLBACK), Route::WrongMethod("GET"));
+        assert_eq!(
+            Route::of("GET", "/.portcullis/logout"),
+            Route::WrongMethod("POST")
+        );
+        assert_eq!(Route::of("GET", "/.portcullis/admin"), Route::NotFound);
+        assert_eq!(Route::of("GET", "/.portcullis/"), Route::NotFound);
+        assert_eq!(Route::of("GET", "/"), Route::Guarded);
+        assert_eq!(Route::of("GET", "/.portcullisx"), Route::Guarded);
+    }
+}

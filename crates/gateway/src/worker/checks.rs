@@ -1,0 +1,70 @@
+//! The strict check, through the service binding `CHECKS`.
+//!
+//! The binding's entrypoint has one method, `check(Uint8Array) -> Promise<Uint8Array>`: a
+//! [`CheckRequest`] in the wire envelope goes out, a [`CheckReply`] comes back. Anything else is a
+//! failure, and so is no answer in time.
+
+use super::http::in_time;
+use portcullis_core::session::check::{CheckReply, CheckRequest};
+use portcullis_core::wire;
+use std::fmt;
+use worker::js_sys::futures::JsFuture;
+use worker::js_sys::{Promise, Uint8Array};
+use worker::wasm_bindgen::{self, JsCast, JsValue, prelude::wasm_bindgen};
+use worker::{Env, Fetcher};
+
+const BINDING: &str = "CHECKS";
+
+#[wasm_bindgen]
+extern "C" {
+    /// The entrypoint's interface.
+    type Checks;
+
+    #[wasm_bindgen(method, catch)]
+    fn check(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
+}
+
+/// Why there is no answer.
+pub enum CheckError {
+    /// There is no such binding.
+    Unbound,
+    /// It threw.
+    Thrown(String),
+    /// It took too long.
+    TimedOut,
+    /// What it said is no reply.
+    Malformed,
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unbound => write!(f, "there is no binding {BINDING}"),
+            Self::Thrown(error) => f.write_str(error),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Malformed => f.write_str("the reply cannot be read"),
+        }
+    }
+}
+
+/// Asks whether a credential is still in force.
+pub async fn ask(env: &Env, request: &CheckRequest) -> Result<CheckReply, CheckError> {
+    let binding = env.service(BINDING).map_err(|_| CheckError::Unbound)?;
+    let checks: Checks = Fetcher::into_rpc(binding);
+    let request = wire::encode(request).map_err(|_| CheckError::Malformed)?;
+    let called = checks
+        .check(Uint8Array::from(request.as_slice()))
+        .map_err(|error| thrown(&error))?;
+    // What a call returns can be awaited but is not a Promise itself.
+    let reply = in_time(JsFuture::from(Promise::resolve(&called)))
+        .await
+        .ok_or(CheckError::TimedOut)?
+        .map_err(|error| thrown(&error))?
+        .dyn_into::<Uint8Array>()
+        .map_err(|_| CheckError::Malformed)?;
+    wire::decode(&reply.to_vec()).map_err(|_| CheckError::Malformed)
+}
+
+fn thrown(error: &JsValue) -> CheckError {
+    CheckError::Thrown(format!("{error:?}"))
+}

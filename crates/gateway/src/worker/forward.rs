@@ -1,0 +1,43 @@
+//! On to the origin and back, bodies streamed through untouched.
+
+use super::http;
+use crate::config::Config;
+use crate::decide::Passage;
+use crate::headers;
+use crate::inbound::{Headers, Inbound};
+use portcullis_core::time::UnixMillis;
+use worker::web_sys::{self, RequestRedirect};
+use worker::{Error, Fetch, Request, Response, Result};
+
+/// What the origin gets to see of the headers.
+pub fn headers(inbound: &Inbound, passage: &Passage) -> Headers {
+    headers::forwarded(&inbound.headers, passage.claims())
+}
+
+/// Sends the request to the origin. Its redirects are the caller's to follow.
+pub async fn send(
+    request: &Request,
+    inbound: &Inbound,
+    config: &Config,
+    headers: Headers,
+    checked_at: UnixMillis,
+) -> Result<Response> {
+    let init = web_sys::RequestInit::new();
+    init.set_method(&inbound.method);
+    init.set_headers(http::headers(&headers)?.as_ref());
+    init.set_redirect(RequestRedirect::Manual);
+    if let Some(body) = request.inner().body() {
+        init.set_body(&body);
+    }
+    let url = format!("{}{}", config.origin, inbound.path_and_query());
+    let outbound = web_sys::Request::new_with_str_and_init(&url, &init).map_err(Error::from)?;
+    let response = Fetch::Request(outbound.into()).send().await?;
+    if !(200..=599).contains(&response.status_code()) {
+        return Err(Error::RustError(
+            "a status that cannot be passed on".to_owned(),
+        ));
+    }
+    let from_origin: Headers = response.headers().entries().collect();
+    let returned = http::headers(&headers::returned(&from_origin, checked_at))?;
+    Ok(response.with_headers(returned))
+}

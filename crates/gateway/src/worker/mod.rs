@@ -1,0 +1,147 @@
+//! The runtime's adapter: a request comes in, everybody is asked, the pure rules decide, and what
+//! they say is carried out.
+
+mod audit;
+mod checks;
+mod forward;
+mod http;
+mod keys;
+mod session;
+
+use crate::answer::Answer;
+use crate::config::Config;
+use crate::decide::{self, Finding, Passage, Record, Refusal, Ruling, Then};
+use crate::inbound::Inbound;
+use crate::routes::Route;
+use audit::Audit;
+use portcullis_core::time::UnixMillis;
+use std::cell::OnceCell;
+use std::rc::Rc;
+use worker::{Context, Env, Request, Response, Result, console_error, event};
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
+    let Some(config) = config(&env) else {
+        return http::respond(Answer::unavailable());
+    };
+    let inbound = http::inbound(&request)?;
+    if !config.admits(&inbound.url) {
+        return http::respond(Answer::loopback_only());
+    }
+    let answer = match Route::of(&inbound.method, inbound.url.path()) {
+        Route::Guarded => return guard(request, inbound, &config, &env, &ctx).await,
+        Route::Health => Answer::healthy(),
+        Route::Callback => session::finish_login(&inbound, &config).await,
+        Route::LogOut => session::log_out(&inbound, &config).await,
+        Route::LoggedOut => session::logged_out(),
+        Route::NotFound => Answer::not_found(),
+        Route::WrongMethod(allowed) => Answer::wrong_method(allowed),
+    };
+    http::respond(answer)
+}
+
+/// Forwards the request if its credential is in force.
+async fn guard(
+    request: Request,
+    inbound: Inbound,
+    config: &Config,
+    env: &Env,
+    ctx: &Context,
+) -> Result<Response> {
+    let finding = find(&inbound, config, env).await;
+    let audit = Audit::of(env);
+    match decide::rule(finding, &inbound, now()) {
+        Ruling::Forward(passage) => pass(&request, &inbound, config, *passage, &audit, ctx).await,
+        Ruling::Refuse(refusal) => {
+            http::respond(refuse(*refusal, &inbound, config, &audit, ctx).await)
+        }
+    }
+}
+
+/// Asks everybody: the request for its credential, the issuer for its keys, the service whether the
+/// credential has been ended.
+async fn find(inbound: &Inbound, config: &Config, env: &Env) -> Finding {
+    let credential = match decide::credential(inbound, &config.audience) {
+        Ok(credential) => credential,
+        Err(finding) => return finding,
+    };
+    let token = match keys::verify(credential.text(), config).await {
+        Ok(token) => token,
+        Err(keys::Failure::Token(why)) => return Finding::Refused(why),
+        Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
+    };
+    match checks::ask(env, &token.check_request()).await {
+        Ok(reply) => Finding::Checked(Box::new(token), reply),
+        Err(error) => {
+            console_error!("the check failed: {error}");
+            Finding::NobodyToAsk
+        }
+    }
+}
+
+/// The event is on its way before the request is: a caller who hangs up early has still been here.
+async fn pass(
+    request: &Request,
+    inbound: &Inbound,
+    config: &Config,
+    passage: Passage,
+    audit: &Audit,
+    ctx: &Context,
+) -> Result<Response> {
+    let (checked_at, headers) = (passage.checked_at, forward::headers(inbound, &passage));
+    let status = audit.off_the_path_with_status(ctx, move |status| passage.into_event(status));
+    let response = match forward::send(request, inbound, config, headers, checked_at).await {
+        Ok(response) => response,
+        Err(error) => {
+            console_error!("the origin did not answer: {error}");
+            http::respond(Answer::origin_unreachable())?
+        }
+    };
+    // Nobody listens if the event could not be sent; that has been logged.
+    let _ = status.send(response.status_code());
+    Ok(response)
+}
+
+async fn refuse(
+    refusal: Refusal,
+    inbound: &Inbound,
+    config: &Config,
+    audit: &Audit,
+    ctx: &Context,
+) -> Answer {
+    match refusal.record {
+        Record::Nothing => {}
+        Record::OffThePath(event) => audit.off_the_path(ctx, event),
+        Record::BeforeAnswering(event) => {
+            if let Err(error) = audit.send(event).await {
+                console_error!("a denial could not be recorded: {error}");
+                return Answer::unavailable();
+            }
+        }
+    }
+    match refusal.then {
+        Then::LogIn => session::begin_login(inbound, config).await,
+        Then::Say(answer) => answer,
+    }
+}
+
+/// The settings, read once; `None` if they are invalid, which is logged once.
+fn config(env: &Env) -> Option<Rc<Config>> {
+    thread_local! {
+        static CONFIG: OnceCell<Option<Rc<Config>>> = const { OnceCell::new() };
+    }
+    CONFIG.with(|cell| {
+        cell.get_or_init(|| {
+            let var = |name: &str| env.var(name).ok().map(|value| value.to_string());
+            Config::from_vars(var)
+                .map(Rc::new)
+                .inspect_err(|invalid| console_error!("every request is refused: {invalid}"))
+                .ok()
+        })
+        .clone()
+    })
+}
+
+fn now() -> UnixMillis {
+    UnixMillis(worker::Date::now().as_millis())
+}

@@ -1,0 +1,59 @@
+//! Events of the Worker itself, which no object has: refused credentials and denied checks.
+//!
+//! An isolate is a producer like any other; it appends to the lane directly.
+
+use crate::objects::call;
+use crate::runtime::{new_id, now};
+use portcullis_core::audit::call::Append;
+use portcullis_core::audit::event::Event;
+use portcullis_core::audit::pack::Pack;
+use portcullis_core::id::ProducerId;
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use worker::{Context, Env, Error, console_error};
+
+thread_local! {
+    static PRODUCER: OnceCell<ProducerId> = const { OnceCell::new() };
+    static NEXT_SEQUENCE: Cell<u64> = const { Cell::new(1) };
+}
+
+/// Puts `event` into the log; once this is done it is there.
+pub async fn record(env: &Env, event: Event) -> Result<(), Error> {
+    let pack = Pack {
+        producer: producer()?,
+        first_sequence: NEXT_SEQUENCE.with(|next| next.replace(next.get() + 1)),
+        events: vec![event.bounded()],
+    };
+    let append = Append {
+        received: now(),
+        packs: vec![pack],
+    };
+    // The same pack again is the same event: the lane takes it once.
+    if call::lane(env, append.clone()).await.is_ok() {
+        return Ok(());
+    }
+    call::lane(env, append)
+        .await
+        .map(drop)
+        .map_err(|error| Error::RustError(error.to_string()))
+}
+
+/// Puts `event` into the log while the answer goes out; it is lost if that fails.
+pub fn record_off_the_path(env: &Env, context: &Rc<Context>, event: Event) {
+    let env = env.clone();
+    context.wait_until(async move {
+        if let Err(error) = record(&env, event).await {
+            console_error!("an event was lost: {error}");
+        }
+    });
+}
+
+fn producer() -> Result<ProducerId, Error> {
+    PRODUCER.with(|cell| match cell.get() {
+        Some(producer) => Ok(*producer),
+        None => {
+            let producer = ProducerId::from_bytes(new_id()?);
+            Ok(*cell.get_or_init(|| producer))
+        }
+    })
+}

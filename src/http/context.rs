@@ -1,0 +1,173 @@
+//! What a handler gets.
+
+use crate::auth::Role;
+use crate::config::Config;
+use crate::error::Problem;
+use crate::outbound::bounded;
+use crate::runtime::now;
+use portcullis_core::audit::event::{Actor, RequestFacts};
+use portcullis_core::id::SubjectKey;
+use portcullis_core::time::UnixMillis;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use url::Url;
+use worker::{Context, Env, Request, Result};
+
+/// The largest body of an API call.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A request on its way through a handler.
+pub struct Ctx {
+    /// The request; its body has not been read.
+    pub request: Request,
+    /// Its URL.
+    pub url: Url,
+    /// Bindings.
+    pub env: Env,
+    /// For what outlives the response.
+    pub context: Rc<Context>,
+    /// Settings.
+    pub config: Rc<Config>,
+    /// The caller's role; `None` on public routes.
+    pub role: Option<Role>,
+    /// What the route's braces matched.
+    pub params: Vec<String>,
+    /// Facts for events.
+    pub facts: RequestFacts,
+    /// When the request came in.
+    pub now: UnixMillis,
+}
+
+impl Ctx {
+    /// The context of `request`, before authorization.
+    pub fn new(
+        request: Request,
+        url: Url,
+        env: Env,
+        context: Rc<Context>,
+        config: Rc<Config>,
+        params: Vec<String>,
+    ) -> Result<Self> {
+        let headers = request.headers();
+        let facts = RequestFacts {
+            method: request.inner().method(),
+            host: url.host_str().unwrap_or_default().to_owned(),
+            path: url.path().to_owned(),
+            status: None,
+            ip: headers.get("cf-connecting-ip")?,
+            user_agent: headers.get("user-agent")?,
+            ray: headers.get("cf-ray")?,
+        };
+        Ok(Self {
+            request,
+            url,
+            env,
+            context,
+            config,
+            role: None,
+            params,
+            facts: facts.bounded(),
+            now: now(),
+        })
+    }
+
+    /// The request's facts with the status it got.
+    pub fn facts_with_status(&self, status: u16) -> RequestFacts {
+        RequestFacts {
+            status: Some(status),
+            ..self.facts.clone()
+        }
+    }
+
+    /// Who calls, for the log.
+    pub fn actor(&self) -> Actor {
+        self.role.map_or(Actor::Anonymous, Role::actor)
+    }
+
+    /// The n-th brace of the route.
+    pub fn param(&self, at: usize) -> &str {
+        self.params.get(at).map_or("", String::as_str)
+    }
+
+    /// The query's parameters; a repeated one is an error, as RFC 6749 section 3.1 has it.
+    pub fn query(&self) -> std::result::Result<BTreeMap<String, String>, Problem> {
+        once_each(self.url.query_pairs())
+    }
+
+    /// The body as text, within bounds.
+    pub async fn text(&mut self) -> Result<std::result::Result<String, Problem>> {
+        let too_large = Problem::new(413, format!("the body exceeds {MAX_BODY_BYTES} bytes"));
+        let Ok(stream) = self.request.stream() else {
+            return Ok(Ok(String::new()));
+        };
+        let Some(bytes) = bounded(stream, MAX_BODY_BYTES).await? else {
+            return Ok(Err(too_large));
+        };
+        Ok(String::from_utf8(bytes).map_err(|_| Problem::bad_request("the body is not UTF-8")))
+    }
+
+    /// The body as JSON.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<std::result::Result<T, Problem>> {
+        Ok(self.text().await?.and_then(|text| {
+            serde_json::from_str(&text)
+                .map_err(|error| Problem::bad_request(format!("the body: {error}")))
+        }))
+    }
+
+    /// The body as a form, each parameter once.
+    pub async fn form(
+        &mut self,
+    ) -> Result<std::result::Result<BTreeMap<String, String>, Problem>> {
+        let content_type = self.request.headers().get("content-type")?;
+        let is_form = content_type.is_some_and(|content_type| {
+            let media_type = content_type.split(';').next().unwrap_or_default();
+            media_type
+                .trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        if !is_form {
+            return Ok(Err(Problem::bad_request("the body is no form")));
+        }
+        Ok(self
+            .text()
+            .await?
+            .and_then(|text| once_each(url::form_urlencoded::parse(text.as_bytes()))))
+    }
+
+    /// The subject that `text` names: its key, or `connection:value`.
+    pub fn subject(&self, text: &str) -> std::result::Result<SubjectKey, Problem> {
+        if let Ok(key) = text.parse() {
+            return Ok(key);
+        }
+        match text.split_once(':') {
+            Some((connection, value))
+                if connection == self.config.connection.id && !value.is_empty() =>
+            {
+                Ok(SubjectKey::derive(
+                    &self.config.naming_key,
+                    connection,
+                    value,
+                ))
+            }
+            _ => Err(Problem::bad_request(
+                "subject is neither a subject key nor connection:value",
+            )),
+        }
+    }
+}
+
+fn once_each<'a>(
+    pairs: impl Iterator<Item = (std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>,
+) -> std::result::Result<BTreeMap<String, String>, Problem> {
+    let mut found = BTreeMap::new();
+    for (name, value) in pairs {
+        if found
+            .insert(name.clone().into_owned(), value.into_owned())
+            .is_some()
+        {
+            return Err(Problem::bad_request(format!("{name} came more than once")));
+        }
+    }
+    Ok(found)
+}

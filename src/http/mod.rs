@@ -1,0 +1,75 @@
+//! Handlers, a file per endpoint, and the way a request takes to them.
+
+pub mod audit;
+pub mod check;
+pub mod context;
+pub mod health;
+pub mod oauth;
+pub mod openapi;
+pub mod revocations;
+pub mod scim;
+pub mod sessions;
+
+use crate::auth::{Refusal, authorize};
+use crate::error::{Problem, refused};
+use crate::routes::{Found, find};
+use crate::runtime;
+use context::Ctx;
+use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
+use std::rc::Rc;
+use worker::{Context, Env, Request, Response, Result, console_error};
+
+/// Answers a request: configuration, route, authorization, handler.
+pub async fn serve(request: Request, env: Env, context: Context) -> Result<Response> {
+    let Some(config) = runtime::config(&env) else {
+        return Problem::unavailable().response();
+    };
+    let url = request.url()?;
+    // A developer's service answers to its own name only: a web page that resolves another name to
+    // this machine gets nothing.
+    if config.dev && !crate::config::is_loopback(&url) {
+        return Problem::new(403, "in development mode only loopback is served").response();
+    }
+    // As text: what the crate's enum does not know it takes for GET.
+    let (route, params) = match find(&request.inner().method(), url.path()) {
+        Found::Route(route, params) => (route, params),
+        Found::WrongMethod => return Problem::new(405, "not with this method").response(),
+        Found::Nothing => return Problem::new(404, "nothing is here").response(),
+    };
+    let authorization = request.headers().get("authorization")?;
+    let mut ctx = Ctx::new(request, url, env, Rc::new(context), config, params)?;
+    match authorize(&ctx.config, route.access, authorization.as_deref()) {
+        Ok(role) => ctx.role = role,
+        Err(refusal) => return turn_away(&ctx, refusal, route.path.starts_with("/scim/")),
+    }
+    match (route.handler)(ctx).await {
+        Ok(response) => Ok(response),
+        Err(error) => {
+            console_error!("{} {}: {error}", route.method, route.path);
+            Problem::unavailable().response()
+        }
+    }
+}
+
+/// Refuses a caller, and logs it if they presented anything: no credential at all is noise.
+fn turn_away(ctx: &Ctx, refusal: Refusal, scim: bool) -> Result<Response> {
+    let response = refused(refusal, scim)?;
+    if refusal != Refusal::Missing {
+        let mut event = Event::new(
+            ctx.now,
+            Action::CredentialRefused,
+            Outcome::Denied,
+            Actor::Anonymous,
+        );
+        event.reason = Some(
+            match refusal {
+                Refusal::Forbidden => "insufficient_role",
+                _ => "unknown_credential",
+            }
+            .to_owned(),
+        );
+        event.request = Some(ctx.facts_with_status(response.status_code()));
+        crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+    }
+    Ok(response)
+}

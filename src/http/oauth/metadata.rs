@@ -1,0 +1,49 @@
+//! Authorization server metadata (RFC 8414), the same as OpenID provider metadata, and the JWKS.
+
+use crate::error::json;
+use crate::http::context::Ctx;
+use crate::keys;
+use serde_json::json;
+use worker::{Response, Result};
+
+/// What the endpoints are and what they support.
+pub async fn get(ctx: Ctx) -> Result<Response> {
+    let issuer = &ctx.config.issuer;
+    public(json(
+        200,
+        &json!({
+            "issuer": issuer,
+            "authorization_endpoint": format!("{issuer}/authorize"),
+            "token_endpoint": format!("{issuer}/token"),
+            "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+            "end_session_endpoint": format!("{issuer}/logout"),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "scopes_supported": ["openid", "profile"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr"],
+            "authorization_response_iss_parameter_supported": true,
+        }),
+    )?)
+}
+
+/// The public keys.
+pub async fn jwks(ctx: Ctx) -> Result<Response> {
+    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let response = Response::ok(keys.jwks.clone())?;
+    response
+        .headers()
+        .set("content-type", "application/jwk-set+json")?;
+    public(response)
+}
+
+/// Readable by any page and for a minute by any cache.
+fn public(response: Response) -> Result<Response> {
+    response.headers().set("cache-control", "public, max-age=60")?;
+    response.headers().set("access-control-allow-origin", "*")?;
+    Ok(response)
+}

@@ -1,0 +1,132 @@
+//! `GET /openapi.json`: the route table as OpenAPI 3.1, so that the two cannot differ.
+
+use super::context::Ctx;
+use crate::auth::{Access, Role};
+use crate::error::json;
+use crate::routes::{ROUTES, Route};
+use serde_json::{Map, Value, json};
+use worker::{Response, Result};
+
+/// The description.
+pub async fn get(ctx: Ctx) -> Result<Response> {
+    json(200, &describe(&ctx.config.issuer))
+}
+
+fn describe(server: &str) -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(operations) = path.as_object_mut() {
+            let method = route.method.to_lowercase();
+            operations.insert(method, operation(route));
+        }
+    }
+    let schemes: Map<String, Value> = Role::ALL
+        .iter()
+        .map(|role| (role.as_str().to_owned(), json!({"type": "http", "scheme": "bearer"})))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Portcullis", "version": env!("CARGO_PKG_VERSION")},
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": schemes,
+            "schemas": {
+                "Problem": {
+                    "description": "RFC 9457",
+                    "type": "object",
+                    "required": ["type", "title", "status", "detail"],
+                    "properties": {
+                        "type": {"type": "string"},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "detail": {"type": "string"},
+                    },
+                },
+                "CheckRequest": super::check::request_schema(),
+                "CheckReply": super::check::reply_schema(),
+                "RevocationRequest": super::revocations::request_schema(),
+                "Revocation": super::revocations::reply_schema(),
+                "Sessions": super::sessions::reply_schema(),
+                "Events": super::audit::reply_schema(),
+            },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let security: Vec<Value> = match route.access {
+        Access::Public => vec![],
+        Access::AnyOf(roles) => roles.iter().map(|role| json!({role.as_str(): []})).collect(),
+    };
+    let example = route
+        .path
+        .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA");
+    let mut parameters: Vec<Value> = route
+        .path
+        .split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| parameter(name, "path", true))
+        .collect();
+    let (request, reply) = match route.path {
+        "/v1/check" => (Some("CheckRequest"), Some("CheckReply")),
+        "/v1/revocations" => {
+            parameters.push(parameter("Idempotency-Key", "header", false));
+            (Some("RevocationRequest"), Some("Revocation"))
+        }
+        "/v1/subjects/{subject}/sessions" => (None, Some("Sessions")),
+        "/v1/audit/events" => {
+            let names = super::audit::PARAMETERS;
+            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
+            (None, Some("Events"))
+        }
+        _ => (None, None),
+    };
+    let mut operation = json!({
+        "summary": route.summary,
+        "security": security,
+        "parameters": parameters,
+        "x-portcullis-example-path": example,
+        "responses": {
+            "200": match reply {
+                Some(schema) => json!({"description": "Done", "content": content("application/json", schema)}),
+                None => json!({"description": "Done"}),
+            },
+            "default": {"description": "Refused", "content": content("application/problem+json", "Problem")},
+        },
+    });
+    if let (Some(schema), Some(fields)) = (request, operation.as_object_mut()) {
+        let body = json!({"required": true, "content": content("application/json", schema)});
+        fields.insert("requestBody".to_owned(), body);
+    }
+    operation
+}
+
+fn content(media_type: &str, schema: &str) -> Value {
+    json!({media_type: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}})
+}
+
+fn parameter(name: &str, place: &str, required: bool) -> Value {
+    json!({"name": name, "in": place, "required": required, "schema": {"type": "string"}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_described_with_what_it_requires() {
+        let description = describe("https://id.example");
+        for route in ROUTES {
+            let method = route.method.to_lowercase();
+            let operation = &description["paths"][route.path][method.as_str()];
+            assert_eq!(operation["summary"], route.summary);
+            let public = matches!(route.access, Access::Public);
+            assert_eq!(operation["security"] == json!([]), public, "{}", route.path);
+            let example = operation["x-portcullis-example-path"].as_str().expect("text");
+            assert!(!example.contains('{'), "{example}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Typed calls between the Worker and its objects.
+//!
+//! A call is a POST to the one URL, postcard in the wire envelope both ways. Status 200 carries
+//! every answer of the domain; any other is a failure of transport or storage, and says nothing of
+//! whether the call was carried out.
+
+use portcullis_core::audit::call::LaneRequest;
+use portcullis_core::id::SubjectKey;
+use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest};
+use portcullis_core::session::call::{SubjectCall, SubjectRequest};
+use portcullis_core::wire::{self, Call};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use worker::js_sys::Uint8Array;
+use worker::{Env, Method, Request, RequestInit, Response};
+
+/// An object's one URL. It is never resolved: a stub carries the request.
+const URL: &str = "https://object/";
+
+/// A call had no answer.
+#[derive(Debug)]
+pub struct CallError(String);
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl<E: fmt::Display> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(CallError(error.to_string()))
+    }
+}
+
+/// Lets `?` turn any error into a [`CallError`] here.
+struct Failed(CallError);
+
+/// The object of a namespace binding with that name.
+pub struct Object<'a> {
+    env: &'a Env,
+    binding: &'a str,
+    name: String,
+}
+
+impl<'a> Object<'a> {
+    /// The object `name` of `binding`; it comes to life with the first call.
+    pub const fn named(env: &'a Env, binding: &'a str, name: String) -> Self {
+        Self { env, binding, name }
+    }
+
+    /// Sends `message` and reads the reply.
+    pub async fn send<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        message: &Q,
+    ) -> Result<R, CallError> {
+        self.send_inner(message)
+            .await
+            .map_err(|Failed(CallError(why))| CallError(format!("{}: {why}", self.binding)))
+    }
+
+    async fn send_inner<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        message: &Q,
+    ) -> Result<R, Failed> {
+        let stub = self.env.durable_object(self.binding)?.get_by_name(&self.name)?;
+        let mut init = RequestInit::new();
+        let body = Uint8Array::from(wire::encode(message)?.as_slice());
+        init.with_method(Method::Post).with_body(Some(body.into()));
+        let request = Request::new_with_init(URL, &init)?;
+        let mut response = stub.fetch_with_request(request).await?;
+        if response.status_code() != 200 {
+            return Err(Failed::from(format!("status {}", response.status_code())));
+        }
+        Ok(wire::decode(&response.bytes().await?)?)
+    }
+}
+
+/// Calls a subject.
+pub async fn subject<C: Call<Request = SubjectRequest>>(
+    env: &Env,
+    subject: SubjectKey,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    let request = call.into_request();
+    subject_request(env, subject, request).await
+}
+
+/// Calls a subject with a request whose reply the caller knows.
+pub async fn subject_request<R: DeserializeOwned>(
+    env: &Env,
+    subject: SubjectKey,
+    request: SubjectRequest,
+) -> Result<R, CallError> {
+    Object::named(env, "SUBJECT", subject.to_string())
+        .send(&SubjectCall { subject, request })
+        .await
+}
+
+/// Calls the lane; there is one.
+pub async fn lane<C: Call<Request = LaneRequest>>(
+    env: &Env,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    Object::named(env, "LANE", "lane-0".to_owned())
+        .send(&call.into_request())
+        .await
+}
+
+/// Calls a connection's directory.
+pub async fn directory<C: Call<Request = DirectoryRequest>>(
+    env: &Env,
+    frame: DirectoryFrame,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    let object = Object::named(env, "DIRECTORY", frame.connection.clone());
+    let call = DirectoryCall {
+        connection: frame.connection,
+        users_url: frame.users_url,
+        request: frame.request,
+        operation: call.into_request(),
+    };
+    object.send(&call).await
+}
+
+/// What every call of a directory carries besides its operation.
+pub struct DirectoryFrame {
+    /// The connection.
+    pub connection: String,
+    /// The base URL of users.
+    pub users_url: String,
+    /// The HTTP request.
+    pub request: portcullis_core::audit::event::RequestFacts,
+}
+
+/// Reads the message of a request to an object.
+pub async fn received<Q: DeserializeOwned>(request: &mut Request) -> Result<Q, worker::Error> {
+    let bytes = request.bytes().await?;
+    wire::decode(&bytes).map_err(|error| worker::Error::RustError(error.to_string()))
+}
+
+/// The answer of an object: a reply's bytes, or a failure that is logged and not explained.
+pub fn answered<E: fmt::Display>(reply: Result<Vec<u8>, E>) -> Result<Response, worker::Error> {
+    match reply {
+        Ok(bytes) => Response::from_bytes(bytes),
+        Err(error) => {
+            worker::console_error!("object: {error}");
+            Response::error("failed", 500)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Getting outboxes to the lane: at once after a change, and by alarm after anything went wrong.
+
+use super::call;
+use super::sql::SqlError;
+use crate::runtime::now;
+use portcullis_core::audit::call::Append;
+use portcullis_core::audit::pack::Pack;
+use std::cell::Cell;
+use std::time::Duration;
+use worker::{Env, State, console_error};
+
+/// How long after a change the alarm looks whether everything was delivered.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// An object with an outbox.
+pub trait Producer {
+    /// Packs that the lane has not confirmed.
+    fn waiting(&self) -> Result<Vec<Pack>, SqlError>;
+    /// The lane has committed them.
+    fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError>;
+}
+
+/// The object's alarm, as far as this instance knows.
+#[derive(Default)]
+pub struct Alarm {
+    armed: Cell<bool>,
+}
+
+impl Alarm {
+    /// Makes sure that the alarm will ring. Before a reply goes out, this and the change that it
+    /// watches over are durable.
+    pub async fn arm(&self, state: &State) -> Result<(), worker::Error> {
+        if self.armed.replace(true) {
+            return Ok(());
+        }
+        let set = state.storage().set_alarm(LOOK_AGAIN).await;
+        if set.is_err() {
+            self.armed.set(false);
+        }
+        set
+    }
+
+    /// The alarm rang: sets it again before any work, so that a crash in the work is survived.
+    pub async fn rang(&self, state: &State) -> Result<(), worker::Error> {
+        self.armed.set(false);
+        self.arm(state).await
+    }
+
+    /// Nothing is left to do.
+    pub async fn disarm(&self, state: &State) {
+        if state.storage().delete_alarm().await.is_ok() {
+            self.armed.set(false);
+        }
+    }
+}
+
+/// Sends what waits until nothing does; says whether that was reached.
+pub async fn deliver(env: &Env, producer: &impl Producer) -> bool {
+    loop {
+        let packs = match producer.waiting() {
+            Ok(packs) if packs.is_empty() => return true,
+            Ok(packs) => packs,
+            Err(error) => {
+                console_error!("outbox: {error}");
+                return false;
+            }
+        };
+        let append = Append {
+            received: now(),
+            packs: packs.clone(),
+        };
+        // If the answer is lost, the alarm sends the packs again and the lane knows them.
+        if let Err(error) = call::lane(env, append).await {
+            console_error!("delivery: {error}");
+            return false;
+        }
+        if let Err(error) = producer.acknowledge(&packs) {
+            console_error!("outbox: {error}");
+            return false;
+        }
+    }
+}

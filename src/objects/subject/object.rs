@@ -1,0 +1,94 @@
+//! The subject's Durable Object: no rules, only the runtime's side of them.
+
+use super::service::SubjectService;
+use crate::objects::call::{answered, received};
+use crate::objects::delivery::{Alarm, Producer, deliver};
+use crate::objects::durable_sql::DurableSql;
+use crate::objects::sql::SqlError;
+use crate::runtime::{new_id, now};
+use portcullis_core::audit::pack::Pack;
+use portcullis_core::id::ProducerId;
+use portcullis_core::session::call::{SubjectCall, SubjectRequest};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
+
+/// One person or service.
+#[durable_object(alarm)]
+pub struct Subject {
+    state: State,
+    env: Env,
+    service: Rc<SubjectService<DurableSql>>,
+    alarm: Alarm,
+    looked_for_leftovers: Cell<bool>,
+}
+
+impl Producer for SubjectService<DurableSql> {
+    fn waiting(&self) -> std::result::Result<Vec<Pack>, SqlError> {
+        Self::waiting(self)
+    }
+
+    fn acknowledge(&self, packs: &[Pack]) -> std::result::Result<(), SqlError> {
+        Self::acknowledge(self, packs)
+    }
+}
+
+impl DurableObject for Subject {
+    fn new(state: State, env: Env) -> Self {
+        let service = Rc::new(SubjectService::new(DurableSql::new(&state)));
+        Self {
+            state,
+            env,
+            service,
+            alarm: Alarm::default(),
+            looked_for_leftovers: Cell::new(false),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let call: SubjectCall = received(&mut request).await?;
+        if self.state.id().name().is_some_and(|name| name != call.subject.to_string()) {
+            return answered::<&str>(Err("called for another subject"));
+        }
+        // No await from here to the commit: what is read is what is decided on.
+        let reads = matches!(
+            call.request,
+            SubjectRequest::Check(_) | SubjectRequest::ListSessions(_)
+        );
+        let producer = ProducerId::from_bytes(new_id()?);
+        let reply = self.service.answer(call.subject, call.request, now(), producer);
+        if !reads || !self.looked_for_leftovers.replace(true) {
+            self.send_events().await?;
+        }
+        answered(reply)
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.alarm.rang(&self.state).await?;
+        if deliver(&self.env, &*self.service).await {
+            self.alarm.disarm(&self.state).await;
+        }
+        Response::empty()
+    }
+}
+
+impl Subject {
+    /// Sends what is in the outbox without making the caller wait, under the alarm's watch.
+    async fn send_events(&self) -> Result<()> {
+        let waiting = self.service.waiting();
+        if waiting.is_ok_and(|packs| packs.is_empty()) {
+            return Ok(());
+        }
+        self.alarm.arm(&self.state).await?;
+        let (env, service) = (self.env.clone(), Rc::clone(&self.service));
+        let held_back = crate::runtime::config(&env).map_or(0, |config| config.delivery_delay_ms);
+        self.state.wait_until(async move {
+            if held_back > 0 {
+                Delay::from(Duration::from_millis(held_back)).await;
+            }
+            deliver(&env, &*service).await;
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! Requests to the identity provider: bounded in size and time, and never redirected.
+
+use futures::future::{Either, select};
+use futures::pin_mut;
+use std::time::Duration;
+use worker::js_sys::Uint8Array;
+use worker::{
+    AbortController, Delay, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
+    Response,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_BYTES: usize = 256 * 1024;
+
+/// GETs `url`; anything but 200 is an error.
+pub async fn get(url: &str) -> Result<Vec<u8>, Error> {
+    send(url, Method::Get, Headers::new(), None).await
+}
+
+/// POSTs a form to `url` under HTTP Basic credentials (RFC 6749 section 2.3.1).
+pub async fn post_form(
+    url: &str,
+    authorization: &str,
+    form: &[(&str, &str)],
+) -> Result<Vec<u8>, Error> {
+    let body: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    let headers = Headers::new();
+    headers.set("content-type", "application/x-www-form-urlencoded")?;
+    headers.set("authorization", authorization)?;
+    send(url, Method::Post, headers, Some(body)).await
+}
+
+async fn send(
+    url: &str,
+    method: Method,
+    headers: Headers,
+    body: Option<String>,
+) -> Result<Vec<u8>, Error> {
+    headers.set("accept", "application/json")?;
+    let mut init = RequestInit::new();
+    init.with_method(method)
+        .with_headers(headers)
+        .with_redirect(RequestRedirect::Manual)
+        .with_body(body.map(|body| Uint8Array::from(body.as_bytes()).into()));
+    let request = Request::new_with_init(url, &init)?;
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let answer = async {
+        let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
+        read(&mut response).await
+    };
+    let deadline = Delay::from(TIMEOUT);
+    pin_mut!(answer, deadline);
+    match select(answer, deadline).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), _)) => {
+            controller.abort();
+            Err(Error::from("timed out"))
+        }
+    }
+}
+
+async fn read(response: &mut Response) -> Result<Vec<u8>, Error> {
+    if response.status_code() != 200 {
+        return Err(Error::RustError(format!("status {}", response.status_code())));
+    }
+    bounded(response.stream()?, MAX_BYTES)
+        .await?
+        .ok_or_else(|| Error::from("too large"))
+}
+
+/// The whole of a body, or `None` once it is longer than `max_bytes`.
+pub async fn bounded(
+    mut body: worker::ByteStream,
+    max_bytes: usize,
+) -> Result<Option<Vec<u8>>, Error> {
+    use futures::StreamExt as _;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend(chunk?);
+        if bytes.len() > max_bytes {
+            return Ok(None);
+        }
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,55 @@
+//! The queue's consumer: packs from gateways and other producers into the log.
+//!
+//! A batch is one call to the lane. Each message is judged alone: what is no pack goes back to the
+//! queue until the queue gives it to the dead-letter queue, and does not hold up the rest. A
+//! message is acknowledged after the lane has committed its events, so a crash in between means
+//! that it comes again, and the lane knows it.
+
+use crate::objects::call;
+use crate::runtime::now;
+use portcullis_core::audit::call::Append;
+use portcullis_core::audit::pack::{MAX_PACK_BYTES, Pack};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::js_sys::{ArrayBuffer, Uint8Array};
+use worker::{Env, MessageBatch, MessageExt, Result, console_error};
+
+/// Ingests a batch.
+pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
+    let mut packs = Vec::new();
+    let mut messages = Vec::new();
+    for message in batch.raw_iter() {
+        match bytes_of(&message.body()).map(|bytes| Pack::decode(&bytes)) {
+            Some(Ok(pack)) => {
+                packs.push(pack);
+                messages.push(message);
+            }
+            _ => {
+                console_error!("queue: message {} is no pack", message.id());
+                message.retry();
+            }
+        }
+    }
+    if packs.is_empty() {
+        return Ok(());
+    }
+    let append = Append {
+        received: now(),
+        packs,
+    };
+    match call::lane(env, append).await {
+        Ok(_) => messages.iter().for_each(MessageExt::ack),
+        Err(error) => {
+            console_error!("queue: {error}");
+            messages.iter().for_each(MessageExt::retry);
+        }
+    }
+    Ok(())
+}
+
+fn bytes_of(body: &JsValue) -> Option<Vec<u8>> {
+    let array = match body.dyn_ref::<Uint8Array>() {
+        Some(array) => array.clone(),
+        None => Uint8Array::new(body.dyn_ref::<ArrayBuffer>()?),
+    };
+    (array.length() as usize <= MAX_PACK_BYTES).then(|| array.to_vec())
+}

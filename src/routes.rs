@@ -1,0 +1,146 @@
+//! The whole API on one page: every route, what it requires, and what answers it.
+
+use crate::auth::{Access, Role};
+use crate::http::context::Ctx;
+use crate::http::{audit, check, health, oauth, openapi, revocations, scim, sessions};
+use futures::future::LocalBoxFuture;
+use worker::{Response, Result};
+
+/// What answers a request.
+pub type Handler = fn(Ctx) -> LocalBoxFuture<'static, Result<Response>>;
+
+/// One row of the table.
+pub struct Route {
+    /// The method, as it is sent.
+    pub method: &'static str,
+    /// The path; a segment in braces matches any one segment.
+    pub path: &'static str,
+    /// Who may call.
+    pub access: Access,
+    /// In one line, for the API description.
+    pub summary: &'static str,
+    /// What answers.
+    pub handler: Handler,
+}
+
+const ADMIN: Access = Access::AnyOf(&[Role::Admin]);
+const AUDITORS: Access = Access::AnyOf(&[Role::Auditor, Role::Admin]);
+const CHECKERS: Access = Access::AnyOf(&[Role::Gateway, Role::Admin]);
+const SCIM: Access = Access::AnyOf(&[Role::Scim]);
+const PUBLIC: Access = Access::Public;
+
+macro_rules! route {
+    ($method:literal, $path:literal, $access:expr, $summary:literal, $handler:path) => {
+        Route {
+            method: $method,
+            path: $path,
+            access: $access,
+            summary: $summary,
+            handler: |ctx| Box::pin($handler(ctx)),
+        }
+    };
+}
+
+/// The table.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    route!("GET", "/healthz", PUBLIC, "Whether the service is configured and answers", health::get),
+    route!("GET", "/openapi.json", PUBLIC, "This description", openapi::get),
+
+    route!("GET", "/.well-known/oauth-authorization-server", PUBLIC, "Authorization server metadata (RFC 8414)", oauth::metadata::get),
+    route!("GET", "/.well-known/openid-configuration", PUBLIC, "The same as OpenID provider metadata", oauth::metadata::get),
+    route!("GET", "/.well-known/jwks.json", PUBLIC, "Public signing keys (RFC 7517)", oauth::metadata::jwks),
+    route!("GET", "/authorize", PUBLIC, "Authorization endpoint (RFC 6749 section 3.1)", oauth::authorize::get),
+    route!("GET", "/callback", PUBLIC, "Where the identity provider sends browsers back", oauth::callback::get),
+    route!("POST", "/token", PUBLIC, "Token endpoint (RFC 6749 section 3.2)", oauth::token::post),
+    route!("GET", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::get),
+    route!("POST", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::post),
+
+    route!("POST", "/v1/check", CHECKERS, "Whether a credential is in force, strictly", check::post),
+    route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, or a token", revocations::post),
+    route!("GET", "/v1/subjects/{subject}/sessions", ADMIN, "A subject's live sessions", sessions::list),
+    route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
+
+    route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),
+    route!("GET", "/scim/v2/Users", SCIM, "Find users (RFC 7644 section 3.4.2)", scim::find),
+    route!("GET", "/scim/v2/Users/{id}", SCIM, "Get a user (RFC 7644 section 3.4.1)", scim::get),
+    route!("PATCH", "/scim/v2/Users/{id}", SCIM, "Change a user (RFC 7644 section 3.5.2)", scim::patch),
+    route!("DELETE", "/scim/v2/Users/{id}", SCIM, "Delete a user (RFC 7644 section 3.6)", scim::delete),
+];
+
+/// What a request's method and path lead to.
+pub enum Found {
+    /// A row, and what its braces matched.
+    Route(&'static Route, Vec<String>),
+    /// The path is known, the method is not.
+    WrongMethod,
+    /// Nothing is there.
+    Nothing,
+}
+
+/// Looks `method` and `path` up.
+pub fn find(method: &str, path: &str) -> Found {
+    let mut known = false;
+    for route in ROUTES {
+        if let Some(params) = matched(route.path, path) {
+            if route.method == method {
+                return Found::Route(route, params);
+            }
+            known = true;
+        }
+    }
+    if known {
+        Found::WrongMethod
+    } else {
+        Found::Nothing
+    }
+}
+
+fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut params = Vec::new();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        if expected.starts_with('{') {
+            if segment.is_empty() {
+                return None;
+            }
+            params.push(segment.to_owned());
+        } else if expected != segment {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_in_braces_matches_one_segment_that_is_not_empty() {
+        assert_eq!(matched("/a/{x}", "/a/b"), Some(vec!["b".to_owned()]));
+        for other in ["/a/", "/a", "/a/b/c", "/b/b", "a/b", "/a/b/"] {
+            assert_eq!(matched("/a/{x}", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn no_two_rows_answer_the_same_request() {
+        for (at, route) in ROUTES.iter().enumerate() {
+            let example = route.path.replace(['{', '}'], "");
+            let first = ROUTES
+                .iter()
+                .position(|r| r.method == route.method && matched(r.path, &example).is_some());
+            assert_eq!(first, Some(at), "{} {}", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn everything_under_v1_and_scim_requires_a_role() {
+        for route in ROUTES {
+            let guarded = route.path.starts_with("/v1/") || route.path.starts_with("/scim/");
+            assert_eq!(guarded, !matches!(route.access, Access::Public), "{}", route.path);
+        }
+    }
+}

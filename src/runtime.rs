@@ -1,0 +1,46 @@
+//! What only the runtime has: the clock, randomness, and the settings of this deployment.
+
+use crate::config::Config;
+use portcullis_core::time::UnixMillis;
+use std::cell::RefCell;
+use std::rc::Rc;
+use worker::{Date, Env, Error, console_error};
+
+/// The present.
+pub fn now() -> UnixMillis {
+    UnixMillis(Date::now().as_millis())
+}
+
+/// Random bytes from the runtime's CSPRNG.
+pub fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::RustError(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The bytes of a new identifier.
+pub fn new_id() -> Result<[u8; 16], Error> {
+    random()
+}
+
+thread_local! {
+    static CONFIG: RefCell<Option<Rc<Config>>> = const { RefCell::new(None) };
+}
+
+/// The deployment's settings, or `None` while they are invalid; what is wrong is in the log.
+pub fn config(env: &Env) -> Option<Rc<Config>> {
+    if let Some(config) = CONFIG.with_borrow(Clone::clone) {
+        return Some(config);
+    }
+    match Config::read(|name| env.var(name).ok().map(|value| value.to_string())) {
+        Ok(config) => {
+            let config = Rc::new(config);
+            CONFIG.set(Some(Rc::clone(&config)));
+            Some(config)
+        }
+        Err(name) => {
+            console_error!("configuration: {name} is missing or invalid");
+            None
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The relying party's side of OpenID Connect: the identity provider's metadata, keys and tokens.
+
+use crate::config::{Config, is_loopback};
+use crate::outbound;
+use crate::runtime::now;
+use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::cache::{KeyCache, Plan};
+use portcullis_core::jwt::id_token::{IdTokenVerifier, VerifiedIdToken};
+use portcullis_core::jwt::jwks::KeySet;
+use portcullis_core::jwt::unverified::UnverifiedToken;
+use portcullis_core::time::UnixMillis;
+use serde::Deserialize;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use url::{Url, form_urlencoded};
+use worker::console_error;
+
+const METADATA_FRESH_SECS: u64 = 3600;
+
+/// Provider metadata (OIDC Discovery section 3), what of it is used.
+#[derive(Deserialize)]
+pub struct Metadata {
+    issuer: String,
+    /// Where browsers are sent.
+    pub authorization_endpoint: String,
+    token_endpoint: String,
+    jwks_uri: String,
+}
+
+/// Why a log-in could not be finished at the identity provider.
+#[derive(Debug)]
+pub enum UpstreamError {
+    /// It does not answer, or not with what it should.
+    Unavailable(String),
+    /// Its ID token is not to be believed.
+    Token(TokenError),
+}
+
+impl fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(why) => write!(f, "identity provider: {why}"),
+            Self::Token(error) => write!(f, "ID token: {error}"),
+        }
+    }
+}
+
+impl From<worker::Error> for UpstreamError {
+    fn from(error: worker::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+thread_local! {
+    static METADATA: RefCell<Option<(UnixMillis, Rc<Metadata>)>> = const { RefCell::new(None) };
+    static KEYS: RefCell<KeyCache> = const { RefCell::new(KeyCache::new()) };
+}
+
+/// The provider's metadata, from the isolate's memory or by discovery.
+pub async fn metadata(config: &Config) -> Result<Rc<Metadata>, UpstreamError> {
+    let kept = METADATA.with_borrow(|kept| {
+        kept.as_ref()
+            .filter(|(at, _)| now() < at.plus_secs(METADATA_FRESH_SECS))
+            .map(|(_, metadata)| Rc::clone(metadata))
+    });
+    if let Some(metadata) = kept {
+        return Ok(metadata);
+    }
+    let issuer = &config.connection.issuer;
+    let url = format!("{issuer}/.well-known/openid-configuration");
+    let metadata: Metadata = serde_json::from_slice(&outbound::get(&url).await?)
+        .map_err(|_| UpstreamError::Unavailable("metadata cannot be read".to_owned()))?;
+    let endpoints = [
+        &metadata.authorization_endpoint,
+        &metadata.token_endpoint,
+        &metadata.jwks_uri,
+    ];
+    // The issuer must be the one that was asked (Discovery section 4.3).
+    if metadata.issuer.trim_end_matches('/') != issuer
+        || !endpoints.iter().all(|url| is_allowed(url, config))
+    {
+        return Err(UpstreamError::Unavailable("metadata is of another issuer".to_owned()));
+    }
+    let metadata = Rc::new(metadata);
+    METADATA.set(Some((now(), Rc::clone(&metadata))));
+    Ok(metadata)
+}
+
+/// https anywhere, or plain HTTP on this machine in development.
+fn is_allowed(url: &str, config: &Config) -> bool {
+    Url::parse(url)
+        .is_ok_and(|url| url.scheme() == "https" || (config.dev && is_loopback(&url)))
+}
+
+#[derive(Deserialize)]
+struct TokenResponse {
+    id_token: String,
+}
+
+/// Exchanges the provider's `code` and verifies the ID token that comes for it.
+pub async fn identify(
+    config: &Config,
+    code: &str,
+    code_verifier: &str,
+    nonce: &str,
+) -> Result<VerifiedIdToken, UpstreamError> {
+    let metadata = metadata(config).await?;
+    let connection = &config.connection;
+    let redirect_uri = format!("{}/callback", config.issuer);
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", &redirect_uri),
+        ("code_verifier", code_verifier),
+    ];
+    let authorization = basic(&connection.client_id, &connection.client_secret);
+    let answer = outbound::post_form(&metadata.token_endpoint, &authorization, &form).await?;
+    let tokens: TokenResponse = serde_json::from_slice(&answer)
+        .map_err(|_| UpstreamError::Unavailable("no id_token".to_owned()))?;
+    let verifier = IdTokenVerifier {
+        // As the provider spells it: the comparison is exact.
+        issuer: &metadata.issuer,
+        client_id: &connection.client_id,
+        nonce,
+    };
+    verify(&verifier, &tokens.id_token, &metadata.jwks_uri).await
+}
+
+async fn verify(
+    verifier: &IdTokenVerifier<'_>,
+    token: &str,
+    jwks_uri: &str,
+) -> Result<VerifiedIdToken, UpstreamError> {
+    let keys = keys(jwks_uri).await?;
+    let first = verifier.verify(token, &keys, now());
+    let Err(TokenError::UnknownKey) = first else {
+        return first.map_err(UpstreamError::Token);
+    };
+    // The provider may have a new key. A stranger may have invented one: the cache says how often
+    // to look.
+    let kid = UnverifiedToken::parse(token)
+        .ok()
+        .and_then(|token| token.kid().map(str::to_owned));
+    if !KEYS.with_borrow_mut(|cache| cache.may_look_for(kid.as_deref(), now())) {
+        return first.map_err(UpstreamError::Token);
+    }
+    let keys = fetch_keys(jwks_uri).await?;
+    let second = verifier.verify(token, &keys, now());
+    if matches!(second, Err(TokenError::UnknownKey)) {
+        KEYS.with_borrow_mut(|cache| cache.missed(kid.as_deref(), now()));
+    }
+    second.map_err(UpstreamError::Token)
+}
+
+async fn keys(jwks_uri: &str) -> Result<Arc<KeySet>, UpstreamError> {
+    match KEYS.with_borrow_mut(|cache| cache.plan(now())) {
+        Plan::Use(keys) => Ok(keys),
+        Plan::Refresh(keys) => Ok(match fetch_keys(jwks_uri).await {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                console_error!("{error}");
+                keys
+            }
+        }),
+        Plan::Fetch => fetch_keys(jwks_uri).await,
+        Plan::Unavailable => Err(UpstreamError::Unavailable("no keys yet".to_owned())),
+    }
+}
+
+async fn fetch_keys(jwks_uri: &str) -> Result<Arc<KeySet>, UpstreamError> {
+    let fetched = match outbound::get(jwks_uri).await {
+        Ok(bytes) => KeySet::parse(&bytes).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    KEYS.with_borrow_mut(|cache| match fetched {
+        Ok(keys) => Ok(cache.fetched(keys, now())),
+        Err(why) => {
+            cache.failed(now());
+            Err(UpstreamError::Unavailable(why))
+        }
+    })
+}
+
+/// HTTP Basic as RFC 6749 section 2.3.1 wants it: both parts form-encoded first.
+fn basic(client_id: &str, client_secret: &str) -> String {
+    use base64ct::{Base64, Encoding};
+    let encoded = |text: &str| -> String {
+        form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    };
+    let pair = format!("{}:{}", encoded(client_id), encoded(client_secret));
+    format!("Basic {}", Base64::encode_string(pair.as_bytes()))
+}
