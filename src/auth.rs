@@ -76,9 +76,12 @@ pub fn authorize(
     let role = config
         .credentials
         .iter()
-        .fold(None, |found, (known, role)| {
-            if *known == digest { Some(*role) } else { found }
-        })
+        .fold(
+            None,
+            |found, (known, role)| {
+                if *known == digest { Some(*role) } else { found }
+            },
+        )
         .ok_or(Refusal::Unknown)?;
     if roles.contains(&role) {
         Ok(Some(role))

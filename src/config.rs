@@ -95,9 +95,8 @@ impl Config {
             Some(_) => return Err("MODE"),
         };
         let needed = |name: &'static str| var(name).filter(|v| !v.is_empty()).ok_or(name);
-        let base_url = |name: &'static str| {
-            needed(name).and_then(|text| base_url(&text, dev).ok_or(name))
-        };
+        let base_url =
+            |name: &'static str| needed(name).and_then(|text| base_url(&text, dev).ok_or(name));
         let key = |name: &'static str| {
             let bytes = from_base64url(&needed(name)?).ok_or(name)?;
             <[u8; 32]>::try_from(bytes).map_err(|_| name)
@@ -111,7 +110,11 @@ impl Config {
             sealing_key: derived_key(&service_key, "signing keys at rest"),
             connection: Connection {
                 id: needed("CONNECTION_ID").and_then(|id| {
-                    if id.contains(':') { Err("CONNECTION_ID") } else { Ok(id) }
+                    if id.contains(':') {
+                        Err("CONNECTION_ID")
+                    } else {
+                        Ok(id)
+                    }
                 })?,
                 issuer: base_url("OIDC_ISSUER")?,
                 client_id: needed("OIDC_CLIENT_ID")?,
@@ -129,7 +132,11 @@ impl Config {
                 let token = |name: &'static str, role| -> Result<_, &'static str> {
                     let token = needed(name).and_then(|token| {
                         // Too short to be anything but guessable.
-                        if token.len() < 32 { Err(name) } else { Ok(token) }
+                        if token.len() < 32 {
+                            Err(name)
+                        } else {
+                            Ok(token)
+                        }
                     })?;
                     Ok((Digest::of(token.as_bytes()), role))
                 };
@@ -160,8 +167,7 @@ fn base_url(text: &str, dev: bool) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let transport = url.scheme() == "https" || (dev && is_loopback(&url));
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    (transport && plain && url.password().is_none())
-        .then(|| text.trim_end_matches('/').to_owned())
+    (transport && plain && url.password().is_none()).then(|| text.trim_end_matches('/').to_owned())
 }
 
 fn demo_clients(audience: &str) -> Vec<Client> {
@@ -203,7 +209,10 @@ mod tests {
         ("OIDC_ISSUER", "https://idp.example"),
         ("OIDC_CLIENT_ID", "c"),
         ("OIDC_CLIENT_SECRET", "s"),
-        ("CLIENTS", r#"[{"client_id":"a","redirect_uris":["https://a/cb"],"audience":"x"}]"#),
+        (
+            "CLIENTS",
+            r#"[{"client_id":"a","redirect_uris":["https://a/cb"],"audience":"x"}]"#,
+        ),
         ("ADMIN_TOKEN", "admin-admin-admin-admin-admin-admin"),
         ("AUDITOR_TOKEN", "auditor-auditor-auditor-auditor-"),
         ("SCIM_TOKEN", "scim-scim-scim-scim-scim-scim-scim"),
@@ -252,7 +261,10 @@ mod tests {
         };
         let production = with(&[]).ok().expect("valid");
         assert!(!knows(&production));
-        let dev = with(&[("MODE", Some("dev")), ("DEFAULT_AUDIENCE", Some("http://127.0.0.1:1"))]);
+        let dev = with(&[
+            ("MODE", Some("dev")),
+            ("DEFAULT_AUDIENCE", Some("http://127.0.0.1:1")),
+        ]);
         assert!(knows(&dev.ok().expect("valid")));
     }
 
@@ -263,7 +275,11 @@ mod tests {
             redirect_uris: vec!["https://a.example/cb".into(), "http://127.0.0.1/cb".into()],
             audience: "x".into(),
         };
-        for good in ["https://a.example/cb", "http://127.0.0.1/cb", "http://127.0.0.1:4711/cb"] {
+        for good in [
+            "https://a.example/cb",
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:4711/cb",
+        ] {
             assert!(client.allows_redirect_to(good), "{good}");
         }
         for bad in [

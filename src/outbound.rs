@@ -64,7 +64,10 @@ async fn send(
 
 async fn read(response: &mut Response) -> Result<Vec<u8>, Error> {
     if response.status_code() != 200 {
-        return Err(Error::RustError(format!("status {}", response.status_code())));
+        return Err(Error::RustError(format!(
+            "status {}",
+            response.status_code()
+        )));
     }
     bounded(response.stream()?, MAX_BYTES)
         .await?

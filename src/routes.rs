@@ -140,7 +140,12 @@ mod tests {
     fn everything_under_v1_and_scim_requires_a_role() {
         for route in ROUTES {
             let guarded = route.path.starts_with("/v1/") || route.path.starts_with("/scim/");
-            assert_eq!(guarded, !matches!(route.access, Access::Public), "{}", route.path);
+            assert_eq!(
+                guarded,
+                !matches!(route.access, Access::Public),
+                "{}",
+                route.path
+            );
         }
     }
 }

@@ -81,7 +81,9 @@ pub async fn metadata(config: &Config) -> Result<Rc<Metadata>, UpstreamError> {
     if metadata.issuer.trim_end_matches('/') != issuer
         || !endpoints.iter().all(|url| is_allowed(url, config))
     {
-        return Err(UpstreamError::Unavailable("metadata is of another issuer".to_owned()));
+        return Err(UpstreamError::Unavailable(
+            "metadata is of another issuer".to_owned(),
+        ));
     }
     let metadata = Rc::new(metadata);
     METADATA.set(Some((now(), Rc::clone(&metadata))));
@@ -90,8 +92,7 @@ pub async fn metadata(config: &Config) -> Result<Rc<Metadata>, UpstreamError> {
 
 /// https anywhere, or plain HTTP on this machine in development.
 fn is_allowed(url: &str, config: &Config) -> bool {
-    Url::parse(url)
-        .is_ok_and(|url| url.scheme() == "https" || (config.dev && is_loopback(&url)))
+    Url::parse(url).is_ok_and(|url| url.scheme() == "https" || (config.dev && is_loopback(&url)))
 }
 
 #[derive(Deserialize)]
@@ -186,9 +187,8 @@ async fn fetch_keys(jwks_uri: &str) -> Result<Arc<KeySet>, UpstreamError> {
 /// HTTP Basic as RFC 6749 section 2.3.1 wants it: both parts form-encoded first.
 fn basic(client_id: &str, client_secret: &str) -> String {
     use base64ct::{Base64, Encoding};
-    let encoded = |text: &str| -> String {
-        form_urlencoded::byte_serialize(text.as_bytes()).collect()
-    };
+    let encoded =
+        |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     let pair = format!("{}:{}", encoded(client_id), encoded(client_secret));
     format!("Basic {}", Base64::encode_string(pair.as_bytes()))
 }

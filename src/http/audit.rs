@@ -11,6 +11,8 @@ use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::audit::line;
 use portcullis_core::audit::query::{Cursor, Filter, Order};
 use portcullis_core::time::UnixMillis;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use worker::{Response, Result};
@@ -22,6 +24,13 @@ const MAX_LIMIT: u32 = 1000;
 pub const PARAMETERS: &[&str] = &[
     "subject", "action", "outcome", "from", "to", "order", "limit", "cursor",
 ];
+
+#[derive(Serialize)]
+struct Reply {
+    events: Vec<Box<RawValue>>,
+    next: Option<String>,
+    tail: String,
+}
 
 /// A page of events.
 pub async fn events(ctx: Ctx) -> Result<Response> {
@@ -38,26 +47,26 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
     };
     let events = page
         .lines
-        .iter()
-        .map(|text| line::to_json(text))
-        .collect::<std::result::Result<Vec<Value>, _>>()?;
+        .into_iter()
+        .map(line::to_json)
+        .collect::<std::result::Result<_, _>>()?;
     json(
         200,
-        &json!({
-            "events": events,
-            "next": page.next.map(Cursor::to_text),
-            "tail": page.tail.to_text(),
-        }),
+        &Reply {
+            events,
+            next: page.next.map(Cursor::to_text),
+            tail: page.tail.to_text(),
+        },
     )
 }
 
-fn parse(
-    ctx: &Ctx,
-    query: &BTreeMap<String, String>,
-) -> std::result::Result<Query, Problem> {
+fn parse(ctx: &Ctx, query: &BTreeMap<String, String>) -> std::result::Result<Query, Problem> {
     let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
     // A filter that is misspelt must not become no filter.
-    if let Some(name) = query.keys().find(|name| !PARAMETERS.contains(&name.as_str())) {
+    if let Some(name) = query
+        .keys()
+        .find(|name| !PARAMETERS.contains(&name.as_str()))
+    {
         return Err(Problem::bad_request(format!("{name} is no parameter")));
     }
     let get = |name: &str| query.get(name).map(String::as_str);

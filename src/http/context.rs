@@ -116,9 +116,7 @@ impl Ctx {
     }
 
     /// The body as a form, each parameter once.
-    pub async fn form(
-        &mut self,
-    ) -> Result<std::result::Result<BTreeMap<String, String>, Problem>> {
+    pub async fn form(&mut self) -> Result<std::result::Result<BTreeMap<String, String>, Problem>> {
         let content_type = self.request.headers().get("content-type")?;
         let is_form = content_type.is_some_and(|content_type| {
             let media_type = content_type.split(';').next().unwrap_or_default();

@@ -23,7 +23,12 @@ fn describe(server: &str) -> Value {
     }
     let schemes: Map<String, Value> = Role::ALL
         .iter()
-        .map(|role| (role.as_str().to_owned(), json!({"type": "http", "scheme": "bearer"})))
+        .map(|role| {
+            (
+                role.as_str().to_owned(),
+                json!({"type": "http", "scheme": "bearer"}),
+            )
+        })
         .collect();
     json!({
         "openapi": "3.1.0",
@@ -58,7 +63,10 @@ fn describe(server: &str) -> Value {
 fn operation(route: &Route) -> Value {
     let security: Vec<Value> = match route.access {
         Access::Public => vec![],
-        Access::AnyOf(roles) => roles.iter().map(|role| json!({role.as_str(): []})).collect(),
+        Access::AnyOf(roles) => roles
+            .iter()
+            .map(|role| json!({role.as_str(): []}))
+            .collect(),
     };
     let example = route
         .path
@@ -125,7 +133,9 @@ mod tests {
             assert_eq!(operation["summary"], route.summary);
             let public = matches!(route.access, Access::Public);
             assert_eq!(operation["security"] == json!([]), public, "{}", route.path);
-            let example = operation["x-portcullis-example-path"].as_str().expect("text");
+            let example = operation["x-portcullis-example-path"]
+                .as_str()
+                .expect("text");
             assert!(!example.contains('{'), "{example}");
         }
     }

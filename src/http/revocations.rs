@@ -93,10 +93,7 @@ fn command(ctx: &Ctx, body: &Body) -> std::result::Result<(SubjectKey, Revoke), 
     ))
 }
 
-fn idempotency(
-    ctx: &Ctx,
-    body: &Body,
-) -> std::result::Result<Option<IdempotencyKey>, Problem> {
+fn idempotency(ctx: &Ctx, body: &Body) -> std::result::Result<Option<IdempotencyKey>, Problem> {
     let unreadable = || Problem::bad_request("the Idempotency-Key cannot be read");
     let header = ctx.request.headers().get("idempotency-key");
     let Some(key) = header.map_err(|_| unreadable())? else {

@@ -40,7 +40,11 @@ pub async fn find(ctx: Ctx) -> Result<Response> {
     let Ok(query) = ctx.query() else {
         return failed(&ScimError::InvalidSyntax("a parameter came twice".into()));
     };
-    let user_name = match query.get("filter").map(|filter| user_name_eq(filter)).transpose() {
+    let user_name = match query
+        .get("filter")
+        .map(|filter| user_name_eq(filter))
+        .transpose()
+    {
         Ok(user_name) => user_name,
         Err(error) => return failed(&error),
     };
@@ -85,7 +89,10 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     let Some(id) = UserId::from_text(ctx.param(0)) else {
         return failed(&ScimError::NotFound);
     };
-    resource(200, call::directory(&ctx.env, frame(&ctx), GetUser { id }).await)
+    resource(
+        200,
+        call::directory(&ctx.env, frame(&ctx), GetUser { id }).await,
+    )
 }
 
 /// PATCH.
@@ -97,7 +104,10 @@ pub async fn patch(mut ctx: Ctx) -> Result<Response> {
         Ok(body) => body,
         Err(problem) => return too_large(&problem),
     };
-    resource(200, call::directory(&ctx.env, frame(&ctx), PatchUser { id, body }).await)
+    resource(
+        200,
+        call::directory(&ctx.env, frame(&ctx), PatchUser { id, body }).await,
+    )
 }
 
 /// DELETE.
@@ -124,10 +134,7 @@ fn frame(ctx: &Ctx) -> DirectoryFrame {
     }
 }
 
-fn resource(
-    status: u16,
-    reply: std::result::Result<UserReply, CallError>,
-) -> Result<Response> {
+fn resource(status: u16, reply: std::result::Result<UserReply, CallError>) -> Result<Response> {
     match reply {
         Ok(Ok(resource)) => {
             let response = Response::ok(resource)?.with_status(status);

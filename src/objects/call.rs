@@ -66,7 +66,10 @@ impl<'a> Object<'a> {
         &self,
         message: &Q,
     ) -> Result<R, Failed> {
-        let stub = self.env.durable_object(self.binding)?.get_by_name(&self.name)?;
+        let stub = self
+            .env
+            .durable_object(self.binding)?
+            .get_by_name(&self.name)?;
         let mut init = RequestInit::new();
         let body = Uint8Array::from(wire::encode(message)?.as_slice());
         init.with_method(Method::Post).with_body(Some(body.into()));

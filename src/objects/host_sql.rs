@@ -117,11 +117,18 @@ impl Sql for HostSql {
     }
 
     fn transaction<T>(&self, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
-        assert!(!self.in_transaction.replace(true), "transactions do not nest");
+        assert!(
+            !self.in_transaction.replace(true),
+            "transactions do not nest"
+        );
         self.run("BEGIN", &[]).expect("begins");
         let result = body();
         // The commit is a storage call too, and the one where an answer can be lost.
-        let fault = if result.is_ok() { self.fault_due() } else { None };
+        let fault = if result.is_ok() {
+            self.fault_due()
+        } else {
+            None
+        };
         self.in_transaction.set(false);
         if result.is_err() || fault == Some(Fault::NotPersisted) {
             self.run("ROLLBACK", &[]).expect("rolls back");

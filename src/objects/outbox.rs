@@ -81,7 +81,12 @@ mod tests {
     use portcullis_core::time::UnixMillis;
 
     fn event() -> Event {
-        Event::new(UnixMillis(1), Action::Kill, Outcome::Success, Actor::Anonymous)
+        Event::new(
+            UnixMillis(1),
+            Action::Kill,
+            Outcome::Success,
+            Actor::Anonymous,
+        )
     }
 
     #[test]

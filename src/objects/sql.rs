@@ -167,7 +167,10 @@ pub fn migrate(sql: &impl Sql, migrations: &[&str]) -> Result<(), SqlError> {
             for statement in statements(script) {
                 sql.exec(statement, &[])?;
             }
-            sql.exec("INSERT INTO migration (number) VALUES (?)", &[number.into()])?;
+            sql.exec(
+                "INSERT INTO migration (number) VALUES (?)",
+                &[number.into()],
+            )?;
             Ok(())
         })?;
     }

@@ -55,7 +55,12 @@ mod tests {
 
     #[test]
     fn what_is_no_instant_is_refused() {
-        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+        ] {
             assert_eq!(UnixMillis::from_rfc3339(text), None, "{text}");
         }
     }

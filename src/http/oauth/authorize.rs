@@ -52,7 +52,10 @@ fn client_request(
         return Err("unsupported_response_type");
     }
     let carried = ["state", "nonce", "scope"];
-    if carried.iter().any(|name| get(name).is_some_and(|v| v.len() > MAX_PARAMETER_BYTES)) {
+    if carried
+        .iter()
+        .any(|name| get(name).is_some_and(|v| v.len() > MAX_PARAMETER_BYTES))
+    {
         return Err("invalid_request");
     }
     let code_challenge = get("code_challenge").filter(|challenge| is_s256_challenge(challenge));
@@ -76,11 +79,7 @@ fn client_request(
     })
 }
 
-async fn leave(
-    ctx: &Ctx,
-    client: ClientRequest,
-    client_state: Option<&str>,
-) -> Result<Response> {
+async fn leave(ctx: &Ctx, client: ClientRequest, client_state: Option<&str>) -> Result<Response> {
     let redirect_uri = client.redirect_uri.clone();
     let metadata = match upstream::metadata(&ctx.config).await {
         Ok(metadata) => metadata,
@@ -146,7 +145,10 @@ mod tests {
         };
         let mut query: BTreeMap<String, String> = [
             ("response_type", "code"),
-            ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+            (
+                "code_challenge",
+                "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            ),
             ("code_challenge_method", "S256"),
             ("scope", "openid admin profile"),
         ]

@@ -119,7 +119,10 @@ fn login(
     id_token: &VerifiedIdToken,
     code: &AuthorizationCode,
 ) -> Result<Login> {
-    let groups = id_token.claims().get("groups").and_then(|groups| groups.as_array());
+    let groups = id_token
+        .claims()
+        .get("groups")
+        .and_then(|groups| groups.as_array());
     Ok(Login {
         session: SessionId::from_bytes(new_id()?),
         grant: GrantId::from_bytes(new_id()?),

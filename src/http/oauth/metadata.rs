@@ -43,7 +43,9 @@ pub async fn jwks(ctx: Ctx) -> Result<Response> {
 
 /// Readable by any page and for a minute by any cache.
 fn public(response: Response) -> Result<Response> {
-    response.headers().set("cache-control", "public, max-age=60")?;
+    response
+        .headers()
+        .set("cache-control", "public, max-age=60")?;
     response.headers().set("access-control-allow-origin", "*")?;
     Ok(response)
 }

@@ -74,7 +74,10 @@ fn page(status: u16, title: &str, text: &str) -> Result<Response> {
     let response = Response::from_html(html)?.with_status(status);
     let headers = response.headers();
     headers.set("cache-control", "no-store")?;
-    headers.set("content-security-policy", "default-src 'none'; frame-ancestors 'none'")?;
+    headers.set(
+        "content-security-policy",
+        "default-src 'none'; frame-ancestors 'none'",
+    )?;
     headers.set("x-content-type-options", "nosniff")?;
     headers.set("referrer-policy", "no-referrer")?;
     Ok(response)

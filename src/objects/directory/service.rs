@@ -222,11 +222,7 @@ impl<S: Sql> DirectoryService<S> {
         Ok(Ok(rendered(context, &after)))
     }
 
-    fn delete(
-        &self,
-        context: &Context,
-        id: UserId,
-    ) -> Result<Result<(), ScimError>, SqlError> {
+    fn delete(&self, context: &Context, id: UserId) -> Result<Result<(), ScimError>, SqlError> {
         let Some(before) = store::user(&self.sql, id)? else {
             return Ok(Err(ScimError::NotFound));
         };
@@ -248,7 +244,10 @@ impl<S: Sql> DirectoryService<S> {
         };
         Ok(Found {
             total,
-            resources: users.iter().map(|stored| rendered(context, stored)).collect(),
+            resources: users
+                .iter()
+                .map(|stored| rendered(context, stored))
+                .collect(),
         })
     }
 

@@ -13,7 +13,8 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("../outbox.sql"),
 ];
 
-const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified FROM user";
+const USER: &str =
+    "SELECT id, user_name, external_id, active, attributes, created, modified FROM user";
 
 /// A user with what the directory adds.
 pub type Stored = (Record, User);
@@ -70,8 +71,8 @@ pub fn users(sql: &impl Sql, skip: u64, count: u64) -> Result<(u64, Vec<Stored>)
 
 /// Inserts or replaces a user.
 pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError> {
-    let attributes = serde_json::to_string(&user.attributes)
-        .map_err(|_| SqlError::corrupt("attributes"))?;
+    let attributes =
+        serde_json::to_string(&user.attributes).map_err(|_| SqlError::corrupt("attributes"))?;
     sql.exec(
         "INSERT OR REPLACE INTO user (id, user_name, folded_name, external_id, active, attributes, \
          created, modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

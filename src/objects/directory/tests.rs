@@ -35,15 +35,24 @@ where
         operation: call.into_request(),
     };
     let answer = directory.answer(call, UnixMillis(1), ProducerId::from_bytes([2; 16]));
-    answer.ok().map(|answer| wire::decode(&answer.bytes).expect("decodes"))
+    answer
+        .ok()
+        .map(|answer| wire::decode(&answer.bytes).expect("decodes"))
 }
 
 fn create(directory: &DirectoryService<HostSql>, id: UserId, body: &str) -> Option<UserReply> {
-    ask(directory, CreateUser { id, body: body.into() })
+    ask(
+        directory,
+        CreateUser {
+            id,
+            body: body.into(),
+        },
+    )
 }
 
 fn set(directory: &DirectoryService<HostSql>, attribute: &str, value: &str) -> Option<UserReply> {
-    let body = format!(r#"{{"Operations":[{{"op":"replace","path":"{attribute}","value":{value}}}]}}"#);
+    let body =
+        format!(r#"{{"Operations":[{{"op":"replace","path":"{attribute}","value":{value}}}]}}"#);
     ask(directory, PatchUser { id: ALICE, body })
 }
 
@@ -58,7 +67,14 @@ fn commands(directory: &DirectoryService<HostSql>) -> Vec<(SubjectKey, SubjectCo
     let pending = directory.pending(None).expect("reads");
     let versions: Vec<u64> = pending.iter().map(|p| p.version).collect();
     assert!(versions.is_sorted());
-    pending.iter().map(|Pending { subject, command, .. }| (*subject, *command)).collect()
+    pending
+        .iter()
+        .map(
+            |Pending {
+                 subject, command, ..
+             }| (*subject, *command),
+        )
+        .collect()
 }
 
 #[test]
@@ -67,20 +83,33 @@ fn every_end_of_access_disables_the_subject() {
     set(&deactivated, "active", "false");
     assert_eq!(
         commands(&deactivated),
-        [(subject("alice"), SubjectCommand::Disable(Cause::ScimDeactivated))]
+        [(
+            subject("alice"),
+            SubjectCommand::Disable(Cause::ScimDeactivated)
+        )]
     );
     let deleted = with_alice();
     let reply: Option<DeleteReply> = ask(&deleted, DeleteUser { id: ALICE });
     assert_eq!(reply, Some(Ok(())));
     assert_eq!(
         commands(&deleted),
-        [(subject("alice"), SubjectCommand::Disable(Cause::ScimDeleted))]
+        [(
+            subject("alice"),
+            SubjectCommand::Disable(Cause::ScimDeleted)
+        )]
     );
     let born_inactive = directory();
-    create(&born_inactive, ALICE, r#"{"userName":"alice","active":false}"#);
+    create(
+        &born_inactive,
+        ALICE,
+        r#"{"userName":"alice","active":false}"#,
+    );
     assert_eq!(
         commands(&born_inactive),
-        [(subject("alice"), SubjectCommand::Disable(Cause::ScimDeactivated))]
+        [(
+            subject("alice"),
+            SubjectCommand::Disable(Cause::ScimDeactivated)
+        )]
     );
 }
 
@@ -90,12 +119,18 @@ fn a_renamed_user_loses_the_old_subject_and_deactivation_covers_both() {
     set(&directory, "userName", r#""alicia""#);
     assert_eq!(
         commands(&directory),
-        [(subject("alice"), SubjectCommand::Disable(Cause::ScimRenamed))]
+        [(
+            subject("alice"),
+            SubjectCommand::Disable(Cause::ScimRenamed)
+        )]
     );
     set(&directory, "active", "false");
     assert_eq!(
         commands(&directory)[1..],
-        [(subject("alicia"), SubjectCommand::Disable(Cause::ScimDeactivated))]
+        [(
+            subject("alicia"),
+            SubjectCommand::Disable(Cause::ScimDeactivated)
+        )]
     );
     set(&directory, "active", "true");
     assert_eq!(
@@ -115,11 +150,18 @@ fn a_change_of_case_is_the_same_person() {
 fn a_name_given_to_someone_else_starts_afresh() {
     let directory = with_alice();
     let _: Option<DeleteReply> = ask(&directory, DeleteUser { id: ALICE });
-    create(&directory, UserId::from_bytes([2; 16]), r#"{"userName":"ALICE"}"#);
+    create(
+        &directory,
+        UserId::from_bytes([2; 16]),
+        r#"{"userName":"ALICE"}"#,
+    );
     assert_eq!(
         commands(&directory),
         [
-            (subject("alice"), SubjectCommand::Disable(Cause::ScimDeleted)),
+            (
+                subject("alice"),
+                SubjectCommand::Disable(Cause::ScimDeleted)
+            ),
             (subject("alice"), SubjectCommand::Reactivate),
         ]
     );
@@ -131,10 +173,18 @@ fn a_reassigned_name_waits_for_the_kill_of_its_last_owner() {
     let _: Option<DeleteReply> = ask(&directory, DeleteUser { id: ALICE });
     let heir = UserId::from_bytes([2; 16]);
     create(&directory, heir, r#"{"userName":"alice"}"#);
-    let waits_for: Vec<_> = directory.pending(Some(heir)).expect("reads").iter().map(|p| p.command).collect();
+    let waits_for: Vec<_> = directory
+        .pending(Some(heir))
+        .expect("reads")
+        .iter()
+        .map(|p| p.command)
+        .collect();
     assert_eq!(
         waits_for,
-        [SubjectCommand::Disable(Cause::ScimDeleted), SubjectCommand::Reactivate]
+        [
+            SubjectCommand::Disable(Cause::ScimDeleted),
+            SubjectCommand::Reactivate
+        ]
     );
 }
 
@@ -143,7 +193,10 @@ fn names_are_unique_whatever_their_case() {
     let directory = with_alice();
     let other = UserId::from_bytes([2; 16]);
     let refused = Some(Err(ScimError::Uniqueness));
-    assert_eq!(create(&directory, other, r#"{"userName":"ALICE"}"#), refused);
+    assert_eq!(
+        create(&directory, other, r#"{"userName":"ALICE"}"#),
+        refused
+    );
     create(&directory, other, r#"{"userName":"bob"}"#);
     assert_eq!(set(&directory, "userName", r#""BOB""#), refused);
 }
@@ -151,7 +204,10 @@ fn names_are_unique_whatever_their_case() {
 #[test]
 fn the_unknown_is_not_found_and_nothing_changes() {
     let directory = directory();
-    assert_eq!(set(&directory, "active", "false"), Some(Err(ScimError::NotFound)));
+    assert_eq!(
+        set(&directory, "active", "false"),
+        Some(Err(ScimError::NotFound))
+    );
     let reply: Option<DeleteReply> = ask(&directory, DeleteUser { id: ALICE });
     assert_eq!(reply, Some(Err(ScimError::NotFound)));
     assert_eq!(commands(&directory), []);
@@ -173,8 +229,14 @@ fn a_deactivation_with_its_command_and_event_is_stored_whole_or_not_at_all() {
             directory.sql().fail_nth(nth, fault);
             assert_eq!(set(&directory, "active", "false"), None, "call {nth}");
             assert!(!directory.sql().heal());
-            let (stored, events) = (commands(&directory).len(), directory.waiting().expect("reads").len());
-            assert!(matches!((stored, events), (0, 1) | (1, 2)), "call {nth}, {fault:?}");
+            let (stored, events) = (
+                commands(&directory).len(),
+                directory.waiting().expect("reads").len(),
+            );
+            assert!(
+                matches!((stored, events), (0, 1) | (1, 2)),
+                "call {nth}, {fault:?}"
+            );
             // The provider's retry ends where the first try would have.
             assert!(matches!(set(&directory, "active", "false"), Some(Ok(_))));
             assert_eq!(commands(&directory).len(), 1);

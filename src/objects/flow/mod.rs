@@ -57,7 +57,10 @@ impl<S: Sql> FlowService<S> {
             return Ok(None);
         }
         self.sql
-            .exec("SELECT flow FROM flow WHERE expires_at > ?", &[now.0.into()])?
+            .exec(
+                "SELECT flow FROM flow WHERE expires_at > ?",
+                &[now.0.into()],
+            )?
             .first()
             .map(|row| Ok(wire::decode(row.blob(0)?)?))
             .transpose()
@@ -107,7 +110,9 @@ mod tests {
     use portcullis_core::wire::Call;
 
     fn begun() -> FlowService<HostSql> {
-        let service = FlowService { sql: HostSql::new() };
+        let service = FlowService {
+            sql: HostSql::new(),
+        };
         let flow = LogInFlow {
             client: ClientRequest {
                 client_id: "c".into(),
@@ -132,8 +137,12 @@ mod tests {
         let take = TakeFlow {
             browser: Digest::of(cookie),
         };
-        let reply = service.answer(take.into_request(), UnixMillis(now)).expect("reads");
-        wire::decode::<Option<LogInFlow>>(&reply).expect("decodes").is_some()
+        let reply = service
+            .answer(take.into_request(), UnixMillis(now))
+            .expect("reads");
+        wire::decode::<Option<LogInFlow>>(&reply)
+            .expect("decodes")
+            .is_some()
     }
 
     #[test]
@@ -147,7 +156,9 @@ mod tests {
     #[test]
     fn a_flow_expires_and_one_that_never_was_is_nothing() {
         assert!(!take(&begun(), b"cookie", FLOW_TTL_SECS * 1000));
-        let never = FlowService { sql: HostSql::new() };
+        let never = FlowService {
+            sql: HostSql::new(),
+        };
         assert!(!take(&never, b"cookie", 1));
         assert_eq!(has_schema(&never.sql), Ok(false));
     }
@@ -156,7 +167,10 @@ mod tests {
     fn a_flow_id_is_used_for_one_flow() {
         let service = begun();
         let again = FlowRequest::Begin(BeginFlow {
-            flow: service.stored(UnixMillis(1)).expect("reads").expect("there"),
+            flow: service
+                .stored(UnixMillis(1))
+                .expect("reads")
+                .expect("there"),
         });
         assert!(service.answer(again, UnixMillis(1)).is_err());
     }

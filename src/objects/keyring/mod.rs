@@ -35,11 +35,7 @@ struct KeyringService<S> {
 
 impl<S: Sql> KeyringService<S> {
     /// The keys; `fresh` becomes the first if there is none, in the same transaction.
-    fn keys(
-        &self,
-        fresh: &Sealed,
-        now: UnixMillis,
-    ) -> std::result::Result<Vec<Sealed>, SqlError> {
+    fn keys(&self, fresh: &Sealed, now: UnixMillis) -> std::result::Result<Vec<Sealed>, SqlError> {
         migrate(&self.sql, MIGRATIONS)?;
         self.sql.transaction(|| {
             let keys = self.stored()?;
@@ -82,7 +78,10 @@ impl DurableObject for Keyring {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let KeyringRequest::Get(GetKeys) = received(&mut request).await?;
         let fresh = self.fresh_key()?;
-        let keys = self.service.keys(&fresh, now()).map_err(|error| error.to_string());
+        let keys = self
+            .service
+            .keys(&fresh, now())
+            .map_err(|error| error.to_string());
         answered(keys.and_then(|keys| wire::encode(&keys).map_err(|error| error.to_string())))
     }
 }
@@ -105,7 +104,9 @@ mod tests {
 
     #[test]
     fn the_first_key_stays_whatever_others_are_offered() {
-        let keyring = KeyringService { sql: HostSql::new() };
+        let keyring = KeyringService {
+            sql: HostSql::new(),
+        };
         let key = |byte| Sealed::seal(&[1; 32], &[2; 24], &[byte; 32]).expect("seals");
         let first = keyring.keys(&key(3), UnixMillis(1)).expect("stores");
         let second = keyring.keys(&key(4), UnixMillis(2)).expect("stores");

@@ -76,8 +76,7 @@ impl<S: Sql> LaneService<S> {
         self.ready()?;
         self.sql.transaction(|| {
             let page = self.page(&query)?;
-            let (producer, sequence) =
-                store::own_producer(&self.sql)?.unwrap_or((new_producer, 1));
+            let (producer, sequence) = store::own_producer(&self.sql)?.unwrap_or((new_producer, 1));
             store::put_own_producer(&self.sql, producer, sequence + 1)?;
             let read = Pack {
                 producer,
@@ -101,11 +100,7 @@ impl<S: Sql> LaneService<S> {
         Ok(())
     }
 
-    fn append_in_transaction(
-        &self,
-        append: Append,
-        now: UnixMillis,
-    ) -> Result<Appended, SqlError> {
+    fn append_in_transaction(&self, append: Append, now: UnixMillis) -> Result<Appended, SqlError> {
         let first_index = store::next_index(&self.sql)?;
         let mut writer = SegmentWriter::new(first_index);
         let mut known: BTreeMap<ProducerId, (Ranges, bool)> = BTreeMap::new();
@@ -253,12 +248,7 @@ impl SegmentWriter {
         }
     }
 
-    fn push(
-        &mut self,
-        sql: &impl Sql,
-        event: &Event,
-        position: &Position,
-    ) -> Result<(), SqlError> {
+    fn push(&mut self, sql: &impl Sql, event: &Event, position: &Position) -> Result<(), SqlError> {
         let line = render(event, position).map_err(|_| SqlError::corrupt("event"))?;
         let at = event.occurred;
         let segment = self.open.get_or_insert_with(|| Segment {

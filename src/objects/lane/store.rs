@@ -34,7 +34,8 @@ impl TryFrom<&Row> for Segment {
     }
 }
 
-const SEGMENT: &str = "SELECT first_index, count, first_occurred, last_occurred, lines FROM segment";
+const SEGMENT: &str =
+    "SELECT first_index, count, first_occurred, last_occurred, lines FROM segment";
 
 /// The index that the next event will have.
 pub fn next_index(sql: &impl Sql) -> Result<u64, SqlError> {
@@ -98,11 +99,7 @@ pub fn ranges(sql: &impl Sql, producer: ProducerId) -> Result<Ranges, SqlError> 
 }
 
 /// Replaces what is known of `producer`.
-pub fn put_ranges(
-    sql: &impl Sql,
-    producer: ProducerId,
-    ranges: &Ranges,
-) -> Result<(), SqlError> {
+pub fn put_ranges(sql: &impl Sql, producer: ProducerId, ranges: &Ranges) -> Result<(), SqlError> {
     sql.exec(
         "INSERT OR REPLACE INTO producer (producer, ranges) VALUES (?, ?)",
         &[

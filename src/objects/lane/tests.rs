@@ -16,7 +16,12 @@ const NOW: UnixMillis = UnixMillis(1_000_000);
 fn event(subject: u8, at: u64) -> Event {
     Event {
         subject: Some(SubjectKey::from_bytes([subject; 16])),
-        ..Event::new(UnixMillis(at), Action::Kill, Outcome::Success, Actor::Anonymous)
+        ..Event::new(
+            UnixMillis(at),
+            Action::Kill,
+            Outcome::Success,
+            Actor::Anonymous,
+        )
     }
 }
 
@@ -24,7 +29,9 @@ fn pack(producer: u8, first_sequence: u64, events: u64) -> Pack {
     Pack {
         producer: ProducerId::from_bytes([producer; 16]),
         first_sequence,
-        events: (0..events).map(|n| event(producer, first_sequence + n)).collect(),
+        events: (0..events)
+            .map(|n| event(producer, first_sequence + n))
+            .collect(),
     }
 }
 
@@ -89,8 +96,11 @@ fn identities(lane: &LaneService<HostSql>) -> Vec<(String, u64)> {
 #[test]
 fn a_pack_delivered_again_or_in_overlapping_parts_adds_nothing() {
     let lane = LaneService::new(HostSql::new());
-    lane.append(append(vec![pack(1, 1, 3)]), NOW).expect("appends");
-    let again = lane.append(append(vec![pack(1, 1, 3), pack(1, 2, 4)]), NOW).expect("appends");
+    lane.append(append(vec![pack(1, 1, 3)]), NOW)
+        .expect("appends");
+    let again = lane
+        .append(append(vec![pack(1, 1, 3), pack(1, 2, 4)]), NOW)
+        .expect("appends");
     assert_eq!(again.new_events, 2);
     assert_eq!(identities(&lane).len(), 5);
 }
@@ -111,7 +121,8 @@ fn a_read_is_in_the_log_and_not_in_its_own_page() {
 fn pages_in_both_orders_meet_every_line_once_while_the_log_grows() {
     let lane = LaneService::new(HostSql::new());
     for n in 0..9 {
-        lane.append(append(vec![pack(1, 1 + n * 3, 3)]), NOW).expect("appends");
+        lane.append(append(vec![pack(1, 1 + n * 3, 3)]), NOW)
+            .expect("appends");
     }
     for order in [Order::Oldest, Order::Newest] {
         let before = all_kills(&lane);
@@ -121,7 +132,8 @@ fn pages_in_both_orders_meet_every_line_once_while_the_log_grows() {
             let page = read(&lane, query(kills(), order, cursor, 2));
             seen.extend(page.lines);
             let sequence = 10_000 + round + if order == Order::Newest { 1000 } else { 0 };
-            lane.append(append(vec![pack(2, sequence, 1)]), NOW).expect("appends");
+            lane.append(append(vec![pack(2, sequence, 1)]), NOW)
+                .expect("appends");
             cursor = page.next;
             if cursor.is_none() || round > 100 {
                 break;
@@ -136,17 +148,26 @@ fn pages_in_both_orders_meet_every_line_once_while_the_log_grows() {
             .iter()
             .map(|line| Line::parse(line).expect("line").index)
             .collect();
-        assert!(indexes.windows(2).all(|pair| pair[0] < pair[1]), "{order:?}");
+        assert!(
+            indexes.windows(2).all(|pair| pair[0] < pair[1]),
+            "{order:?}"
+        );
     }
 }
 
 #[test]
 fn the_tail_cursor_yields_exactly_what_came_later() {
     let lane = LaneService::new(HostSql::new());
-    lane.append(append(vec![pack(1, 1, 3)]), NOW).expect("appends");
+    lane.append(append(vec![pack(1, 1, 3)]), NOW)
+        .expect("appends");
     let tail = read(&lane, query(kills(), Order::Oldest, None, 10)).tail;
-    assert!(read(&lane, query(kills(), Order::Oldest, Some(tail), 10)).lines.is_empty());
-    lane.append(append(vec![pack(1, 4, 1)]), NOW).expect("appends");
+    assert!(
+        read(&lane, query(kills(), Order::Oldest, Some(tail), 10))
+            .lines
+            .is_empty()
+    );
+    lane.append(append(vec![pack(1, 4, 1)]), NOW)
+        .expect("appends");
     let later = read(&lane, query(kills(), Order::Oldest, Some(tail), 10));
     assert_eq!(later.lines.len(), 1);
 }
@@ -154,7 +175,8 @@ fn the_tail_cursor_yields_exactly_what_came_later() {
 #[test]
 fn filters_select_by_subject_and_half_open_time() {
     let lane = LaneService::new(HostSql::new());
-    lane.append(append(vec![pack(1, 10, 3), pack(2, 11, 3)]), NOW).expect("appends");
+    lane.append(append(vec![pack(1, 10, 3), pack(2, 11, 3)]), NOW)
+        .expect("appends");
     let filter = Filter {
         subject: Some(SubjectKey::from_bytes([2; 16])),
         from: Some(UnixMillis(11)),

@@ -48,7 +48,12 @@ impl DurableObject for Subject {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let call: SubjectCall = received(&mut request).await?;
-        if self.state.id().name().is_some_and(|name| name != call.subject.to_string()) {
+        if self
+            .state
+            .id()
+            .name()
+            .is_some_and(|name| name != call.subject.to_string())
+        {
             return answered::<&str>(Err("called for another subject"));
         }
         // No await from here to the commit: what is read is what is decided on.
@@ -57,7 +62,9 @@ impl DurableObject for Subject {
             SubjectRequest::Check(_) | SubjectRequest::ListSessions(_)
         );
         let producer = ProducerId::from_bytes(new_id()?);
-        let reply = self.service.answer(call.subject, call.request, now(), producer);
+        let reply = self
+            .service
+            .answer(call.subject, call.request, now(), producer);
         if !reads || !self.looked_for_leftovers.replace(true) {
             self.send_events().await?;
         }

@@ -90,7 +90,9 @@ fn check_of(facts: &TokenFacts, token: TokenId) -> CheckRequest {
 /// A subject with session `n` and its token.
 fn with_token(n: u8) -> (SubjectService<HostSql>, CheckRequest) {
     let subject = subject();
-    subject.run(KEY, login(n, at(0)), at(1), PRODUCER).expect("stores");
+    subject
+        .run(KEY, login(n, at(0)), at(1), PRODUCER)
+        .expect("stores");
     let facts = subject
         .run(KEY, redeem(n), at(2), PRODUCER)
         .expect("stores")
@@ -119,12 +121,21 @@ fn each_scope_of_a_kill_denies_for_its_own_reason() {
     let cases = [
         (kill(Scope::Subject), DenyReason::SessionEnded),
         (deactivate(1), DenyReason::SubjectDisabled),
-        (kill(Scope::Session(SessionId::from_bytes([1; 16]))), DenyReason::SessionEnded),
-        (kill(Scope::Token(TokenId::from_bytes([1; 16]))), DenyReason::TokenRevoked),
+        (
+            kill(Scope::Session(SessionId::from_bytes([1; 16]))),
+            DenyReason::SessionEnded,
+        ),
+        (
+            kill(Scope::Token(TokenId::from_bytes([1; 16]))),
+            DenyReason::TokenRevoked,
+        ),
     ];
     for (revoke, reason) in cases {
         let (subject, check) = with_token(1);
-        assert!(matches!(verdict(&subject, &check, at(3)), Verdict::Active { .. }));
+        assert!(matches!(
+            verdict(&subject, &check, at(3)),
+            Verdict::Active { .. }
+        ));
         subject.run(KEY, revoke, at(3), PRODUCER).expect("stores");
         assert_eq!(verdict(&subject, &check, at(3)), Verdict::Denied(reason));
     }
@@ -133,7 +144,9 @@ fn each_scope_of_a_kill_denies_for_its_own_reason() {
 #[test]
 fn a_clock_that_goes_back_revives_nothing() {
     let (subject, check) = with_token(1);
-    subject.run(KEY, kill(Scope::Subject), at(100), PRODUCER).expect("stores");
+    subject
+        .run(KEY, kill(Scope::Subject), at(100), PRODUCER)
+        .expect("stores");
     assert_eq!(
         verdict(&subject, &check, at(0)),
         Verdict::Denied(DenyReason::SessionEnded)
@@ -143,59 +156,93 @@ fn a_clock_that_goes_back_revives_nothing() {
 #[test]
 fn reactivation_lets_in_the_new_and_revives_nothing_old() {
     let (subject, check) = with_token(1);
-    subject.run(KEY, deactivate(1), at(3), PRODUCER).expect("stores");
-    let refused = subject.run(KEY, login(2, at(4)), at(4), PRODUCER).expect("stores");
+    subject
+        .run(KEY, deactivate(1), at(3), PRODUCER)
+        .expect("stores");
+    let refused = subject
+        .run(KEY, login(2, at(4)), at(4), PRODUCER)
+        .expect("stores");
     assert_eq!(refused, LoginReply::SubjectDisabled);
-    let lifted = subject.run(KEY, reactivate(2), at(5), PRODUCER).expect("stores");
+    let lifted = subject
+        .run(KEY, reactivate(2), at(5), PRODUCER)
+        .expect("stores");
     assert_eq!(lifted, ReactivateReply::Reactivated);
     assert_eq!(
         verdict(&subject, &check, at(6)),
         Verdict::Denied(DenyReason::SessionEnded)
     );
-    let begun = subject.run(KEY, login(3, at(6)), at(7), PRODUCER).expect("stores");
+    let begun = subject
+        .run(KEY, login(3, at(6)), at(7), PRODUCER)
+        .expect("stores");
     assert_eq!(begun, LoginReply::Begun);
 }
 
 #[test]
 fn directory_changes_apply_in_the_order_of_their_versions_only() {
     let subject = subject();
-    subject.run(KEY, deactivate(1), at(1), PRODUCER).expect("stores");
-    subject.run(KEY, reactivate(4), at(2), PRODUCER).expect("stores");
+    subject
+        .run(KEY, deactivate(1), at(1), PRODUCER)
+        .expect("stores");
+    subject
+        .run(KEY, reactivate(4), at(2), PRODUCER)
+        .expect("stores");
     // Redelivered and late changes have been overtaken.
     for late in [1, 3, 4] {
-        let RevokeReply::Revoked(revoked) =
-            subject.run(KEY, deactivate(late), at(3), PRODUCER).expect("stores")
+        let RevokeReply::Revoked(revoked) = subject
+            .run(KEY, deactivate(late), at(3), PRODUCER)
+            .expect("stores")
         else {
             panic!("a deactivation is always answered")
         };
         assert!(!revoked.changed, "version {late}");
     }
-    let begun = subject.run(KEY, login(1, at(4)), at(4), PRODUCER).expect("stores");
+    let begun = subject
+        .run(KEY, login(1, at(4)), at(4), PRODUCER)
+        .expect("stores");
     assert_eq!(begun, LoginReply::Begun);
     // One that was overtaken before the subject was ever seen, too.
     let unseen = self::subject();
-    unseen.run(KEY, reactivate(4), at(1), PRODUCER).expect("stores");
-    unseen.run(KEY, deactivate(3), at(2), PRODUCER).expect("stores");
-    let begun = unseen.run(KEY, login(1, at(4)), at(4), PRODUCER).expect("stores");
+    unseen
+        .run(KEY, reactivate(4), at(1), PRODUCER)
+        .expect("stores");
+    unseen
+        .run(KEY, deactivate(3), at(2), PRODUCER)
+        .expect("stores");
+    let begun = unseen
+        .run(KEY, login(1, at(4)), at(4), PRODUCER)
+        .expect("stores");
     assert_eq!(begun, LoginReply::Begun);
 }
 
 #[test]
 fn a_log_in_begun_before_a_kill_does_not_survive_it() {
     let subject = subject();
-    subject.run(KEY, kill(Scope::Subject), at(5), PRODUCER).expect("stores");
-    let reply = subject.run(KEY, login(1, at(5)), at(6), PRODUCER).expect("stores");
+    subject
+        .run(KEY, kill(Scope::Subject), at(5), PRODUCER)
+        .expect("stores");
+    let reply = subject
+        .run(KEY, login(1, at(5)), at(6), PRODUCER)
+        .expect("stores");
     assert_eq!(reply, LoginReply::Superseded);
 }
 
 #[test]
 fn a_code_is_worth_nothing_after_its_session_was_ended() {
-    let scopes = [Scope::Subject, Scope::Session(SessionId::from_bytes([1; 16]))];
+    let scopes = [
+        Scope::Subject,
+        Scope::Session(SessionId::from_bytes([1; 16])),
+    ];
     for scope in scopes {
         let subject = subject();
-        subject.run(KEY, login(1, at(0)), at(1), PRODUCER).expect("stores");
-        subject.run(KEY, kill(scope), at(2), PRODUCER).expect("stores");
-        let reply = subject.run(KEY, redeem(1), at(3), PRODUCER).expect("stores");
+        subject
+            .run(KEY, login(1, at(0)), at(1), PRODUCER)
+            .expect("stores");
+        subject
+            .run(KEY, kill(scope), at(2), PRODUCER)
+            .expect("stores");
+        let reply = subject
+            .run(KEY, redeem(1), at(3), PRODUCER)
+            .expect("stores");
         assert_eq!(reply, Err(InvalidGrant::CodeUnknown));
     }
 }
@@ -203,7 +250,9 @@ fn a_code_is_worth_nothing_after_its_session_was_ended() {
 #[test]
 fn a_code_redeemed_twice_ends_its_session() {
     let (subject, check) = with_token(1);
-    let again = subject.run(KEY, redeem(1), at(3), PRODUCER).expect("stores");
+    let again = subject
+        .run(KEY, redeem(1), at(3), PRODUCER)
+        .expect("stores");
     assert_eq!(again, Err(InvalidGrant::CodeReused));
     assert_eq!(
         verdict(&subject, &check, at(3)),
@@ -214,19 +263,34 @@ fn a_code_redeemed_twice_ends_its_session() {
 #[test]
 fn a_code_is_bound_to_client_redirect_and_verifier_and_expires() {
     let mismatched = [
-        Redeem { client_id: "other".into(), ..redeem(1) },
-        Redeem { redirect_uri: "http://127.0.0.1/other".into(), ..redeem(1) },
-        Redeem { code_challenge: "other".into(), ..redeem(1) },
+        Redeem {
+            client_id: "other".into(),
+            ..redeem(1)
+        },
+        Redeem {
+            redirect_uri: "http://127.0.0.1/other".into(),
+            ..redeem(1)
+        },
+        Redeem {
+            code_challenge: "other".into(),
+            ..redeem(1)
+        },
     ];
     for redeem in mismatched {
         let subject = subject();
-        subject.run(KEY, login(1, at(0)), at(1), PRODUCER).expect("stores");
+        subject
+            .run(KEY, login(1, at(0)), at(1), PRODUCER)
+            .expect("stores");
         let reply = subject.run(KEY, redeem, at(2), PRODUCER).expect("stores");
         assert_eq!(reply, Err(InvalidGrant::CodeMismatch));
     }
     let subject = subject();
-    subject.run(KEY, login(1, at(0)), at(1), PRODUCER).expect("stores");
-    let late = subject.run(KEY, redeem(1), at(61), PRODUCER).expect("stores");
+    subject
+        .run(KEY, login(1, at(0)), at(1), PRODUCER)
+        .expect("stores");
+    let late = subject
+        .run(KEY, redeem(1), at(61), PRODUCER)
+        .expect("stores");
     assert_eq!(late, Err(InvalidGrant::CodeExpired));
 }
 
@@ -236,20 +300,31 @@ fn one_session_more_than_allowed_ends_the_oldest() {
     let count = u8::try_from(MAX_LIVE_SESSIONS).expect("small") + 1;
     for n in 1..=count {
         let now = at(u64::from(n));
-        subject.run(KEY, login(n, now), now, PRODUCER).expect("stores");
+        subject
+            .run(KEY, login(n, now), now, PRODUCER)
+            .expect("stores");
     }
     let live = subject.live_sessions(at(500)).expect("reads");
     assert_eq!(live.len(), MAX_LIVE_SESSIONS);
-    assert!(live.iter().all(|session| session.id != SessionId::from_bytes([1; 16])));
+    assert!(
+        live.iter()
+            .all(|session| session.id != SessionId::from_bytes([1; 16]))
+    );
 }
 
 #[test]
 fn a_dry_run_counts_and_changes_nothing() {
     let (subject, check) = with_token(1);
-    let dry = Revoke { dry_run: true, ..kill(Scope::Subject) };
+    let dry = Revoke {
+        dry_run: true,
+        ..kill(Scope::Subject)
+    };
     let reply = subject.run(KEY, dry, at(3), PRODUCER).expect("stores");
     assert!(matches!(reply, RevokeReply::Revoked(revoked) if revoked.sessions == 1));
-    assert!(matches!(verdict(&subject, &check, at(3)), Verdict::Active { .. }));
+    assert!(matches!(
+        verdict(&subject, &check, at(3)),
+        Verdict::Active { .. }
+    ));
 }
 
 #[test]
@@ -262,12 +337,20 @@ fn the_same_key_gets_the_same_answer_and_never_another_requests() {
         }),
         ..kill(Scope::Subject)
     };
-    let first = subject.run(KEY, keyed(b"a"), at(3), PRODUCER).expect("stores");
-    subject.run(KEY, login(2, at(4)), at(4), PRODUCER).expect("stores");
-    let again = subject.run(KEY, keyed(b"a"), at(5), PRODUCER).expect("stores");
+    let first = subject
+        .run(KEY, keyed(b"a"), at(3), PRODUCER)
+        .expect("stores");
+    subject
+        .run(KEY, login(2, at(4)), at(4), PRODUCER)
+        .expect("stores");
+    let again = subject
+        .run(KEY, keyed(b"a"), at(5), PRODUCER)
+        .expect("stores");
     assert_eq!(first, again);
     assert_eq!(subject.live_sessions(at(6)).expect("reads").len(), 1);
-    let other = subject.run(KEY, keyed(b"b"), at(5), PRODUCER).expect("stores");
+    let other = subject
+        .run(KEY, keyed(b"b"), at(5), PRODUCER)
+        .expect("stores");
     assert_eq!(other, RevokeReply::KeyReused);
 }
 
@@ -279,7 +362,9 @@ fn ended_sessions_are_remembered_for_a_day_and_then_swept() {
         verdict(&subject, &check, late),
         Verdict::Denied(DenyReason::SessionExpired)
     );
-    subject.run(KEY, login(2, late), late, PRODUCER).expect("stores");
+    subject
+        .run(KEY, login(2, late), late, PRODUCER)
+        .expect("stores");
     assert_eq!(
         verdict(&subject, &check, late),
         Verdict::Denied(DenyReason::SessionUnknown)
@@ -435,13 +520,18 @@ proptest! {
 /// Kill events in the log, and how many different (producer, sequence) they have.
 fn logged_kills(lane: &LaneService<HostSql>) -> (usize, usize) {
     let query = Query {
-        filter: Filter { action: Some(Action::Kill), ..Filter::default() },
+        filter: Filter {
+            action: Some(Action::Kill),
+            ..Filter::default()
+        },
         order: Order::Oldest,
         cursor: None,
         limit: 10_000,
         read: Event::new(START, Action::AuditRead, Outcome::Success, Actor::Anonymous),
     };
-    let page = lane.query(query, START, ProducerId::from_bytes([7; 16])).expect("reads");
+    let page = lane
+        .query(query, START, ProducerId::from_bytes([7; 16]))
+        .expect("reads");
     let identities: std::collections::BTreeSet<String> = page
         .lines
         .iter()
@@ -458,7 +548,9 @@ fn every_storage_call_of_a_kill_fails_both_ways_and_a_retry_makes_it_hold() {
     let calls = {
         let (subject, _) = with_token(1);
         let before = subject.sql().calls();
-        subject.run(KEY, kill(Scope::Subject), at(3), PRODUCER).expect("stores");
+        subject
+            .run(KEY, kill(Scope::Subject), at(3), PRODUCER)
+            .expect("stores");
         subject.sql().calls() - before
     };
     assert!(calls >= 5, "the kill made {calls} storage calls");
@@ -480,10 +572,16 @@ fn every_storage_call_of_a_kill_fails_both_ways_and_a_retry_makes_it_hold() {
             assert_eq!(half_done, expected, "call {nth}, {fault:?}");
             assert_eq!(
                 waiting,
-                if matches!(half_done, Verdict::Active { .. }) { 2 } else { 3 },
+                if matches!(half_done, Verdict::Active { .. }) {
+                    2
+                } else {
+                    3
+                },
                 "call {nth}, {fault:?}"
             );
-            subject.run(KEY, kill(Scope::Subject), at(4), PRODUCER).expect("stores");
+            subject
+                .run(KEY, kill(Scope::Subject), at(4), PRODUCER)
+                .expect("stores");
             assert_eq!(
                 verdict(&subject, &check, at(4)),
                 Verdict::Denied(DenyReason::SessionEnded)

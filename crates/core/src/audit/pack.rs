@@ -72,7 +72,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn pack(first_sequence: u64, events: usize) -> Pack {
-        let event = Event::new(UnixMillis(9), Action::Kill, Outcome::Success, Actor::Anonymous);
+        let event = Event::new(
+            UnixMillis(9),
+            Action::Kill,
+            Outcome::Success,
+            Actor::Anonymous,
+        );
         Pack {
             producer: ProducerId::from_bytes([3; 16]),
             first_sequence,

@@ -94,7 +94,12 @@ mod tests {
 
     #[test]
     fn disordered_overlapping_or_inverted_ranges_are_not_taken_back() {
-        for bad in [vec![(2, 1)], vec![(1, 3), (3, 4)], vec![(1, 1), (2, 2)], vec![(5, 6), (1, 2)]] {
+        for bad in [
+            vec![(2, 1)],
+            vec![(1, 3), (3, 4)],
+            vec![(1, 1), (2, 2)],
+            vec![(5, 6), (1, 2)],
+        ] {
             assert_eq!(Ranges::from_stored(bad), None);
         }
     }

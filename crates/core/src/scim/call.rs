@@ -103,7 +103,10 @@ mod tests {
         let mut expected = vec![1, 4];
         expected.extend([6; 16]);
         let id = UserId::from_bytes([6; 16]);
-        assert_eq!(wire::encode(&DeleteUser { id }.into_request()), Ok(expected));
+        assert_eq!(
+            wire::encode(&DeleteUser { id }.into_request()),
+            Ok(expected)
+        );
         let reply: UserReply = Err(ScimError::NotFound);
         assert_eq!(wire::encode(&reply), Ok(vec![1, 1, 6]));
     }

@@ -24,7 +24,14 @@ mod tests {
     fn only_that_comparison_is_a_filter() {
         assert_eq!(user_name_eq(r#"userName eq "a\"b""#), Ok("a\"b".to_owned()));
         assert_eq!(user_name_eq(r#" USERNAME  EQ  "a" "#), Ok("a".to_owned()));
-        for bad in ["", "userName", "userName eq", "userName eq a", r#"userName eq "a" or active pr"#, r#"externalId eq "a""#] {
+        for bad in [
+            "",
+            "userName",
+            "userName eq",
+            "userName eq a",
+            r#"userName eq "a" or active pr"#,
+            r#"externalId eq "a""#,
+        ] {
             assert_eq!(user_name_eq(bad), Err(ScimError::InvalidFilter), "{bad}");
         }
     }

@@ -47,7 +47,9 @@ fn apply(user: &mut User, operation: &Value) -> Result<(), ScimError> {
         ("remove", Some(path), _) => remove(user, path),
         ("add" | "replace", _, _) => Err(ScimError::InvalidValue("value".into())),
         ("remove", None, _) => Err(ScimError::InvalidPath("(none)".into())),
-        _ => Err(ScimError::InvalidSyntax("op is none of add, replace, remove".into())),
+        _ => Err(ScimError::InvalidSyntax(
+            "op is none of add, replace, remove".into(),
+        )),
     }
 }
 
@@ -94,7 +96,10 @@ fn sub_attributes(user: &User, name: &str) -> Map<String, Value> {
 fn parts(path: &str) -> Result<(&str, Option<&str>), ScimError> {
     let invalid = || ScimError::InvalidPath(path.to_owned());
     let is_word = |word: &str| {
-        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_$".contains(c))
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_$".contains(c))
     };
     // The core schema's prefix says nothing; an extension is one attribute named by its URN.
     let short = path

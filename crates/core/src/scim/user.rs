@@ -60,7 +60,9 @@ impl User {
     /// Reads the body of a POST. `password` is dropped: nobody logs in here with one.
     pub fn parse(body: &str) -> Result<Self, ScimError> {
         let Ok(Value::Object(given)) = serde_json::from_str(body) else {
-            return Err(ScimError::InvalidSyntax("the body is no JSON object".into()));
+            return Err(ScimError::InvalidSyntax(
+                "the body is no JSON object".into(),
+            ));
         };
         let mut user = Self {
             user_name: String::new(),
@@ -183,7 +185,13 @@ mod tests {
 
     #[test]
     fn what_is_no_user_is_refused() {
-        for body in ["", "[]", "{}", r#"{"userName":""}"#, r#"{"userName":"a","active":"no"}"#] {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"userName":""}"#,
+            r#"{"userName":"a","active":"no"}"#,
+        ] {
             assert!(User::parse(body).is_err(), "{body}");
         }
     }

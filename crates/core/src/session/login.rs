@@ -1,9 +1,7 @@
 //! A person has proven who they are: a session begins and a code waits for the client.
 
 use super::revoke::Cause;
-use super::{
-    Change, Code, Command, Decision, MAX_LIVE_SESSIONS, SESSION_TTL_SECS, Session, State,
-};
+use super::{Change, Code, Command, Decision, MAX_LIVE_SESSIONS, SESSION_TTL_SECS, Session, State};
 use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use crate::id::{GrantId, LogHash, SessionId};
 use crate::secret::Digest;

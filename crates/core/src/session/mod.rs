@@ -259,7 +259,10 @@ pub fn judge(facts: &CheckFacts, request: &CheckRequest, now: UnixMillis) -> Ver
     if now >= session.expires_at {
         return Verdict::Denied(DenyReason::SessionExpired);
     }
-    if request.generation.is_some_and(|of| of != subject.generation) {
+    if request
+        .generation
+        .is_some_and(|of| of != subject.generation)
+    {
         return Verdict::Denied(DenyReason::GenerationStale);
     }
     if facts.token_revoked {

@@ -136,9 +136,7 @@ impl Redeem {
             audience: code.audience.clone(),
             nonce: code.nonce.clone(),
             issued_at: now,
-            expires_at: now
-                .plus_secs(ACCESS_TOKEN_TTL_SECS)
-                .min(session.expires_at),
+            expires_at: now.plus_secs(ACCESS_TOKEN_TTL_SECS).min(session.expires_at),
         };
         let redeemed = Code {
             redeemed: true,

@@ -1,0 +1,58 @@
+// The command line of dev/stack.mjs.
+
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+/** The checkout. */
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+export const USAGE = `Runs the service, the demo gateway, the demo identity provider and the fake origin.
+
+  node dev/stack.mjs [options]
+
+  --port N             service on 127.0.0.1:N, gateway N+1, identity provider N+2, origin N+3 (8787)
+  --persist DIR        where state is kept (.portcullis in the checkout)
+  --fresh              start from empty state
+  --bench              also the floor Worker of bench/floor.mjs, on N+4
+  --var NAME=VALUE     set one of the service's variables; an empty value removes it
+  --gateway-var NAME=VALUE
+                       the same for the gateway
+  --detached           keep running when the process that started this one has gone
+  --help
+`;
+
+/** @throws {TypeError} with a message for the user when the arguments make no sense */
+export function parseOptions(args) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      port: { type: "string", default: "8787" },
+      persist: { type: "string", default: join(ROOT, ".portcullis") },
+      fresh: { type: "boolean", default: false },
+      bench: { type: "boolean", default: false },
+      var: { type: "string", multiple: true, default: [] },
+      "gateway-var": { type: "string", multiple: true, default: [] },
+      detached: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 1 || port > 65531) throw new TypeError(`--port ${values.port} is not a port`);
+  return {
+    ...values,
+    port,
+    vars: assignments(values.var),
+    gatewayVars: assignments(values["gateway-var"]),
+  };
+}
+
+function assignments(list) {
+  return Object.fromEntries(
+    list.map((text) => {
+      const at = text.indexOf("=");
+      if (at < 1) throw new TypeError(`"${text}" is not NAME=VALUE`);
+      return [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
+}

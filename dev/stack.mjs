@@ -1,0 +1,210 @@
+// The whole service on one machine, in one process and the runtime it starts: both Workers, the
+// demo identity provider and the fake origin. `cargo xtask dev` builds and runs it; tests run it
+// with a port and a state directory of their own. Prints `ready` alone on a line when all answer.
+//
+// Out of scope: building the Workers (xtask), and anything a deployment needs.
+
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { Log, LogLevel, Miniflare } from "miniflare";
+import workerd from "workerd";
+import { workerOptions } from "./config.mjs";
+import { idpServer } from "./idp.mjs";
+import { parseOptions, ROOT, USAGE } from "./options.mjs";
+import { originServer } from "./origin.mjs";
+import { loadSecrets } from "./secrets.mjs";
+
+const HOST = "127.0.0.1";
+const CLIENT_ID = "portcullis";
+
+/** A mistake of the user's or a state of the machine, not of this program: told without a stack trace. */
+class Refusal extends Error {}
+
+async function main() {
+  const options = readOptions();
+  if (!options.detached) stopWithParent();
+
+  const directory = resolve(options.persist);
+  mkdirSync(directory, { recursive: true });
+  claim(directory);
+  const state = join(directory, "state");
+  if (options.fresh) {
+    rmSync(state, { recursive: true, force: true });
+    rmSync(join(directory, "secrets.json"), { force: true });
+  }
+  const secrets = loadSecrets(directory);
+
+  const ports = assignPorts(options);
+  for (const [what, port] of Object.entries(ports)) await mustBeFree(what, port);
+  const url = Object.fromEntries(Object.entries(ports).map(([what, port]) => [what, `http://${HOST}:${port}`]));
+
+  // The identity provider and the origin first: the Workers may ask for them as soon as they run.
+  const idp = idpServer({ issuer: url.idp, service: url.service, clientId: CLIENT_ID, secrets });
+  await listen(idp, ports.idp);
+  await listen(originServer(), ports.origin);
+  const runtime = await startRuntime(workers({ options, url, ports, secrets }), state);
+
+  await Promise.all(Object.values(url).map(answers));
+  for (const [what, where] of Object.entries(url)) console.log(`${what.padEnd(8)} ${where}`);
+  console.log("ready");
+  return runtime;
+}
+
+function readOptions() {
+  try {
+    const options = parseOptions(process.argv.slice(2));
+    if (!options.help) return options;
+  } catch (error) {
+    throw new Refusal(`${error.message}\n\n${USAGE}`);
+  }
+  console.log(USAGE);
+  process.exit(0);
+}
+
+function assignPorts({ port, bench }) {
+  const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
+  return bench ? { ...ports, floor: port + 4 } : ports;
+}
+
+/** Every Worker of the stack, each answering on its own port with nothing in front of it. */
+function workers({ options, url, ports, secrets }) {
+  const service = {
+    MODE: "dev",
+    ISSUER: url.service,
+    NAMING_KEY: secrets.namingKey,
+    SERVICE_KEY: secrets.serviceKey,
+    CONNECTION_ID: "demo",
+    OIDC_ISSUER: url.idp,
+    OIDC_CLIENT_ID: CLIENT_ID,
+    OIDC_CLIENT_SECRET: secrets.oidcClientSecret,
+    DEFAULT_AUDIENCE: url.gateway,
+    ...options.vars,
+  };
+  const gateway = {
+    MODE: "dev",
+    ISSUER: url.service,
+    AUDIENCE: url.gateway,
+    ORIGIN: url.origin,
+    CLIENT_ID: "demo-gateway",
+    ...options.gatewayVars,
+  };
+  const list = [
+    on(ports.service, workerOptions(ROOT, "wrangler.toml", service)),
+    on(ports.gateway, workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway)),
+  ];
+  if (options.bench) list.push(on(ports.floor, floor(list[0].compatibilityDate)));
+  return list;
+}
+
+/** What a strict check is measured against: see bench/floor.mjs. */
+function floor(compatibilityDate) {
+  return {
+    name: "floor",
+    compatibilityDate,
+    modules: true,
+    scriptPath: join(ROOT, "bench/floor.mjs"),
+    durableObjects: { FLOOR: { className: "Floor", useSQLite: true } },
+  };
+}
+
+function on(port, worker) {
+  if (!existsSync(worker.scriptPath)) throw new Refusal(`${worker.scriptPath} is missing: run \`cargo xtask build\``);
+  return { ...worker, unsafeDirectSockets: [{ host: HOST, port }] };
+}
+
+async function startRuntime(list, state) {
+  // Miniflare reads its runtime's path from the environment: through a script that ties its life to ours.
+  process.env.PORTCULLIS_WORKERD = process.env.MINIFLARE_WORKERD_PATH ?? workerd.default;
+  process.env.MINIFLARE_WORKERD_PATH = join(ROOT, "dev/workerd.sh");
+  const runtime = new Miniflare({
+    workers: list,
+    host: HOST,
+    port: 0, // Miniflare's own entry, with its proxy in front; unused
+    defaultPersistRoot: state,
+    cf: false, // else it would fetch a sample from the network
+    telemetry: { enabled: false },
+    log: new Log(LogLevel.WARN),
+  });
+  stopOnSignals(runtime);
+  try {
+    await runtime.ready;
+  } catch (error) {
+    // The runtime has said on stderr what is wrong with a Worker or its configuration.
+    throw error.code === "ERR_RUNTIME_FAILURE" ? new Refusal("the Workers do not start; the reason stands above") : error;
+  }
+  return runtime;
+}
+
+/** Two runtimes over the same files would each believe to be alone: refuse the second. */
+function claim(directory) {
+  const file = join(directory, "pid");
+  const pid = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
+  if (pid && pid !== process.pid && runsStack(pid)) {
+    throw new Refusal(`${directory} is in use by process ${pid}: stop it, or give another --persist DIR`);
+  }
+  writeFileSync(file, `${process.pid}\n`);
+}
+
+function runsStack(pid) {
+  try {
+    process.kill(pid, 0);
+    const command = `/proc/${pid}/cmdline`;
+    return !existsSync("/proc/self") || readFileSync(command, "utf8").includes("stack.mjs");
+  } catch {
+    return false;
+  }
+}
+
+function mustBeFree(what, port) {
+  return new Promise((free, refuse) => {
+    const probe = createServer();
+    probe.once("error", ({ code }) =>
+      refuse(new Refusal(`port ${port} (${what}) cannot be used: ${code}. Stop what holds it, or give another --port N`)),
+    );
+    probe.listen(port, HOST, () => probe.close(free));
+  });
+}
+
+function listen(server, port) {
+  return new Promise((listening, failed) => {
+    server.once("error", failed);
+    server.listen(port, HOST, listening);
+  });
+}
+
+/** Resolves as soon as `url` gives any HTTP answer at all. */
+async function answers(url) {
+  for (;;) {
+    try {
+      const response = await fetch(`${url}/healthz`, { redirect: "manual" });
+      await response.arrayBuffer();
+      return;
+    } catch {
+      await new Promise((again) => setTimeout(again, 50));
+    }
+  }
+}
+
+function stopOnSignals(runtime) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.removeAllListeners(signal); // Miniflare's own would leave with an error's exit code
+    process.once(signal, async () => {
+      await runtime.dispose().catch(() => {});
+      process.exit(0);
+    });
+  }
+}
+
+/** A test that is killed must not leave a stack behind. */
+function stopWithParent() {
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && process.kill(process.pid, "SIGTERM"), 500).unref();
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Refusal ? `error: ${error.message}` : error);
+  process.exit(1);
+}

@@ -1,0 +1,114 @@
+//! Measures the running stack against the targets of the design: a table on stdout, and
+//! `target/bench/NAME.json` in the checkout.
+//!
+//! Exit codes: 0 measured, whatever came of it; 1 it could not be measured; 2 the command line makes
+//! no sense.
+
+mod load;
+mod report;
+mod statistics;
+mod strict_check;
+mod wire;
+
+use portcullis_e2e::Result;
+use portcullis_e2e::stack::checkout;
+use report::Report;
+use std::fs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const HELP: &str = "\
+cargo xtask bench [strict-check] [--seconds S] [--rounds R] [--json]: measure against the targets.
+
+  strict-check   POST /v1/check against a hand-written Worker that only answers \"ok\"
+  --seconds S    length of one measurement (2)
+  --rounds R     measurements of each, interleaved; the median counts (5)
+  --json         print the report instead of a table
+  --help
+
+The report is also written to target/bench/NAME.json.
+Exit codes: 0 measured, 1 it could not be measured, 2 bad command line.
+";
+
+/// What every measurement needs to know.
+pub struct Options {
+    seconds: Duration,
+    rounds: usize,
+    json: bool,
+    help: bool,
+}
+
+fn main() -> ExitCode {
+    let options = match parse() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("error: {error}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    if options.help {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match strict_check::measure(&options).and_then(|report| publish(&report, options.json)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn publish(report: &Report, json: bool) -> Result {
+    let directory = checkout()?.join("target/bench");
+    fs::create_dir_all(&directory)?;
+    let text = report.to_json();
+    fs::write(
+        directory.join(format!("{}.json", report.name)),
+        format!("{text}\n"),
+    )?;
+    if json {
+        println!("{text}");
+    } else {
+        print!("{}", report.to_table());
+    }
+    Ok(())
+}
+
+fn parse() -> std::result::Result<Options, lexopt::Error> {
+    use lexopt::{Arg::Long, Arg::Short, Arg::Value, Parser, ValueExt};
+    let mut parser = Parser::from_env();
+    let mut options = Options {
+        seconds: Duration::from_secs(2),
+        rounds: 5,
+        json: false,
+        help: false,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            // The only one so far, and so what is measured without a name.
+            Value(name) if name == strict_check::NAME => {}
+            Value(name) => {
+                let name = name.to_string_lossy();
+                return Err(format!("there is no measurement `{name}`").into());
+            }
+            Long("seconds") => {
+                let seconds: f64 = parser.value()?.parse()?;
+                if !(0.1..=600.0).contains(&seconds) {
+                    return Err("--seconds is between 0.1 and 600".into());
+                }
+                options.seconds = Duration::from_secs_f64(seconds);
+            }
+            Long("rounds") => {
+                options.rounds = parser.value()?.parse()?;
+                if options.rounds == 0 {
+                    return Err("--rounds is at least 1".into());
+                }
+            }
+            Long("json") => options.json = true,
+            Long("help") | Short('h') => options.help = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(options)
+}

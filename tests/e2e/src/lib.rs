@@ -1,0 +1,24 @@
+//! The harness: starts the local stack and talks to it as browsers, applications, identity
+//! providers and operators do.
+//!
+//! Nothing here shares code with the service beyond identifiers and their text form: what a test
+//! knows, it knows from the wire. Everything returns a [`Failure`] that says what was expected and
+//! what came, so that the tests, the demo and the measurements fail in the same words.
+//!
+//! Out of scope: building the Workers (`cargo xtask build`).
+
+pub mod api;
+pub mod app;
+pub mod browser;
+pub mod cookies;
+pub mod failure;
+pub mod forge;
+pub mod http;
+pub mod json;
+pub mod people;
+pub mod ports;
+pub mod scim;
+pub mod stack;
+pub mod wait;
+
+pub use failure::{Failure, Result};

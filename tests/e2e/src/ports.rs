@@ -1,0 +1,40 @@
+//! Ports for a stack: a run of consecutive ones that nobody holds.
+
+use crate::{Failure, Result};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Service, gateway, identity provider, origin, floor.
+pub const PER_STACK: u16 = 5;
+
+/// Below the range from which systems take ports for outgoing connections.
+const FIRST: u16 = 20_000;
+const RUNS: u16 = 2_000;
+
+/// Where this process looks next.
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// The first of [`PER_STACK`] consecutive free ports.
+///
+/// Free now: somebody may take one before the stack does, so a caller tries again with another run
+/// when its stack says so. Processes begin at different places, to meet seldom.
+pub fn free_run() -> Result<u16> {
+    let offset = u16::try_from(std::process::id() % u32::from(RUNS)).unwrap_or(0);
+    for _ in 0..RUNS {
+        let run = (offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))) % RUNS;
+        let first = FIRST + run * PER_STACK;
+        if all_free(first) {
+            return Ok(first);
+        }
+    }
+    Err(Failure::new(format!(
+        "no {PER_STACK} consecutive free ports between {FIRST} and {}",
+        FIRST + RUNS * PER_STACK
+    )))
+}
+
+/// Whether each port of the run that begins at `first` can be listened on.
+#[must_use]
+pub fn all_free(first: u16) -> bool {
+    (first..first + PER_STACK).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+}

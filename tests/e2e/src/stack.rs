@@ -1,0 +1,326 @@
+//! The local stack (`dev/stack.mjs`) as a child process: started, killed hard, started again.
+
+use crate::ports::{self, all_free};
+use crate::wait::until;
+use crate::{Failure, Result};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use std::collections::VecDeque;
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+const LINES_KEPT: usize = 400;
+
+/// Where the parts of one stack answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// The service, which is also the issuer.
+    pub service: String,
+    /// The demo gateway, which is also the audience of tokens.
+    pub gateway: String,
+    /// The demo identity provider.
+    pub idp: String,
+    /// The fake origin behind the gateway.
+    pub origin: String,
+    /// What the strict check is measured against; there in a stack with `bench` only.
+    pub floor: String,
+}
+
+impl Endpoints {
+    /// Those of a stack whose service listens on `port`.
+    #[must_use]
+    pub fn at(port: u16) -> Self {
+        let url = |offset| format!("http://127.0.0.1:{}", port.saturating_add(offset));
+        Self {
+            service: url(0),
+            gateway: url(1),
+            idp: url(2),
+            origin: url(3),
+            floor: url(4),
+        }
+    }
+}
+
+/// How a stack differs from the usual one.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The service's variables, `NAME=VALUE`; an empty value removes one.
+    pub vars: Vec<String>,
+    /// The gateway's variables, likewise.
+    pub gateway_vars: Vec<String>,
+    /// Whether to start the floor Worker too.
+    pub bench: bool,
+}
+
+impl Settings {
+    /// The usual stack but for these variables of the service.
+    #[must_use]
+    pub fn vars(vars: &[&str]) -> Self {
+        Self {
+            vars: vars.iter().map(|&var| var.to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A running stack with ports and a state directory of its own. Dropped, it is gone with its state.
+pub struct Stack {
+    /// Where it answers.
+    pub at: Endpoints,
+    port: u16,
+    directory: PathBuf,
+    process: Option<Child>,
+    output: Arc<Output>,
+}
+
+impl Stack {
+    /// The usual stack, with empty state.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&Settings::default())
+    }
+
+    /// A stack with empty state; returns when all of it answers.
+    pub fn start_with(settings: &Settings) -> Result<Self> {
+        let directory = fresh_directory()?;
+        let mut attempts = 0;
+        loop {
+            let port = ports::free_run()?;
+            let mut stack = Self {
+                at: Endpoints::at(port),
+                port,
+                directory: directory.clone(),
+                process: None,
+                output: Arc::default(),
+            };
+            attempts += 1;
+            match stack.run(settings) {
+                // Somebody took a port between our look and its start.
+                Err(_) if attempts < 5 && stack.output.contains("cannot be used: EADDRINUSE") => {}
+                started => return started.map(|()| stack),
+            }
+        }
+    }
+
+    /// Ends every process of the stack at once, without a chance to finish anything.
+    pub fn kill_hard(&mut self) -> Result {
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
+        kill_process_group(Pid::from_child(&process), Signal::KILL)?;
+        process.wait()?;
+        let port = self.port;
+        until("the killed stack's ports", || {
+            Ok(all_free(port).then_some(()))
+        })
+    }
+
+    /// Starts again on the same ports and the same state.
+    pub fn restart(&mut self, settings: &Settings) -> Result {
+        self.kill_hard()?;
+        self.output = Arc::default();
+        self.run(settings)
+    }
+
+    /// What the stack has written since it was last started.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// Where its state is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn run(&mut self, settings: &Settings) -> Result {
+        let checkout = checkout()?;
+        let mut command = Command::new(node(&checkout)?);
+        command
+            .arg(checkout.join("dev/stack.mjs"))
+            .args(["--port", &self.port.to_string()])
+            .arg("--persist")
+            .arg(&self.directory)
+            .args(settings.bench.then_some("--bench"))
+            .args(settings.vars.iter().flat_map(|var| ["--var", var]))
+            .args(
+                settings
+                    .gateway_vars
+                    .iter()
+                    .flat_map(|var| ["--gateway-var", var]),
+            )
+            .process_group(0) // with the runtime that it starts, and nobody else
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command
+            .spawn()
+            .map_err(|error| Failure::new(format!("starting dev/stack.mjs: {error}")))?;
+        self.output.collect(process.stdout.take());
+        self.output.collect(process.stderr.take());
+        self.process = Some(process);
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> Result {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.output.wait_ready(Duration::from_millis(50)) {
+            let ended = match &mut self.process {
+                Some(process) => process.try_wait()?,
+                None => None,
+            };
+            let problem = match ended {
+                Some(status) => format!("the stack ended with {status} before it was ready"),
+                None if Instant::now() < deadline => continue,
+                None => format!("the stack is not ready after {} s", START_TIMEOUT.as_secs()),
+            };
+            // What it said last may still be on its way through the pipe.
+            thread::sleep(Duration::from_millis(100));
+            return Err(Failure::new(format!("{problem}:\n{}", self.output())));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the stack on port {} said:\n{}", self.port, self.output());
+        }
+        // Nobody is left to tell.
+        drop(self.kill_hard());
+        if env::var_os("PORTCULLIS_E2E_KEEP").is_some() {
+            drop(fs::write(self.directory.join("output.txt"), self.output()));
+        } else {
+            drop(fs::remove_dir_all(&self.directory));
+        }
+    }
+}
+
+/// The checkout, which holds `dev/stack.mjs` and the built Workers.
+pub fn checkout() -> Result<PathBuf> {
+    let root = env::var_os("PORTCULLIS_ROOT").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
+        PathBuf::from,
+    );
+    root.canonicalize().map_err(|error| {
+        Failure::new(format!(
+            "finding the checkout at {}: {error}",
+            root.display()
+        ))
+    })
+}
+
+fn node(checkout: &Path) -> Result<PathBuf> {
+    let node = env::var_os("PORTCULLIS_NODE").map_or_else(
+        || checkout.join("dev/node_modules/.bin/node"),
+        PathBuf::from,
+    );
+    if node.exists() {
+        return Ok(node);
+    }
+    Err(Failure::new(format!(
+        "{} is missing: run this through `cargo xtask test`, `demo` or `bench`, which install it",
+        node.display()
+    )))
+}
+
+/// An empty directory that is gone when the stack is; what a killed run left is removed first.
+fn fresh_directory() -> Result<PathBuf> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let parent = env::temp_dir().join("portcullis-e2e");
+    fs::create_dir_all(&parent)?;
+    if env::var_os("PORTCULLIS_E2E_KEEP").is_none() {
+        for entry in fs::read_dir(&parent)?.flatten() {
+            if left_behind(&entry.file_name().to_string_lossy()) {
+                drop(fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
+    let name = format!(
+        "{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let directory = parent.join(name);
+    drop(fs::remove_dir_all(&directory));
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+/// Whether `name` is that of a directory whose process is gone.
+fn left_behind(name: &str) -> bool {
+    name.split('-')
+        .next()
+        .and_then(|pid| pid.parse().ok())
+        .and_then(Pid::from_raw)
+        .is_some_and(|pid| test_kill_process(pid).is_err())
+}
+
+/// The last lines a stack wrote, and whether `ready` was among them.
+#[derive(Default)]
+struct Output {
+    written: Mutex<Written>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Written {
+    lines: VecDeque<String>,
+    ready: bool,
+}
+
+impl Output {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads `pipe` to its end, in a thread of its own.
+    fn collect(self: &Arc<Self>, pipe: Option<impl Read + Send + 'static>) {
+        let Some(pipe) = pipe else { return };
+        let output = Arc::clone(self);
+        thread::spawn(move || {
+            for line in BufReader::new(pipe)
+                .lines()
+                .map_while(std::result::Result::ok)
+            {
+                let mut written = output.written();
+                written.ready |= line == "ready";
+                if written.lines.len() == LINES_KEPT {
+                    written.lines.pop_front();
+                }
+                written.lines.push_back(line);
+                drop(written);
+                output.changed.notify_all();
+            }
+        });
+    }
+
+    fn wait_ready(&self, at_most: Duration) -> bool {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.written(), at_most, |written| !written.ready);
+        waited.map_or_else(
+            |poisoned| poisoned.into_inner().0.ready,
+            |(written, _)| written.ready,
+        )
+    }
+
+    fn contains(&self, text: &str) -> bool {
+        self.written().lines.iter().any(|line| line.contains(text))
+    }
+
+    fn text(&self) -> String {
+        let written = self.written();
+        let lines: Vec<&str> = written.lines.iter().map(String::as_str).collect();
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,24 @@
+//! The service as its users meet it: real Workers in the real runtime, a certified identity
+//! provider, a gateway and an origin. Each test names a property.
+//!
+//! `tests/conformance.md` says which requirement each of them shows.
+
+mod audit;
+mod authorize;
+mod bad_tokens;
+mod callback;
+mod check;
+mod config;
+mod crash;
+mod gateway;
+mod gateway_browser;
+mod kill;
+mod log_in;
+mod machine;
+mod paging;
+mod race;
+mod revocations;
+mod routes;
+mod scim;
+mod token;
+mod triggers;
