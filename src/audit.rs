@@ -49,11 +49,11 @@ pub fn record_off_the_path(env: &Env, context: &Rc<Context>, event: Event) {
 }
 
 fn producer() -> Result<ProducerId, Error> {
-    PRODUCER.with(|cell| match cell.get() {
-        Some(producer) => Ok(*producer),
-        None => {
-            let producer = ProducerId::from_bytes(new_id()?);
-            Ok(*cell.get_or_init(|| producer))
+    PRODUCER.with(|cell| {
+        if let Some(producer) = cell.get() {
+            return Ok(*producer);
         }
+        let producer = ProducerId::from_bytes(new_id()?);
+        Ok(*cell.get_or_init(|| producer))
     })
 }

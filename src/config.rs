@@ -47,6 +47,10 @@ pub struct Connection {
 
 /// A registered OAuth client; all are public and use PKCE so far.
 #[derive(Clone, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`client_id` is the term of RFC 6749"
+)]
 pub struct Client {
     /// `client_id`.
     pub client_id: String,
@@ -259,13 +263,15 @@ mod tests {
             config.credentials.iter().any(|(known, _)| *known == digest)
                 || config.client("demo-app").is_some()
         };
-        let production = with(&[]).ok().expect("valid");
+        let Ok(production) = with(&[]) else {
+            panic!("valid")
+        };
         assert!(!knows(&production));
         let dev = with(&[
             ("MODE", Some("dev")),
             ("DEFAULT_AUDIENCE", Some("http://127.0.0.1:1")),
         ]);
-        assert!(knows(&dev.ok().expect("valid")));
+        assert!(dev.is_ok_and(|dev| knows(&dev)));
     }
 
     #[test]

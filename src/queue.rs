@@ -18,15 +18,13 @@ pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
     let mut packs = Vec::new();
     let mut messages = Vec::new();
     for message in batch.raw_iter() {
-        match bytes_of(&message.body()).map(|bytes| Pack::decode(&bytes)) {
-            Some(Ok(pack)) => {
-                packs.push(pack);
-                messages.push(message);
-            }
-            _ => {
-                console_error!("queue: message {} is no pack", message.id());
-                message.retry();
-            }
+        let pack = bytes_of(&message.body()).and_then(|bytes| Pack::decode(&bytes).ok());
+        if let Some(pack) = pack {
+            packs.push(pack);
+            messages.push(message);
+        } else {
+            console_error!("queue: message {} is no pack", message.id());
+            message.retry();
         }
     }
     if packs.is_empty() {

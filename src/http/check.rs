@@ -13,6 +13,7 @@ use portcullis_core::id::{LogHash, SessionId, SubjectKey, TokenId};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::access_token::AccessTokenVerifier;
 use portcullis_core::session::check::{CheckReply, CheckRequest, Verdict};
+use portcullis_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{Response, Result};
@@ -132,7 +133,7 @@ async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<Response> {
             reason,
             subject: Some(subject),
             session: Some(session),
-            session_expires_at: expires_at.map(|at| at.to_rfc3339()),
+            session_expires_at: expires_at.map(UnixMillis::to_rfc3339),
             freshness: Freshness {
                 mode: "strict",
                 checked_at: reply.checked_at.to_rfc3339(),

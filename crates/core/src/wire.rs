@@ -56,6 +56,7 @@ macro_rules! object_calls {
     ($(#[$doc:meta])* $request:ident { $($(#[$vdoc:meta])* $name:ident($call:ty) -> $reply:ty,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[allow(clippy::large_enum_variant, reason = "one is made, sent and dropped per call")]
         pub enum $request { $($(#[$vdoc])* $name($call),)+ }
 
         $(impl $crate::wire::Call for $call {

@@ -306,7 +306,7 @@ impl<S: Sql> DirectoryService<S> {
         // Names that this user no longer has must not log in as anyone.
         self.disable_all(id, Some(subject), Cause::ScimRenamed)?;
         if store::is_held(&self.sql, subject)? {
-            store::add_pending(&self.sql, id, subject, &SubjectCommand::Reactivate)?;
+            store::add_pending(&self.sql, id, subject, SubjectCommand::Reactivate)?;
         }
         Ok(())
     }
@@ -320,7 +320,7 @@ impl<S: Sql> DirectoryService<S> {
         for subject in store::linked(&self.sql, id)? {
             if Some(subject) != except && !store::is_held(&self.sql, subject)? {
                 let disable = SubjectCommand::Disable(cause);
-                store::add_pending(&self.sql, id, subject, &disable)?;
+                store::add_pending(&self.sql, id, subject, disable)?;
             }
         }
         Ok(())

@@ -132,7 +132,7 @@ pub fn add_pending(
     sql: &impl Sql,
     user: UserId,
     subject: SubjectKey,
-    command: &SubjectCommand,
+    command: SubjectCommand,
 ) -> Result<(), SqlError> {
     let rows = sql.exec("SELECT next_version FROM directory", &[])?;
     let version = rows.first().map_or(Ok(1), |row| row.integer(0))?;
@@ -146,7 +146,7 @@ pub fn add_pending(
             version.into(),
             subject.as_bytes().into(),
             user.as_bytes().into(),
-            wire::encode(command)?.into(),
+            wire::encode(&command)?.into(),
         ],
     )?;
     let hold = match command {

@@ -203,14 +203,14 @@ impl Command for Revoke {
             .iter()
             .filter(|session| session.is_live(now) && self.covers(session))
             .collect();
-        let changed = match self.scope {
+        let is_news = match self.scope {
             Scope::Session(_) => !covered.is_empty(),
             _ => true,
         };
         let reply = Revoked {
             sessions: u32::try_from(covered.len()).unwrap_or(u32::MAX),
             at: now,
-            changed,
+            changed: is_news,
         };
         if self.dry_run {
             return Decision::unchanged(RevokeReply::Revoked(reply));
@@ -224,7 +224,7 @@ impl Command for Revoke {
             let until = now.plus_secs(2 * ACCESS_TOKEN_TTL_SECS);
             changes.push(Change::RevokeToken { token, until });
         }
-        let events = if changed {
+        let events = if is_news {
             vec![self.event(state, now)]
         } else {
             Vec::new()
