@@ -201,6 +201,15 @@ pub fn claims(token: &str) -> Result<Value> {
     part(token, 1)
 }
 
+/// Whom claims are for: `aud` is one text or a list of them (RFC 7519 section 4.1.3).
+#[must_use]
+pub fn audiences(claims: &Value) -> Vec<&str> {
+    match &claims["aud"] {
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    }
+}
+
 /// The header of a token, unverified.
 #[track_caller]
 pub fn header(token: &str) -> Result<Value> {

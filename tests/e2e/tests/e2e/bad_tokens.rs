@@ -5,7 +5,7 @@
 
 use portcullis_core::text::from_base64url;
 use portcullis_e2e::api::{Api, bearer};
-use portcullis_e2e::app::{App, Tokens, claims, header};
+use portcullis_e2e::app::{App, Tokens, audiences, claims, header};
 use portcullis_e2e::forge::{Forger, hmac_with, unsigned, with_bent_signature, with_claim};
 use portcullis_e2e::http::{Request, Response};
 use portcullis_e2e::people::Person;
@@ -236,7 +236,7 @@ fn a_refused_credential_is_in_the_log_and_what_was_presented_is_not() -> Result 
 fn a_good_token_for_another_audience_does_not_pass_the_gateway() -> Result {
     let stack = Stack::start_with(&Settings::vars(&["DEFAULT_AUDIENCE=https://other.example"]))?;
     let tokens = App::discover(&stack.at)?.log_in("alice")?;
-    assert_eq!(claims(&tokens.access)?["aud"], "https://other.example");
+    assert_eq!(audiences(&claims(&tokens.access)?), ["https://other.example"]);
     let response = Request::get(format!("{}/hello", stack.at.gateway))
         .bearer(&tokens.access)
         .send()?

@@ -1,7 +1,7 @@
 //! Logging in, from an application's first redirect to what its tokens say.
 
 use portcullis_e2e::Result;
-use portcullis_e2e::app::{Tokens, claims, header};
+use portcullis_e2e::app::{Tokens, audiences, claims, header};
 use portcullis_e2e::browser::Browser;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::people::Person;
@@ -35,7 +35,7 @@ fn an_access_token_is_an_rfc_9068_jwt_by_a_published_key() -> Result {
 
     let claims = claims(&tokens.access)?;
     assert_eq!(claims["iss"], person.endpoints().service.as_str());
-    assert_eq!(claims["aud"], person.endpoints().gateway.as_str());
+    assert_eq!(audiences(&claims), [person.endpoints().gateway.as_str()]);
     assert_eq!(claims["client_id"], "demo-app");
     assert!(tokens.subject.starts_with("sub_"), "{claims}");
     assert!(tokens.session.starts_with("ses_"), "{claims}");
@@ -81,7 +81,7 @@ fn the_id_token_is_for_the_client_and_repeats_its_nonce() -> Result {
     let id_token = tokens.id.expect("an ID token for the scope openid");
     let claims = claims(&id_token)?;
     assert_eq!(claims["iss"], person.endpoints().service.as_str());
-    assert_eq!(claims["aud"], "demo-app");
+    assert_eq!(audiences(&claims), ["demo-app"]);
     assert_eq!(claims["sub"], tokens.subject.as_str());
     assert_eq!(claims["nonce"], attempt.nonce.as_str());
     assert!(claims["exp"].is_u64() && claims["iat"].is_u64(), "{claims}");

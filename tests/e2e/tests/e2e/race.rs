@@ -4,8 +4,9 @@ use crate::triggers::at_the_gateway;
 use portcullis_e2e::Result;
 use portcullis_e2e::app::Tokens;
 use portcullis_e2e::people::Person;
+use portcullis_e2e::wait::until;
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -105,27 +106,28 @@ fn no_log_in_that_races_a_deactivation_survives_it() -> Result {
     let id = person.scim.provision(person.name)?;
     for _ in 0..3 {
         let stop = AtomicBool::new(false);
+        let logged_in = AtomicUsize::new(0);
         let given = thread::scope(|scope| -> Result<Vec<Tokens>> {
             let log_in = || {
                 let mut given = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     // Refusals are to be expected; what counts is what the successes are worth.
                     given.extend(person.app.log_in(person.name).ok());
+                    logged_in.fetch_add(given.len(), Ordering::Relaxed);
                 }
                 given
             };
             let threads = [scope.spawn(log_in), scope.spawn(log_in)];
-            thread::sleep(Duration::from_millis(200));
+            until("a log-in", || {
+                Ok((logged_in.load(Ordering::Relaxed) > 1).then_some(()))
+            })?;
             let killed = person.scim.set_active(&id, false);
             thread::sleep(Duration::from_millis(100));
             stop.store(true, Ordering::Relaxed);
             let given = threads.map(|thread| thread.join().expect("no panic"));
             killed.map(|_| given.concat())
         })?;
-        assert!(
-            !given.is_empty(),
-            "nobody logged in before the deactivation"
-        );
+        assert!(!given.is_empty());
         for tokens in &given {
             person.api.expect_denied(tokens, "subject_disabled")?;
         }
