@@ -15,6 +15,7 @@ mod process;
 mod progress;
 mod run;
 mod setup;
+mod target;
 mod tidy;
 mod tools;
 mod wasm;

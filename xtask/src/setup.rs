@@ -13,7 +13,7 @@ use crate::{
     place::Place,
     process,
     progress::note,
-    tools, wasm,
+    target, tools, wasm,
     wasm::WasmTarget,
 };
 
@@ -24,6 +24,8 @@ pub struct Kit {
     pub worker_build: PathBuf,
     pub wasm_bindgen: PathBuf,
     pub wasm_target: WasmTarget,
+    /// Held until this process ends: the target directory is this checkout's meanwhile.
+    _target: File,
 }
 
 pub fn setup(place: &Place) -> Result<Kit, Failure> {
@@ -38,7 +40,10 @@ pub fn setup(place: &Place) -> Result<Kit, Failure> {
         &place.locked_version("wasm-bindgen")?,
     )?;
     tools::forget_build_output(place);
+    let target = lock(place, "build.lock")?;
+    target::take_over(place)?;
     Ok(Kit {
+        _target: target,
         place: place.clone(),
         node,
         worker_build: worker_build.join("worker-build"),

@@ -17,7 +17,7 @@ use crate::{
     failure::{Doing, Failure},
     process,
     progress::{note, step},
-    setup::{Kit, lock},
+    setup::Kit,
     tools::clear,
     wasm::TRIPLE,
 };
@@ -55,9 +55,6 @@ pub enum Finish {
 }
 
 pub fn build(kit: &Kit, finish: Finish) -> Result<(), Failure> {
-    // Cargo leaves both checkouts' wasm under the same name in the shared target directory: from
-    // there to build/ is one critical section.
-    let _guard = lock(&kit.place, "build.lock")?;
     WORKERS.iter().try_for_each(|worker| {
         step(&format!("building the Worker {}", worker.package), || {
             build_one(kit, worker, finish)

@@ -236,7 +236,10 @@ fn a_refused_credential_is_in_the_log_and_what_was_presented_is_not() -> Result 
 fn a_good_token_for_another_audience_does_not_pass_the_gateway() -> Result {
     let stack = Stack::start_with(&Settings::vars(&["DEFAULT_AUDIENCE=https://other.example"]))?;
     let tokens = App::discover(&stack.at)?.log_in("alice")?;
-    assert_eq!(audiences(&claims(&tokens.access)?), ["https://other.example"]);
+    assert_eq!(
+        audiences(&claims(&tokens.access)?),
+        ["https://other.example"]
+    );
     let response = Request::get(format!("{}/hello", stack.at.gateway))
         .bearer(&tokens.access)
         .send()?
