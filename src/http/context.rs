@@ -33,8 +33,6 @@ pub struct Ctx {
     pub role: Option<Role>,
     /// What the route's braces matched.
     pub params: Vec<String>,
-    /// Facts for events.
-    pub facts: RequestFacts,
     /// When the request came in.
     pub now: UnixMillis,
 }
@@ -48,18 +46,8 @@ impl Ctx {
         context: Rc<Context>,
         config: Rc<Config>,
         params: Vec<String>,
-    ) -> Result<Self> {
-        let headers = request.headers();
-        let facts = RequestFacts {
-            method: request.inner().method(),
-            host: url.host_str().unwrap_or_default().to_owned(),
-            path: url.path().to_owned(),
-            status: None,
-            ip: headers.get("cf-connecting-ip")?,
-            user_agent: headers.get("user-agent")?,
-            ray: headers.get("cf-ray")?,
-        };
-        Ok(Self {
+    ) -> Self {
+        Self {
             request,
             url,
             env,
@@ -67,16 +55,31 @@ impl Ctx {
             config,
             role: None,
             params,
-            facts: facts.bounded(),
             now: now(),
-        })
+        }
+    }
+
+    /// The request's facts, for events. Read when there is an event: a check that finds all well
+    /// has none.
+    pub fn facts(&self) -> RequestFacts {
+        let header = |name| self.request.headers().get(name).ok().flatten();
+        RequestFacts {
+            method: self.request.inner().method(),
+            host: self.url.host_str().unwrap_or_default().to_owned(),
+            path: self.url.path().to_owned(),
+            status: None,
+            ip: header("cf-connecting-ip"),
+            user_agent: header("user-agent"),
+            ray: header("cf-ray"),
+        }
+        .bounded()
     }
 
     /// The request's facts with the status it got.
     pub fn facts_with_status(&self, status: u16) -> RequestFacts {
         RequestFacts {
             status: Some(status),
-            ..self.facts.clone()
+            ..self.facts()
         }
     }
 
@@ -98,13 +101,32 @@ impl Ctx {
     /// The body as text, within bounds.
     pub async fn text(&mut self) -> Result<std::result::Result<String, Problem>> {
         let too_large = Problem::new(413, format!("the body exceeds {MAX_BODY_BYTES} bytes"));
-        let Ok(stream) = self.request.stream() else {
-            return Ok(Ok(String::new()));
-        };
-        let Some(bytes) = bounded(stream, MAX_BODY_BYTES).await? else {
+        let Some(bytes) = self.bytes().await? else {
             return Ok(Err(too_large));
         };
         Ok(String::from_utf8(bytes).map_err(|_| Problem::bad_request("the body is not UTF-8")))
+    }
+
+    /// The body, unless it is too large.
+    ///
+    /// Reading in one step is several times cheaper than in pieces, but only pieces can be stopped
+    /// before memory is full. So whoever holds a credential, or has declared a length within
+    /// bounds, is read in one step, and strangers who have not are read in pieces.
+    async fn bytes(&mut self) -> Result<Option<Vec<u8>>> {
+        let declared = self.request.headers().get("content-length")?;
+        let declared = declared.and_then(|length| length.parse::<usize>().ok());
+        if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
+            return Ok(None);
+        }
+        if declared.is_some() || self.role.is_some() {
+            let bytes = self.request.bytes().await?;
+            return Ok((bytes.len() <= MAX_BODY_BYTES).then_some(bytes));
+        }
+        match self.request.stream() {
+            Ok(stream) => bounded(stream, MAX_BODY_BYTES).await,
+            // There is no body.
+            Err(_) => Ok(Some(Vec::new())),
+        }
     }
 
     /// The body as JSON.

@@ -37,7 +37,7 @@ pub async fn serve(request: Request, env: Env, context: Context) -> Result<Respo
         Found::Nothing => return Problem::new(404, "nothing is here").response(),
     };
     let authorization = request.headers().get("authorization")?;
-    let mut ctx = Ctx::new(request, url, env, Rc::new(context), config, params)?;
+    let mut ctx = Ctx::new(request, url, env, Rc::new(context), config, params);
     match authorize(&ctx.config, route.access, authorization.as_deref()) {
         Ok(role) => ctx.role = role,
         Err(refusal) => return turn_away(&ctx, refusal, route.path.starts_with("/scim/")),

@@ -130,7 +130,7 @@ fn frame(ctx: &Ctx) -> DirectoryFrame {
     DirectoryFrame {
         connection: ctx.config.connection.id.clone(),
         users_url: users_url(ctx),
-        request: ctx.facts.clone(),
+        request: ctx.facts(),
     }
 }
 

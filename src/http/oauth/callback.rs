@@ -139,14 +139,14 @@ fn login(
             .collect(),
         client: flow.client,
         code: code.digest,
-        request: ctx.facts.clone(),
+        request: ctx.facts(),
     })
 }
 
 async fn refused_token(ctx: &Ctx, reason: &str) -> Result<()> {
     let event = Event {
         reason: Some(format!("id_token_{reason}")),
-        request: Some(ctx.facts.clone()),
+        request: Some(ctx.facts()),
         ..Event::new(
             ctx.now,
             Action::CredentialRefused,

@@ -105,7 +105,7 @@ async fn exchange(
         redirect_uri: redirect_uri.to_owned(),
         code_challenge,
         token,
-        request: ctx.facts.clone(),
+        request: ctx.facts(),
     };
     // The keys first: a code that was redeemed and could not be answered for is lost.
     let keys = keys::ours(&ctx.env, &ctx.config).await?;
