@@ -77,6 +77,7 @@ function workers({ options, url, ports, secrets }) {
     CONNECTION_ID: "demo",
     OIDC_ISSUER: url.idp,
     OIDC_CLIENT_ID: CLIENT_ID,
+    OIDC_SUBJECT_CLAIM: "sub",
     OIDC_CLIENT_SECRET: secrets.oidcClientSecret,
     DEFAULT_AUDIENCE: url.gateway,
     ...options.vars,

@@ -108,7 +108,11 @@ impl Config {
         let service_key = key("SERVICE_KEY")?;
         Ok(Self {
             dev,
-            issuer: base_url("ISSUER")?,
+            // At the root: the routes are, and so is where RFC 8414 looks for the metadata.
+            issuer: base_url("ISSUER").and_then(|issuer| match Url::parse(&issuer) {
+                Ok(url) if url.path() == "/" => Ok(issuer),
+                _ => Err("ISSUER"),
+            })?,
             naming_key: key("NAMING_KEY")?,
             routing_key: derived_key(&service_key, "routing segments"),
             sealing_key: derived_key(&service_key, "signing keys at rest"),
@@ -123,7 +127,9 @@ impl Config {
                 issuer: base_url("OIDC_ISSUER")?,
                 client_id: needed("OIDC_CLIENT_ID")?,
                 client_secret: needed("OIDC_CLIENT_SECRET")?,
-                subject_claim: var("OIDC_SUBJECT_CLAIM").unwrap_or_else(|| "sub".to_owned()),
+                // No default: a claim that is not SCIM's `userName` would make every
+                // deactivation miss.
+                subject_claim: needed("OIDC_SUBJECT_CLAIM")?,
             },
             clients: if dev {
                 demo_clients(&base_url("DEFAULT_AUDIENCE")?)
@@ -205,7 +211,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SETTINGS: [(&str, &str); 12] = [
+    const SETTINGS: [(&str, &str); 13] = [
+        ("OIDC_SUBJECT_CLAIM", "preferred_username"),
         ("ISSUER", "https://id.example"),
         ("NAMING_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
         ("SERVICE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
@@ -246,6 +253,7 @@ mod tests {
     fn production_refuses_plain_http_weak_secrets_and_unknown_modes() {
         for (name, value) in [
             ("ISSUER", "http://127.0.0.1:8787"),
+            ("ISSUER", "https://id.example/path"),
             ("OIDC_ISSUER", "http://idp.example"),
             ("ADMIN_TOKEN", "dev-admin"),
             ("NAMING_KEY", "AAAA"),

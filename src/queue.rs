@@ -1,9 +1,10 @@
 //! The queue's consumer: packs from gateways and other producers into the log.
 //!
-//! A batch is one call to the lane. Each message is judged alone: what is no pack goes back to the
-//! queue until the queue gives it to the dead-letter queue, and does not hold up the rest. A
-//! message is acknowledged after the lane has committed its events, so a crash in between means
-//! that it comes again, and the lane knows it.
+//! A batch is one call to the lane. Each message is judged alone: what is no pack, or says what no
+//! gateway may say, goes to the dead-letter queue and does not hold up the rest. A message is
+//! acknowledged after the lane has committed its events, so a crash in between means that it comes
+//! again, and the lane knows it. While the lane cannot be reached messages wait: with the delay and
+//! the retries of `wrangler.toml`, for most of an hour.
 
 use crate::objects::call;
 use crate::runtime::now;
@@ -11,7 +12,10 @@ use portcullis_core::audit::call::Append;
 use portcullis_core::audit::pack::{MAX_PACK_BYTES, Pack};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::js_sys::{ArrayBuffer, Uint8Array};
-use worker::{Env, MessageBatch, MessageExt, Result, console_error};
+use worker::{
+    Env, MessageBatch, MessageExt, QueueContentType, RawMessage, RawMessageBuilder, Result,
+    console_error,
+};
 
 /// Ingests a batch.
 pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
@@ -19,12 +23,12 @@ pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
     let mut messages = Vec::new();
     for message in batch.raw_iter() {
         let pack = bytes_of(&message.body()).and_then(|bytes| Pack::decode(&bytes).ok());
-        if let Some(pack) = pack {
-            packs.push(pack);
-            messages.push(message);
-        } else {
-            console_error!("queue: message {} is no pack", message.id());
-            message.retry();
+        match pack.filter(Pack::is_a_gateways) {
+            Some(pack) => {
+                packs.push(pack);
+                messages.push(message);
+            }
+            None => set_aside(&message, env).await,
         }
     }
     if packs.is_empty() {
@@ -42,6 +46,23 @@ pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Moves a message that can never be ingested to the dead-letter queue.
+async fn set_aside(message: &RawMessage, env: &Env) {
+    console_error!("queue: message {} is no pack of a gateway", message.id());
+    let copy = RawMessageBuilder::new(message.body()).build_with_content_type(QueueContentType::V8);
+    let moved = match env.queue("DEAD_QUEUE") {
+        Ok(queue) => queue.send_raw(copy).await,
+        Err(error) => Err(error),
+    };
+    match moved {
+        Ok(()) => message.ack(),
+        Err(error) => {
+            console_error!("queue: {error}");
+            message.retry();
+        }
+    }
 }
 
 fn bytes_of(body: &JsValue) -> Option<Vec<u8>> {

@@ -20,13 +20,14 @@ pub trait Producer {
     fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError>;
 }
 
-/// The object's alarm, as far as this instance knows.
+/// The object's alarm and its deliveries, as far as this instance knows.
 #[derive(Default)]
-pub struct Alarm {
+pub struct Watch {
     armed: Cell<bool>,
+    delivering: Cell<bool>,
 }
 
-impl Alarm {
+impl Watch {
     /// Makes sure that the alarm will ring. Before a reply goes out, this and the change that it
     /// watches over are durable.
     pub async fn arm(&self, state: &State) -> Result<(), worker::Error> {
@@ -46,10 +47,23 @@ impl Alarm {
         self.arm(state).await
     }
 
-    /// Nothing is left to do.
+    /// Nothing is left to do: the caller has just looked, without an await since. A change that
+    /// comes while the alarm is being deleted finds it unarmed and sets it again, behind the
+    /// deletion.
     pub async fn disarm(&self, state: &State) {
-        if state.storage().delete_alarm().await.is_ok() {
-            self.armed.set(false);
+        self.armed.set(false);
+        if let Err(error) = state.storage().delete_alarm().await {
+            console_error!("alarm: {error}");
+        }
+    }
+
+    /// Delivers, unless another request of this instance is at it: that one goes on until nothing
+    /// waits, so it takes this one's events along. The alarm does not ask here; it delivers
+    /// whatever a stuck request does.
+    pub async fn deliver_once(&self, env: &Env, producer: &impl Producer) {
+        if !self.delivering.replace(true) {
+            deliver(env, producer).await;
+            self.delivering.set(false);
         }
     }
 }

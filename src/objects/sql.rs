@@ -81,6 +81,12 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
+impl From<SqlError> for worker::Error {
+    fn from(error: SqlError) -> Self {
+        Self::RustError(error.to_string())
+    }
+}
+
 impl From<Malformed> for SqlError {
     fn from(_: Malformed) -> Self {
         Self::corrupt("message")

@@ -119,16 +119,25 @@ fn may_pass(name: &str, connection_options: &[String]) -> bool {
 }
 
 fn is_credential(name: &str) -> bool {
-    ["authorization", "dpop"]
-        .into_iter()
-        .any(|credential| name.eq_ignore_ascii_case(credential))
+    ["authorization", "dpop"].contains(&as_servers_read(name).as_str())
 }
 
-/// Servers after the CGI tradition read `-` and `_` in names alike (RFC 3875 section 4.1.18).
 fn is_identity(name: &str) -> bool {
-    name.to_ascii_lowercase()
-        .replace('_', "-")
-        .starts_with("portcullis-")
+    as_servers_read(name).starts_with("portcullis-")
+}
+
+/// A name as the least careful server reads it. In the CGI tradition `-` becomes `_` (RFC 3875
+/// section 4.1.18), and some servers make that of every character that is no letter or digit.
+fn as_servers_read(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .collect()
 }
 
 fn texts(list: &[String]) -> impl Iterator<Item = &str> {

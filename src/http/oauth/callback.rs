@@ -17,7 +17,9 @@ use portcullis_core::session::login::{Login, LoginReply};
 use portcullis_core::text::{from_base64url, truncated};
 use worker::{Response, Result};
 
-const MAX_GROUPS: usize = 50;
+/// Tokens go into cookies, which hold 4 KB.
+const MAX_GROUPS: usize = 20;
+const MAX_GROUP_BYTES: usize = 64;
 
 /// Finishes a log-in and sends the browser back to the client.
 pub async fn get(ctx: Ctx) -> Result<Response> {
@@ -88,7 +90,7 @@ async fn finish(ctx: &Ctx, flow: Flow) -> Result<Response> {
             };
         }
     };
-    let Some(value) = id_token.claim(&ctx.config.connection.subject_claim) else {
+    let Some(value) = identifying_value(&id_token, &ctx.config.connection.subject_claim) else {
         refused_token(ctx, "subject_claim").await?;
         return back("server_error");
     };
@@ -113,6 +115,15 @@ async fn finish(ctx: &Ctx, flow: Flow) -> Result<Response> {
     }
 }
 
+/// The value of the claim that identifies the person. An address counts only if the provider has
+/// verified it: else whoever writes another's address into their profile would be them.
+fn identifying_value<'t>(id_token: &'t VerifiedIdToken, claim: &str) -> Option<&'t str> {
+    let verified = id_token.claims().get("email_verified") == Some(&true.into());
+    id_token
+        .claim(claim)
+        .filter(|_| claim != "email" || verified)
+}
+
 fn login(
     ctx: &Ctx,
     flow: Flow,
@@ -134,8 +145,10 @@ fn login(
             .into_iter()
             .flatten()
             .filter_map(|group| group.as_str())
+            // Left out whole: a name that was cut could be another group's.
+            .filter(|group| group.len() <= MAX_GROUP_BYTES)
             .take(MAX_GROUPS)
-            .map(|group| truncated(group, 128))
+            .map(str::to_owned)
             .collect(),
         client: flow.client,
         code: code.digest,

@@ -2,7 +2,7 @@
 
 use super::service::{DirectoryService, Pending, SubjectCommand};
 use crate::objects::call::{answered, received, subject_request};
-use crate::objects::delivery::{Alarm, Producer, deliver};
+use crate::objects::delivery::{Producer, Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
 use crate::objects::sql::SqlError;
 use crate::runtime::{config, new_id, now};
@@ -12,6 +12,8 @@ use portcullis_core::scim::call::DirectoryCall;
 use portcullis_core::scim::user::UserId;
 use portcullis_core::session::reactivate::ReactivateReply;
 use portcullis_core::session::revoke::RevokeReply;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, console_error, durable_object,
@@ -24,7 +26,8 @@ pub struct Directory {
     env: Env,
     /// `None` while the configuration is invalid: then nothing is answered.
     service: Option<Rc<DirectoryService<DurableSql>>>,
-    alarm: Alarm,
+    watch: Rc<Watch>,
+    looked_for_leftovers: Cell<bool>,
 }
 
 impl Producer for DirectoryService<DurableSql> {
@@ -47,7 +50,8 @@ impl DurableObject for Directory {
             state,
             env,
             service,
-            alarm: Alarm::default(),
+            watch: Rc::default(),
+            looked_for_leftovers: Cell::new(false),
         }
     }
 
@@ -61,53 +65,67 @@ impl DurableObject for Directory {
             Ok(answer) => answer,
             Err(error) => return answered(Err(error)),
         };
-        if let Some(user) = answer.changed {
-            self.alarm.arm(&self.state).await?;
-            // The provider hears "done" only once the subject has committed; otherwise it hears
-            // that it failed, and the alarm goes on trying.
+        // What an instance before this one left undone is watched over again.
+        let leftovers = !self.looked_for_leftovers.replace(true) && !service.is_settled()?;
+        if answer.changed || leftovers {
+            self.watch.arm(&self.state).await?;
+        }
+        if let Some(user) = answer.concerns {
+            // The provider hears of a user only once the subjects have committed what was decided
+            // about them, now or earlier; else it hears 503, and the alarm goes on trying.
             if let Err(error) = self.command_subjects(service, Some(user)).await {
                 return answered(Err(error));
             }
-            let (env, service) = (self.env.clone(), Rc::clone(service));
-            self.state.wait_until(async move {
-                deliver(&env, &*service).await;
-            });
         }
+        let (env, service) = (self.env.clone(), Rc::clone(service));
+        let watch = Rc::clone(&self.watch);
+        self.state.wait_until(async move {
+            watch.deliver_once(&env, &*service).await;
+        });
         answered::<&str>(Ok(answer.bytes))
     }
 
     async fn alarm(&self) -> Result<Response> {
-        self.alarm.rang(&self.state).await?;
-        if let Some(service) = &self.service {
-            let commanded = self.command_subjects(service, None).await;
-            if let Err(error) = &commanded {
-                console_error!("directory: {error}");
-            }
-            if deliver(&self.env, &**service).await && commanded.is_ok() {
-                self.alarm.disarm(&self.state).await;
-            }
+        self.watch.rang(&self.state).await?;
+        let Some(service) = &self.service else {
+            return Response::empty();
+        };
+        if let Err(error) = self.command_subjects(service, None).await {
+            console_error!("directory: {error}");
+        }
+        deliver(&self.env, &**service).await;
+        // Looked at now, after every await: what came meanwhile keeps the alarm.
+        if service.is_settled()? {
+            self.watch.disarm(&self.state).await;
         }
         Response::empty()
     }
 }
 
 impl Directory {
-    /// Sends pending commands, oldest first, and confirms each that a subject has committed.
+    /// Sends pending commands, oldest first, and confirms each that a subject has committed. A
+    /// subject that fails keeps its later commands waiting, and nobody else's.
     async fn command_subjects(
         &self,
         service: &DirectoryService<DurableSql>,
         user: Option<UserId>,
     ) -> Result<()> {
-        let failed = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
         let connection = self.state.id().name().unwrap_or_default();
-        let pending = service.pending(user).map_err(|error| failed(&error))?;
-        for command in pending {
-            self.send(&command, &connection).await?;
-            service
-                .confirm(command.version)
-                .map_err(|error| failed(&error))?;
+        let mut failed = BTreeSet::new();
+        let mut outcome = Ok(());
+        for command in service.pending(user)? {
+            if failed.contains(&command.subject) {
+                continue;
+            }
+            match self.send(&command, &connection).await {
+                Ok(()) => service.confirm(command.version)?,
+                Err(error) => {
+                    failed.insert(command.subject);
+                    outcome = Err(error);
+                }
+            }
         }
-        Ok(())
+        outcome
     }
 
     async fn send(&self, pending: &Pending, connection: &str) -> Result<()> {

@@ -65,8 +65,11 @@ impl Pending {
 pub struct Answer {
     /// The encoded reply.
     pub bytes: Vec<u8>,
-    /// The user that was changed, if one was.
-    pub changed: Option<UserId>,
+    /// Whether anything was stored.
+    pub changed: bool,
+    /// The user whose pending commands the answer must wait for: also one that the request was
+    /// refused because of, for a provider takes "exists" and "not found" for done.
+    pub concerns: Option<UserId>,
 }
 
 /// A directory over its storage.
@@ -116,30 +119,33 @@ impl<S: Sql> DirectoryService<S> {
             now,
             new_producer,
         };
-        let (bytes, changed) = match call.operation {
+        let (bytes, changed, concerns) = match call.operation {
             DirectoryRequest::Create(create) => {
-                let reply = self.create(&context, create.id, &create.body)?;
-                (wire::encode(&reply), reply.is_ok().then_some(create.id))
+                let (reply, concerns) = self.create(&context, create.id, &create.body)?;
+                (wire::encode(&reply), reply.is_ok(), concerns)
             }
             DirectoryRequest::Get(get) => {
                 let reply = store::user(&self.sql, get.id)?
                     .map(|stored| rendered(&context, &stored))
                     .ok_or(ScimError::NotFound);
-                (wire::encode(&reply), None)
+                (wire::encode(&reply), false, Some(get.id))
             }
-            DirectoryRequest::Find(find) => (wire::encode(&self.find(&context, &find)?), None),
+            DirectoryRequest::Find(find) => {
+                (wire::encode(&self.find(&context, &find)?), false, None)
+            }
             DirectoryRequest::Patch(patch) => {
                 let reply = self.patch(&context, patch.id, &patch.body)?;
-                (wire::encode(&reply), reply.is_ok().then_some(patch.id))
+                (wire::encode(&reply), reply.is_ok(), Some(patch.id))
             }
             DirectoryRequest::Delete(delete) => {
                 let reply = self.delete(&context, delete.id)?;
-                (wire::encode(&reply), reply.is_ok().then_some(delete.id))
+                (wire::encode(&reply), reply.is_ok(), Some(delete.id))
             }
         };
         Ok(Answer {
             bytes: bytes?,
             changed,
+            concerns,
         })
     }
 
@@ -147,6 +153,11 @@ impl<S: Sql> DirectoryService<S> {
     pub fn pending(&self, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
         self.ready()?;
         store::pending(&self.sql, user)
+    }
+
+    /// Whether nothing waits: no command for a subject, no event for the lane.
+    pub fn is_settled(&self) -> Result<bool, SqlError> {
+        Ok(self.pending(None)?.is_empty() && self.waiting()?.is_empty())
     }
 
     /// The subject has committed the command of that version.
@@ -178,13 +189,13 @@ impl<S: Sql> DirectoryService<S> {
         context: &Context,
         id: UserId,
         body: &str,
-    ) -> Result<Result<String, ScimError>, SqlError> {
+    ) -> Result<(Result<String, ScimError>, Option<UserId>), SqlError> {
         let user = match User::parse(body) {
             Ok(user) => user,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok((Err(error), None)),
         };
-        if store::user_named(&self.sql, &user.user_name)?.is_some() {
-            return Ok(Err(ScimError::Uniqueness));
+        if let Some((namesake, _)) = store::user_named(&self.sql, &user.user_name)? {
+            return Ok((Err(ScimError::Uniqueness), Some(namesake.id)));
         }
         let record = Record {
             id,
@@ -193,7 +204,7 @@ impl<S: Sql> DirectoryService<S> {
         };
         let stored = (record, user);
         self.store_change(context, None, Some(&stored))?;
-        Ok(Ok(rendered(context, &stored)))
+        Ok((Ok(rendered(context, &stored)), Some(id)))
     }
 
     fn patch(
@@ -296,23 +307,25 @@ impl<S: Sql> DirectoryService<S> {
             store::link(&self.sql, id, self.subject_of(context, user))?;
         }
         let Some((_, user)) = after else {
-            return self.disable_all(id, None, Cause::ScimDeleted);
+            return self.disable_all(context, id, None, Cause::ScimDeleted);
         };
         let subject = self.subject_of(context, user);
         store::link(&self.sql, id, subject)?;
         if !user.active {
-            return self.disable_all(id, None, Cause::ScimDeactivated);
+            return self.disable_all(context, id, None, Cause::ScimDeactivated);
         }
         // Names that this user no longer has must not log in as anyone.
-        self.disable_all(id, Some(subject), Cause::ScimRenamed)?;
+        self.disable_all(context, id, Some(subject), Cause::ScimRenamed)?;
         if store::is_held(&self.sql, subject)? {
-            store::add_pending(&self.sql, id, subject, SubjectCommand::Reactivate)?;
+            let reactivate = SubjectCommand::Reactivate;
+            store::add_pending(&self.sql, id, subject, reactivate, context.now)?;
         }
         Ok(())
     }
 
     fn disable_all(
         &self,
+        context: &Context,
         id: UserId,
         except: Option<SubjectKey>,
         cause: Cause,
@@ -320,7 +333,7 @@ impl<S: Sql> DirectoryService<S> {
         for subject in store::linked(&self.sql, id)? {
             if Some(subject) != except && !store::is_held(&self.sql, subject)? {
                 let disable = SubjectCommand::Disable(cause);
-                store::add_pending(&self.sql, id, subject, disable)?;
+                store::add_pending(&self.sql, id, subject, disable, context.now)?;
             }
         }
         Ok(())

@@ -101,8 +101,13 @@ pub fn delete_user(sql: &impl Sql, id: UserId) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Notes that `user` stands for `subject`.
+/// Notes that `user` stands for `subject`, and that nobody else does any more: a name that was given
+/// to someone else is not ended by what happens to its last owner.
 pub fn link(sql: &impl Sql, user: UserId, subject: SubjectKey) -> Result<(), SqlError> {
+    sql.exec(
+        "DELETE FROM linked_subject WHERE subject = ? AND user <> ?",
+        &[subject.as_bytes().into(), user.as_bytes().into()],
+    )?;
     sql.exec(
         "INSERT OR IGNORE INTO linked_subject (user, subject) VALUES (?, ?)",
         &[user.as_bytes().into(), subject.as_bytes().into()],
@@ -128,14 +133,18 @@ pub fn is_held(sql: &impl Sql, subject: SubjectKey) -> Result<bool, SqlError> {
 }
 
 /// Adds a command for `subject` behind the others and notes what it does.
+///
+/// Versions follow the clock where they can. A directory that was restored to an earlier time then
+/// goes on above what its subjects have applied, so that they do not take its changes for old ones.
 pub fn add_pending(
     sql: &impl Sql,
     user: UserId,
     subject: SubjectKey,
     command: SubjectCommand,
+    now: UnixMillis,
 ) -> Result<(), SqlError> {
     let rows = sql.exec("SELECT next_version FROM directory", &[])?;
-    let version = rows.first().map_or(Ok(1), |row| row.integer(0))?;
+    let version = rows.first().map_or(Ok(1), |row| row.integer(0))?.max(now.0);
     sql.exec(
         "INSERT OR REPLACE INTO directory (id, next_version) VALUES (1, ?)",
         &[(version + 1).into()],
@@ -156,18 +165,18 @@ pub fn add_pending(
     sql.exec(hold, &[subject.as_bytes().into()]).map(drop)
 }
 
-/// Commands not confirmed, oldest first: for the subjects that one user's changes command, or all.
-/// By subject and not by user: a name that passed to another user has commands of both, and a later
-/// one must not overtake an earlier.
+/// Commands not confirmed, oldest first: for the subjects that a user stands for or has commanded,
+/// or all. By subject: a name that passed to another user has commands of both, and a later one must
+/// not overtake an earlier.
 pub fn pending(sql: &impl Sql, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
     let all = "SELECT version, subject, command FROM pending";
     let rows = match user {
         Some(user) => sql.exec(
             &format!(
-                "{all} WHERE subject IN (SELECT subject FROM pending WHERE user = ?) \
-                 ORDER BY version"
+                "{all} WHERE subject IN (SELECT subject FROM pending WHERE user = ? \
+                 UNION SELECT subject FROM linked_subject WHERE user = ?) ORDER BY version"
             ),
-            &[user.as_bytes().into()],
+            &[user.as_bytes().into(), user.as_bytes().into()],
         )?,
         None => sql.exec(&format!("{all} ORDER BY version LIMIT 100"), &[])?,
     };

@@ -189,6 +189,69 @@ fn a_reassigned_name_waits_for_the_kill_of_its_last_owner() {
 }
 
 #[test]
+fn what_happens_to_a_names_last_owner_does_not_touch_the_next() {
+    let directory = with_alice();
+    set(&directory, "userName", r#""alicia""#);
+    let heir = UserId::from_bytes([2; 16]);
+    create(&directory, heir, r#"{"userName":"alice"}"#);
+    let before = commands(&directory);
+    set(&directory, "displayName", r#""x""#);
+    set(&directory, "active", "false");
+    assert_eq!(
+        commands(&directory)[before.len()..],
+        [(
+            subject("alicia"),
+            SubjectCommand::Disable(Cause::ScimDeactivated)
+        )]
+    );
+}
+
+#[test]
+fn an_answer_about_a_user_waits_for_earlier_commands_even_if_it_is_a_refusal() {
+    let directory = with_alice();
+    set(&directory, "active", "false");
+    let concerns = |operation| {
+        let call = DirectoryCall {
+            connection: "demo".into(),
+            users_url: "http://s/Users".into(),
+            request: RequestFacts::default(),
+            operation,
+        };
+        let answer = directory.answer(call, UnixMillis(1), ProducerId::from_bytes([2; 16]));
+        let user = answer.expect("answers").concerns.expect("a user");
+        directory.pending(Some(user)).expect("reads").len()
+    };
+    let body = r#"{"userName":"ALICE"}"#.to_owned();
+    let other = UserId::from_bytes([2; 16]);
+    assert_eq!(concerns(CreateUser { id: other, body }.into_request()), 1);
+    assert_eq!(concerns(DeleteUser { id: ALICE }.into_request()), 1);
+    assert_eq!(concerns(DeleteUser { id: ALICE }.into_request()), 1);
+}
+
+#[test]
+fn versions_go_on_above_those_before_a_restore() {
+    let directory = with_alice();
+    set(&directory, "active", "false");
+    let version = directory.pending(None).expect("reads")[0].version;
+    assert!(version >= 1);
+    let restored = DirectoryService::new(HostSql::new(), NAMING_KEY);
+    let call = DirectoryCall {
+        connection: "demo".into(),
+        users_url: "http://s/Users".into(),
+        request: RequestFacts::default(),
+        operation: CreateUser {
+            id: ALICE,
+            body: r#"{"userName":"alice","active":false}"#.into(),
+        }
+        .into_request(),
+    };
+    restored
+        .answer(call, UnixMillis(1_000), ProducerId::from_bytes([2; 16]))
+        .expect("answers");
+    assert!(restored.pending(None).expect("reads")[0].version >= 1_000);
+}
+
+#[test]
 fn names_are_unique_whatever_their_case() {
     let directory = with_alice();
     let other = UserId::from_bytes([2; 16]);

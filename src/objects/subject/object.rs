@@ -2,7 +2,7 @@
 
 use super::service::SubjectService;
 use crate::objects::call::{answered, received};
-use crate::objects::delivery::{Alarm, Producer, deliver};
+use crate::objects::delivery::{Producer, Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
 use crate::objects::sql::SqlError;
 use crate::runtime::{new_id, now};
@@ -20,7 +20,7 @@ pub struct Subject {
     state: State,
     env: Env,
     service: Rc<SubjectService<DurableSql>>,
-    alarm: Alarm,
+    watch: Rc<Watch>,
     looked_for_leftovers: Cell<bool>,
 }
 
@@ -41,7 +41,7 @@ impl DurableObject for Subject {
             state,
             env,
             service,
-            alarm: Alarm::default(),
+            watch: Rc::default(),
             looked_for_leftovers: Cell::new(false),
         }
     }
@@ -72,9 +72,9 @@ impl DurableObject for Subject {
     }
 
     async fn alarm(&self) -> Result<Response> {
-        self.alarm.rang(&self.state).await?;
+        self.watch.rang(&self.state).await?;
         if deliver(&self.env, &*self.service).await {
-            self.alarm.disarm(&self.state).await;
+            self.watch.disarm(&self.state).await;
         }
         Response::empty()
     }
@@ -87,14 +87,15 @@ impl Subject {
         if waiting.is_ok_and(|packs| packs.is_empty()) {
             return Ok(());
         }
-        self.alarm.arm(&self.state).await?;
+        self.watch.arm(&self.state).await?;
         let (env, service) = (self.env.clone(), Rc::clone(&self.service));
+        let watch = Rc::clone(&self.watch);
         let held_back = crate::runtime::config(&env).map_or(0, |config| config.delivery_delay_ms);
         self.state.wait_until(async move {
             if held_back > 0 {
                 Delay::from(Duration::from_millis(held_back)).await;
             }
-            deliver(&env, &*service).await;
+            watch.deliver_once(&env, &*service).await;
         });
         Ok(())
     }

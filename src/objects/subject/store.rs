@@ -6,7 +6,7 @@ use portcullis_core::secret::Digest;
 use portcullis_core::session::check::CheckRequest;
 use portcullis_core::session::revoke::IdempotencyKey;
 use portcullis_core::session::{
-    Change, CheckFacts, Code, Command, EarlierReply, SESSION_MEMORY_SECS, Session, State, Subject,
+    Change, CheckFacts, Code, Command, EarlierReply, Session, State, Subject,
 };
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -71,10 +71,10 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
         Change::PutSubject(subject) => put_subject(sql, subject),
         Change::PutSession(session) => run(
             sql,
-            "INSERT OR REPLACE INTO session (id, expires_at, session) VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO session (id, forget_at, session) VALUES (?, ?, ?)",
             &[
                 session.id.as_bytes().into(),
-                session.expires_at.0.into(),
+                session.forget_at().0.into(),
                 wire::encode(session)?.into(),
             ],
         ),
@@ -132,13 +132,8 @@ fn put_subject(sql: &impl Sql, subject: &Subject) -> Result<(), SqlError> {
 }
 
 fn sweep(sql: &impl Sql, now: UnixMillis) -> Result<(), SqlError> {
-    let forgotten = now.0.saturating_sub(SESSION_MEMORY_SECS * 1000);
-    run(
-        sql,
-        "DELETE FROM session WHERE expires_at <= ?",
-        &[forgotten.into()],
-    )?;
     for statement in [
+        "DELETE FROM session WHERE forget_at <= ?",
         "DELETE FROM code WHERE expires_at <= ?",
         "DELETE FROM revoked_token WHERE until <= ?",
         "DELETE FROM idempotent_reply WHERE until <= ?",

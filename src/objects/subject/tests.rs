@@ -355,7 +355,35 @@ fn the_same_key_gets_the_same_answer_and_never_another_requests() {
 }
 
 #[test]
-fn ended_sessions_are_remembered_for_a_day_and_then_swept() {
+fn a_kill_covers_what_the_clock_calls_expired_in_case_it_goes_back() {
+    let (subject, check) = with_token(1);
+    let session = Scope::Session(SessionId::from_bytes([1; 16]));
+    for scope in [session, Scope::Subject] {
+        let (subject, check) = with_token(1);
+        let ahead = at(100 * 3600);
+        subject
+            .run(KEY, kill(scope), ahead, PRODUCER)
+            .expect("stores");
+        assert_eq!(
+            verdict(
+                &subject,
+                &CheckRequest {
+                    generation: None,
+                    ..check
+                },
+                at(3)
+            ),
+            Verdict::Denied(DenyReason::SessionEnded)
+        );
+    }
+    assert!(matches!(
+        verdict(&subject, &check, at(3)),
+        Verdict::Active { .. }
+    ));
+}
+
+#[test]
+fn sessions_are_remembered_for_an_hour_after_their_end_and_then_swept() {
     let (subject, check) = with_token(1);
     let late = at(100 * 3600);
     assert_eq!(

@@ -4,8 +4,9 @@
 //! order, and each of its events still enters the log once. Wire form: the
 //! [`wire`](crate::wire) envelope, at most [`MAX_PACK_BYTES`].
 
-use super::event::Event;
+use super::event::{Action, Actor, Event};
 use crate::id::ProducerId;
+use crate::time::UnixMillis;
 use crate::wire::{self, Malformed};
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +55,26 @@ impl Pack {
             .saturating_add((self.events.len() as u64).saturating_sub(1))
     }
 
+    /// Whether a gateway may say all of this: what it decided about requests, for subjects it
+    /// verified. Log-ins, kills and reads are not a gateway's to report.
+    #[must_use]
+    pub fn is_a_gateways(&self) -> bool {
+        self.events.iter().all(|event| {
+            let action = matches!(
+                event.action,
+                Action::RequestAllowed | Action::CheckDenied | Action::CredentialRefused
+            );
+            action && matches!(event.actor, Actor::Subject(_) | Actor::Anonymous)
+        })
+    }
+
     fn checked(&self) -> Result<(), Malformed> {
         // 2^53 - 1: sequences are stored as numbers that the runtime's SQL keeps exactly.
         let largest = (1u64 << 53) - 1;
-        let valid = !self.events.is_empty()
+        // Up to the year 9999, the last that RFC 3339 can write.
+        let last_instant = UnixMillis(253_402_300_799_999);
+        let valid = self.events.iter().all(|e| e.occurred <= last_instant)
+            && !self.events.is_empty()
             && self.first_sequence >= 1
             && self.first_sequence <= largest - self.events.len() as u64;
         if valid { Ok(()) } else { Err(Malformed) }
@@ -67,8 +84,7 @@ impl Pack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::event::{Action, Actor, Outcome};
-    use crate::time::UnixMillis;
+    use crate::audit::event::Outcome;
     use proptest::prelude::*;
 
     fn pack(first_sequence: u64, events: usize) -> Pack {
@@ -91,6 +107,30 @@ mod tests {
         expected.extend([3; 16]);
         expected.extend([1, 1, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(pack(1, 1).encode(), Ok(expected));
+    }
+
+    #[test]
+    fn an_instant_that_cannot_be_written_is_refused() {
+        let mut late = pack(1, 1);
+        for event in &mut late.events {
+            event.occurred = UnixMillis(253_402_300_800_000);
+        }
+        assert_eq!(late.encode(), Err(Malformed));
+    }
+
+    #[test]
+    fn a_gateway_cannot_report_a_kill_or_speak_for_an_operator() {
+        let with = |action, actor| {
+            let event = Event::new(UnixMillis(9), action, Outcome::Denied, actor);
+            Pack {
+                events: vec![event],
+                ..pack(1, 1)
+            }
+            .is_a_gateways()
+        };
+        assert!(with(Action::CheckDenied, Actor::Anonymous));
+        assert!(!with(Action::Kill, Actor::Anonymous));
+        assert!(!with(Action::CheckDenied, Actor::Operator("admin".into())));
     }
 
     #[test]

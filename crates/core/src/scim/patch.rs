@@ -4,7 +4,7 @@
 //! the value is an object of them, as some providers send it.
 
 use super::ScimError;
-use super::user::User;
+use super::user::{User, without_core_urn};
 use serde_json::{Map, Value};
 
 /// The most operations in one request.
@@ -101,13 +101,13 @@ fn parts(path: &str) -> Result<(&str, Option<&str>), ScimError> {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-_$".contains(c))
     };
-    // The core schema's prefix says nothing; an extension is one attribute named by its URN.
-    let short = path
-        .strip_prefix(super::user::USER_SCHEMA)
-        .and_then(|rest| rest.strip_prefix(':'))
-        .unwrap_or(path);
-    if short.starts_with("urn:") && !short.contains(['[', ']', ' ']) {
-        return Ok((short, None));
+    let short = without_core_urn(path);
+    // An extension is one attribute named by its URN; the core schema's alone is for `User::set`.
+    let urn = short
+        .get(..4)
+        .is_some_and(|urn| urn.eq_ignore_ascii_case("urn:"));
+    if short.is_empty() || (urn && !short.contains(['[', ']', ' '])) {
+        return Ok((if short.is_empty() { path } else { short }, None));
     }
     match short.split_once('.') {
         None if is_word(short) => Ok((short, None)),
@@ -136,6 +136,9 @@ mod tests {
             r#"[{"op":"Replace","path":"active","value":"False"}]"#,
             r#"[{"op":"replace","value":{"active":false}}]"#,
             r#"[{"op":"add","value":{"ACTIVE":"false"}}]"#,
+            r#"[{"op":"replace","value":{"urn:ietf:params:scim:schemas:core:2.0:User":{"active":false}}}]"#,
+            r#"[{"op":"replace","path":"urn:ietf:params:scim:schemas:core:2.0:User","value":{"active":false}}]"#,
+            r#"[{"op":"replace","path":"URN:IETF:params:scim:schemas:core:2.0:User:ACTIVE","value":false}]"#,
             r#"[{"op":"replace","path":"urn:ietf:params:scim:schemas:core:2.0:User:active","value":false}]"#,
         ] {
             assert!(!after(operations).expect(operations).active, "{operations}");

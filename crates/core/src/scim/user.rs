@@ -83,8 +83,19 @@ impl User {
         Ok(user)
     }
 
-    /// Sets one top-level attribute. Names are case-insensitive (RFC 7643 section 2.1).
+    /// Sets one top-level attribute. Names are case-insensitive (RFC 7643 section 2.1), and the core
+    /// schema's URN says nothing: in front of a name it is dropped, and alone it holds attributes.
     pub fn set(&mut self, name: &str, value: Value) -> Result<(), ScimError> {
+        match (without_core_urn(name), value) {
+            ("", Value::Object(attributes)) => attributes
+                .into_iter()
+                .try_for_each(|(name, value)| self.set_plain(&name, value)),
+            ("", _) => Err(ScimError::InvalidValue(name.to_owned())),
+            (plain, value) => self.set_plain(plain, value),
+        }
+    }
+
+    fn set_plain(&mut self, name: &str, value: Value) -> Result<(), ScimError> {
         let invalid = || ScimError::InvalidValue(name.to_owned());
         match name.to_ascii_lowercase().as_str() {
             "username" => {
@@ -139,6 +150,16 @@ impl User {
     }
 }
 
+/// `name` without the core schema's URN in front, in any case; empty if it is that URN alone.
+pub(super) fn without_core_urn(name: &str) -> &str {
+    match name.split_at_checked(USER_SCHEMA.len()) {
+        Some((urn, rest)) if urn.eq_ignore_ascii_case(USER_SCHEMA) => {
+            rest.strip_prefix(':').unwrap_or(rest)
+        }
+        _ => name,
+    }
+}
+
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
 }
@@ -168,6 +189,16 @@ pub struct Record {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_core_urn_hides_no_attribute() {
+        for body in [
+            r#"{"userName":"a","urn:ietf:params:scim:schemas:core:2.0:User:active":false}"#,
+            r#"{"userName":"a","URN:ietf:params:scim:schemas:core:2.0:user":{"active":"False"}}"#,
+        ] {
+            assert!(!User::parse(body).expect(body).active, "{body}");
+        }
+    }
 
     #[test]
     fn a_numeric_external_id_is_refused() {

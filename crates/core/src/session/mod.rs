@@ -30,8 +30,9 @@ pub const CODE_TTL_SECS: u64 = 60;
 /// A session's absolute limit, in seconds.
 pub const SESSION_TTL_SECS: u64 = 12 * 3600;
 /// How long an ended or expired session is remembered, in seconds: longer than any token that rests
-/// on it, so that the answer says "ended" and not "unknown".
-pub const SESSION_MEMORY_SECS: u64 = 24 * 3600;
+/// on it, so that the answer says "ended" and not "unknown". Not much longer: someone who logs in by
+/// the thousand must not fill their object.
+pub const SESSION_MEMORY_SECS: u64 = 3600;
 /// The most live sessions a subject may hold; one more ends the oldest.
 pub const MAX_LIVE_SESSIONS: usize = 100;
 
@@ -92,6 +93,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// When it need not be remembered any more.
+    #[must_use]
+    pub fn forget_at(&self) -> UnixMillis {
+        let over = self.ended.map_or(self.expires_at, |ended| ended.at);
+        over.plus_secs(SESSION_MEMORY_SECS)
+    }
+
     /// Whether it is neither ended nor past its limit.
     #[must_use]
     pub fn is_live(&self, now: UnixMillis) -> bool {

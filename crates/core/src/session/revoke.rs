@@ -201,14 +201,16 @@ impl Command for Revoke {
         let covered: Vec<&Session> = state
             .sessions
             .iter()
-            .filter(|session| session.is_live(now) && self.covers(session))
+            // Also those the clock calls expired: a clock may go back.
+            .filter(|session| session.ended.is_none() && self.covers(session))
             .collect();
         let is_news = match self.scope {
             Scope::Session(_) => !covered.is_empty(),
             _ => true,
         };
         let reply = Revoked {
-            sessions: u32::try_from(covered.len()).unwrap_or(u32::MAX),
+            sessions: u32::try_from(covered.iter().filter(|s| s.is_live(now)).count())
+                .unwrap_or(u32::MAX),
             at: now,
             changed: is_news,
         };

@@ -6,7 +6,7 @@ use crate::decide::Passage;
 use crate::headers;
 use crate::inbound::{Headers, Inbound};
 use portcullis_core::time::UnixMillis;
-use worker::web_sys::{self, RequestRedirect};
+use worker::web_sys::{self, RequestCache, RequestRedirect};
 use worker::{Error, Fetch, Request, Response, Result};
 
 /// What the origin gets to see of the headers.
@@ -26,6 +26,9 @@ pub async fn send(
     init.set_method(&inbound.method);
     init.set_headers(http::headers(&headers)?.as_ref());
     init.set_redirect(RequestRedirect::Manual);
+    // The edge keys its cache by URL, and the credential that told callers apart is stripped: what
+    // one person got must not be another's answer.
+    init.set_cache(RequestCache::NoStore);
     if let Some(body) = request.inner().body() {
         init.set_body(&body);
     }

@@ -54,7 +54,14 @@ pub async fn finish_login(inbound: &Inbound, config: &Config) -> Answer {
             was_refused(&login, config)
         }
         Ok(code) => match redeem(&login, &code.0, config).await {
-            Some(tokens) => logged_in(&tokens, &login, config),
+            Some(tokens) => {
+                // The session that this one follows: else it would live on where no log-out of this
+                // browser can reach it.
+                if let Some(earlier) = login::id_token(inbound) {
+                    end_session(&earlier, config).await;
+                }
+                logged_in(&tokens, &login, config)
+            }
             None => failed(&login, config),
         },
     };

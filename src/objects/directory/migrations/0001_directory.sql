@@ -8,7 +8,7 @@ CREATE TABLE user (
     created INTEGER NOT NULL,          -- ms since the Unix epoch
     modified INTEGER NOT NULL          -- ms since the Unix epoch
 ) WITHOUT ROWID;
--- Every subject that a user's names ever stood for.
+-- Every subject that a user's names ever stood for, unless the name is someone else's now.
 CREATE TABLE linked_subject (
     user BLOB NOT NULL,                -- UserId
     subject BLOB NOT NULL,             -- SubjectKey
@@ -20,7 +20,7 @@ CREATE TABLE held_subject (
 ) WITHOUT ROWID;
 -- Commands that a subject has not confirmed. They are sent until it has.
 CREATE TABLE pending (
-    version INTEGER PRIMARY KEY,       -- directory version, ascending; a subject applies newer ones only
+    version INTEGER PRIMARY KEY,       -- ascending, the clock's ms or one more; a subject applies newer ones only
     subject BLOB NOT NULL,             -- SubjectKey
     user BLOB NOT NULL,                -- UserId whose change it is
     command BLOB NOT NULL              -- directory::service::SubjectCommand in the wire envelope

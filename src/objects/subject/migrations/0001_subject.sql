@@ -9,7 +9,7 @@ CREATE TABLE subject (
 );
 CREATE TABLE session (
     id BLOB PRIMARY KEY,                 -- SessionId, 16 bytes
-    expires_at INTEGER NOT NULL,         -- absolute end, ms since the Unix epoch
+    forget_at INTEGER NOT NULL,          -- ms since the Unix epoch; after it the row can go
     session BLOB NOT NULL                -- core's session::Session in the wire envelope; not sealed
 ) WITHOUT ROWID;
 CREATE TABLE code (
