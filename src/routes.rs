@@ -72,27 +72,27 @@ pub const ROUTES: &[Route] = &[
 pub enum Found {
     /// A row, and what its braces matched.
     Route(&'static Route, Vec<String>),
-    /// The path is known, the method is not.
-    WrongMethod,
+    /// The path is known, the method is not; these are.
+    WrongMethod(Vec<&'static str>),
     /// Nothing is there.
     Nothing,
 }
 
 /// Looks `method` and `path` up.
 pub fn find(method: &str, path: &str) -> Found {
-    let mut known = false;
+    let mut allowed = Vec::new();
     for route in ROUTES {
         if let Some(params) = matched(route.path, path) {
             if route.method == method {
                 return Found::Route(route, params);
             }
-            known = true;
+            allowed.push(route.method);
         }
     }
-    if known {
-        Found::WrongMethod
-    } else {
+    if allowed.is_empty() {
         Found::Nothing
+    } else {
+        Found::WrongMethod(allowed)
     }
 }
 

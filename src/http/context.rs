@@ -9,7 +9,8 @@ use portcullis_core::audit::event::{Actor, RequestFacts};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::time::UnixMillis;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use url::Url;
 use worker::{Context, Env, Request, Result};
@@ -96,6 +97,23 @@ impl Ctx {
     /// The query's parameters; a repeated one is an error, as RFC 6749 section 3.1 has it.
     pub fn query(&self) -> std::result::Result<BTreeMap<String, String>, Problem> {
         once_each(self.url.query_pairs())
+    }
+
+    /// The query's parameters, the first of each, and the names that came more than once.
+    pub fn query_and_repeated(&self) -> (BTreeMap<String, String>, BTreeSet<String>) {
+        let mut query = BTreeMap::new();
+        let mut repeated = BTreeSet::new();
+        for (name, value) in self.url.query_pairs() {
+            match query.entry(name.into_owned()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value.into_owned());
+                }
+                Entry::Occupied(entry) => {
+                    repeated.insert(entry.key().clone());
+                }
+            }
+        }
+        (query, repeated)
     }
 
     /// The body as text, within bounds.

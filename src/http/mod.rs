@@ -33,7 +33,11 @@ pub async fn serve(request: Request, env: Env, context: Context) -> Result<Respo
     // As text: what the crate's enum does not know it takes for GET.
     let (route, params) = match find(&request.inner().method(), url.path()) {
         Found::Route(route, params) => (route, params),
-        Found::WrongMethod => return Problem::new(405, "not with this method").response(),
+        Found::WrongMethod(allowed) => {
+            let response = Problem::new(405, "not with this method").response()?;
+            response.headers().set("allow", &allowed.join(", "))?;
+            return Ok(response);
+        }
         Found::Nothing => return Problem::new(404, "nothing is here").response(),
     };
     let authorization = request.headers().get("authorization")?;

@@ -24,9 +24,13 @@ const MAX_PARAMETER_BYTES: usize = 1024;
 /// Sends the browser to the identity provider.
 pub async fn get(ctx: Ctx) -> Result<Response> {
     let untrusted = "The application's request is not valid. Nothing was sent to it.";
-    let Ok(query) = ctx.query() else {
+    let (query, repeated) = ctx.query_and_repeated();
+    if ["client_id", "redirect_uri"]
+        .iter()
+        .any(|name| repeated.contains(*name))
+    {
         return page(400, "Log-in is not possible", untrusted);
-    };
+    }
     let get = |name: &str| query.get(name).map(String::as_str);
     let client = get("client_id").and_then(|id| ctx.config.client(id));
     let (Some(client), Some(redirect_uri)) = (client, get("redirect_uri")) else {
@@ -36,6 +40,11 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
         return page(400, "Log-in is not possible", untrusted);
     }
     let client_state = get("state");
+    if !repeated.is_empty() {
+        // Not with a state that came twice: neither is known to be the client's.
+        let state = client_state.filter(|_| !repeated.contains("state"));
+        return redirect_error(&ctx.config, redirect_uri, state, "invalid_request");
+    }
     match client_request(client, redirect_uri, &query) {
         Ok(request) => leave(&ctx, request, client_state).await,
         Err(error) => redirect_error(&ctx.config, redirect_uri, client_state, error),
@@ -48,8 +57,10 @@ fn client_request(
     query: &BTreeMap<String, String>,
 ) -> std::result::Result<ClientRequest, &'static str> {
     let get = |name: &str| query.get(name).map(String::as_str);
-    if get("response_type") != Some("code") {
-        return Err("unsupported_response_type");
+    match get("response_type") {
+        Some("code") => {}
+        None | Some("") => return Err("invalid_request"),
+        Some(_) => return Err("unsupported_response_type"),
     }
     let carried = ["state", "nonce", "scope"];
     if carried
@@ -176,6 +187,8 @@ mod tests {
     fn only_code_is_a_response_type_and_unknown_scopes_are_not_granted() {
         let implicit = request(&[("response_type", "token")]);
         assert_eq!(implicit.err(), Some("unsupported_response_type"));
+        let none = request(&[("response_type", "")]);
+        assert_eq!(none.err(), Some("invalid_request"));
         assert_eq!(request(&[]).expect("valid").scope, "openid profile");
     }
 }

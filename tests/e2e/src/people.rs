@@ -1,23 +1,23 @@
-//! People for tests: each is given out once, so that no test meets another's sessions or kills.
+//! Stacks and people for tests: each person is given out once, so that no test meets another's
+//! sessions or kills.
 //!
 //! A stack knows three people. Stacks are started as they run out, and end with the last test that
-//! holds one of their people: order and number of tests never matter.
+//! is at them: order and number of tests never matter.
 
-use crate::Result;
 use crate::api::Api;
 use crate::app::App;
 use crate::scim::Scim;
 use crate::stack::{Endpoints, Stack};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::{Failure, Result};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The demo identity provider's users; each one's password is the name.
 pub const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 
-/// Somebody who never logged in before and is nobody else's.
-pub struct Person {
-    /// User name, password, and value at the connection `demo`.
-    pub name: &'static str,
-    /// Their application.
+/// A usual stack that others use at the same time, and what talks to it.
+pub struct Site {
+    /// The demo application.
     pub app: App,
     /// The service's API.
     pub api: Api,
@@ -26,17 +26,26 @@ pub struct Person {
     stack: Arc<Stack>,
 }
 
-impl Person {
-    /// Somebody new, at a usual stack.
-    pub fn new() -> Result<Self> {
-        let (stack, name) = next()?;
-        Self::at(stack, name)
+/// Somebody who never logged in before and is nobody else's, and where they are.
+pub struct Person {
+    /// User name, password, and value at the connection `demo`.
+    pub name: &'static str,
+    site: Site,
+}
+
+impl Site {
+    /// Any stack: for tests that need nobody, or only people whom they make up.
+    pub fn any() -> Result<Self> {
+        let mut waiting = waiting();
+        let newest = waiting.last().map(|(stack, _)| Arc::clone(stack));
+        match newest {
+            Some(stack) => Self::at(stack),
+            None => Self::at(start(&mut waiting)?),
+        }
     }
 
-    /// `name` at a stack that the test has started itself.
-    pub fn at(stack: Arc<Stack>, name: &'static str) -> Result<Self> {
+    fn at(stack: Arc<Stack>) -> Result<Self> {
         Ok(Self {
-            name,
             app: App::discover(&stack.at)?,
             api: Api::new(&stack.at),
             scim: Scim::new(&stack.at),
@@ -44,10 +53,27 @@ impl Person {
         })
     }
 
-    /// Where their stack answers.
+    /// Where it answers.
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.stack.at
+    }
+}
+
+impl Person {
+    /// Somebody new.
+    pub fn new() -> Result<Self> {
+        let mut waiting = waiting();
+        if waiting.is_empty() {
+            start(&mut waiting)?;
+        }
+        let (stack, name) = waiting
+            .pop()
+            .ok_or_else(|| Failure::new("nobody is left"))?;
+        Ok(Self {
+            name,
+            site: Site::at(stack)?,
+        })
     }
 
     /// How the API names them without their key: `demo:NAME`.
@@ -57,16 +83,25 @@ impl Person {
     }
 }
 
-fn next() -> Result<(Arc<Stack>, &'static str)> {
-    /// People of the newest stack who are still to be given out.
-    static WAITING: Mutex<Vec<(Arc<Stack>, &'static str)>> = Mutex::new(Vec::new());
-    // Held while a stack starts: who comes meanwhile shares it instead of starting another.
-    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(person) = waiting.pop() {
-        return Ok(person);
+impl Deref for Person {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
     }
+}
+
+/// People who are still to be given out, with the stacks that know them.
+type Waiting = Vec<(Arc<Stack>, &'static str)>;
+
+/// Locked while a stack starts: who comes meanwhile shares it instead of starting another.
+fn waiting() -> MutexGuard<'static, Waiting> {
+    static WAITING: Mutex<Waiting> = Mutex::new(Vec::new());
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(waiting: &mut Waiting) -> Result<Arc<Stack>> {
     let stack = Arc::new(Stack::start()?);
-    let [first, rest @ ..] = NAMES;
-    waiting.extend(rest.map(|name| (Arc::clone(&stack), name)));
-    Ok((stack, first))
+    waiting.extend(NAMES.map(|name| (Arc::clone(&stack), name)));
+    Ok(stack)
 }

@@ -4,7 +4,7 @@ use crate::{Failure, Result};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Service, gateway, identity provider, origin, floor.
+/// Service, gateway, identity provider, origin, and the floor, which few stacks have.
 pub const PER_STACK: u16 = 5;
 
 /// Below the range from which systems take ports for outgoing connections.
@@ -23,7 +23,7 @@ pub fn free_run() -> Result<u16> {
     for _ in 0..RUNS {
         let run = (offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))) % RUNS;
         let first = FIRST + run * PER_STACK;
-        if all_free(first) {
+        if all_free(first, PER_STACK) {
             return Ok(first);
         }
     }
@@ -33,8 +33,8 @@ pub fn free_run() -> Result<u16> {
     )))
 }
 
-/// Whether each port of the run that begins at `first` can be listened on.
+/// Whether each of `count` ports from `first` on can be listened on.
 #[must_use]
-pub fn all_free(first: u16) -> bool {
-    (first..first + PER_STACK).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+pub fn all_free(first: u16, count: u16) -> bool {
+    (first..first + count).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
 }

@@ -76,6 +76,8 @@ pub struct Stack {
     /// Where it answers.
     pub at: Endpoints,
     port: u16,
+    /// How many ports it listens on, from `port` on.
+    listening: u16,
     directory: PathBuf,
     process: Option<Child>,
     output: Arc<Output>,
@@ -96,6 +98,7 @@ impl Stack {
             let mut stack = Self {
                 at: Endpoints::at(port),
                 port,
+                listening: 0,
                 directory: directory.clone(),
                 process: None,
                 output: Arc::default(),
@@ -116,9 +119,9 @@ impl Stack {
         };
         kill_process_group(Pid::from_child(&process), Signal::KILL)?;
         process.wait()?;
-        let port = self.port;
+        let (port, listening) = (self.port, self.listening);
         until("the killed stack's ports", || {
-            Ok(all_free(port).then_some(()))
+            Ok(all_free(port, listening).then_some(()))
         })
     }
 
@@ -167,6 +170,7 @@ impl Stack {
         self.output.collect(process.stdout.take());
         self.output.collect(process.stderr.take());
         self.process = Some(process);
+        self.listening = ports::PER_STACK - u16::from(!settings.bench);
         self.wait_until_ready()
     }
 

@@ -21,6 +21,9 @@ pub fn patched(user: &User, body: &str) -> Result<User, ScimError> {
         .find(|(name, _)| name.eq_ignore_ascii_case("Operations"))
         .and_then(|(_, value)| value.as_array())
         .ok_or_else(|| syntax("Operations is missing"))?;
+    if operations.is_empty() {
+        return Err(syntax("Operations is empty"));
+    }
     if operations.len() > MAX_OPERATIONS {
         return Err(syntax("too many operations"));
     }

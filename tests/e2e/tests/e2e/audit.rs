@@ -4,24 +4,24 @@ use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::json::{instant, text};
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::wait::until;
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Kills somebody who was never seen; gives back their key.
-pub fn kill_a_stranger(person: &Person, name: &str) -> Result<String> {
+pub fn kill_a_stranger(site: &Site, name: &str) -> Result<String> {
     let body = json!({ "subject": format!("demo:{name}") });
-    let answer = person.api.revoke(&body)?.expect(200)?.json()?;
+    let answer = site.api.revoke(&body)?.expect(200)?.json()?;
     text(&answer, "subject").map(str::to_owned)
 }
 
 #[test]
 fn an_event_says_what_happened_when_and_by_whom() -> Result {
-    let person = Person::new()?;
-    let subject = kill_a_stranger(&person, &random_text()?)?;
-    let event = &person.api.expect_story(&subject, &["kill"])?[0];
+    let site = Site::any()?;
+    let subject = kill_a_stranger(&site, &random_text()?)?;
+    let event = &site.api.expect_story(&subject, &["kill"])?[0];
     assert_eq!(event["outcome"], "success");
     assert_eq!(event["reason"], "admin");
     assert_eq!(event["actor"], json!({ "type": "operator", "id": "admin" }));
@@ -81,19 +81,19 @@ fn filters_find_exactly_what_they_say() -> Result {
 
 #[test]
 fn newest_first_is_oldest_first_turned_round() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = random_text()?;
     let mut subject = String::new();
     for _ in 0..5 {
-        subject = kill_a_stranger(&person, &name)?;
+        subject = kill_a_stranger(&site, &name)?;
     }
     let kills = format!("subject={subject}&action=kill");
-    let mut oldest = person.api.expect_events(&kills, 5)?;
+    let mut oldest = site.api.expect_events(&kills, 5)?;
     let mut newest = Vec::new();
     let mut cursor = String::new();
     loop {
         let query = format!("{kills}&order=newest&limit=2{cursor}");
-        let page = person.api.audit(&query)?.expect(200)?.json()?;
+        let page = site.api.audit(&query)?.expect(200)?.json()?;
         newest.extend(page["events"].as_array().cloned().unwrap_or_default());
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -107,7 +107,7 @@ fn newest_first_is_oldest_first_turned_round() -> Result {
 
 #[test]
 fn a_query_that_is_not_understood_is_refused() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     for query in [
         "action=kills",
         "outcome=maybe",
@@ -122,7 +122,7 @@ fn a_query_that_is_not_understood_is_refused() -> Result {
         "subject=x",
         "acton=kill",
     ] {
-        let response = person.api.audit(query)?;
+        let response = site.api.audit(query)?;
         if response.status != 400 {
             return Err(response.unexpected(&format!("status 400 for {query}")));
         }
@@ -133,39 +133,35 @@ fn a_query_that_is_not_understood_is_refused() -> Result {
 
 #[test]
 fn a_cursor_of_the_other_order_or_a_bent_one_is_refused() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = random_text()?;
     for _ in 0..2 {
-        kill_a_stranger(&person, &name)?;
+        kill_a_stranger(&site, &name)?;
     }
-    let subject = kill_a_stranger(&person, &name)?;
+    let subject = kill_a_stranger(&site, &name)?;
     let kills = format!("subject={subject}&action=kill");
-    person.api.expect_events(&kills, 3)?;
+    site.api.expect_events(&kills, 3)?;
     let query = format!("{kills}&order=oldest&limit=1");
-    let page = person.api.audit(&query)?.expect(200)?.json()?;
+    let page = site.api.audit(&query)?.expect(200)?.json()?;
     let next = text(&page, "next")?;
     let half = &next[..next.len() / 2];
-    person
-        .api
+    site.api
         .audit(&format!("{query}&cursor={half}"))?
         .expect(400)?
         .problem()?;
     let turned = format!("{kills}&order=newest&limit=1&cursor={next}");
-    person.api.audit(&turned)?.expect(400)?.problem()?;
+    site.api.audit(&turned)?.expect(400)?.problem()?;
     Ok(())
 }
 
 #[test]
 fn reading_the_log_is_in_the_log_with_the_reader() -> Result {
-    let person = Person::new()?;
-    let subject = kill_a_stranger(&person, &random_text()?)?;
-    person
-        .api
-        .audit(&format!("subject={subject}"))?
-        .expect(200)?;
+    let site = Site::any()?;
+    let subject = kill_a_stranger(&site, &random_text()?)?;
+    site.api.audit(&format!("subject={subject}"))?.expect(200)?;
     let query = format!("subject={subject}&action=audit.read");
     let reading = until("the reading in the log", || {
-        Ok(person.api.events(&query)?.into_iter().next())
+        Ok(site.api.events(&query)?.into_iter().next())
     })?;
     assert_eq!(
         reading["actor"],
@@ -177,8 +173,8 @@ fn reading_the_log_is_in_the_log_with_the_reader() -> Result {
 
 #[test]
 fn auditors_and_admins_may_read_and_nobody_else() -> Result {
-    let person = Person::new()?;
-    let url = format!("{}/v1/audit/events?limit=1", person.endpoints().service);
+    let site = Site::any()?;
+    let url = format!("{}/v1/audit/events?limit=1", site.endpoints().service);
     for (bearer, status) in [
         (bearer::AUDITOR, 200),
         (bearer::ADMIN, 200),

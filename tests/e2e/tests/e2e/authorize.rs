@@ -2,13 +2,13 @@
 
 use portcullis_e2e::app::parameter;
 use portcullis_e2e::browser::Browser;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::{Failure, Result};
 use url::Url;
 
 #[test]
 fn an_unknown_client_or_redirect_uri_is_told_to_the_person_and_never_redirected() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let wrong: &[(&str, &str)] = &[
         ("client_id", "nobody"),
         ("client_id", ""),
@@ -31,7 +31,7 @@ fn an_unknown_client_or_redirect_uri_is_told_to_the_person_and_never_redirected(
         ("redirect_uri", "javascript:alert(1)//127.0.0.1/callback"),
     ];
     for &(name, value) in wrong {
-        let attempt = person.app.attempt_with(&[(name, value)])?;
+        let attempt = site.app.attempt_with(&[(name, value)])?;
         let response = Browser::new().step(&attempt.url)?;
         if response.status != 400 || response.header("location").is_some() {
             return Err(response.unexpected(&format!("400 and no redirect for {name}={value:?}")));
@@ -71,9 +71,8 @@ fn a_loopback_redirect_uri_may_have_any_port() -> Result {
 
 #[test]
 fn any_other_mistake_goes_back_to_the_application_with_its_state() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let wrong: &[(&str, &str, &str)] = &[
-        ("response_type", "", "invalid_request"),
         ("response_type", "token", "unsupported_response_type"),
         ("response_type", "code token", "unsupported_response_type"),
         ("code_challenge", "", "invalid_request"),
@@ -81,10 +80,11 @@ fn any_other_mistake_goes_back_to_the_application_with_its_state() -> Result {
         ("code_challenge_method", "", "invalid_request"),
         ("code_challenge_method", "plain", "invalid_request"),
         ("code_challenge_method", "s256", "invalid_request"),
+        ("response_type", "", "invalid_request"),
     ];
     for &(name, value, error) in wrong {
-        let attempt = person.app.attempt_with(&[(name, value)])?;
-        expect_error_at_app(&person, &attempt.url, &attempt.state, error)
+        let attempt = site.app.attempt_with(&[(name, value)])?;
+        expect_error_at_app(&site, &attempt.url, &attempt.state, error)
             .map_err(|failure| Failure::new(format!("{name}={value:?}: {failure}")))?;
     }
     Ok(())
@@ -92,12 +92,8 @@ fn any_other_mistake_goes_back_to_the_application_with_its_state() -> Result {
 
 #[test]
 fn a_parameter_that_comes_twice_is_an_invalid_request() -> Result {
-    let person = Person::new()?;
-    let mut attempt = person.app.attempt()?;
-    attempt.url.query_pairs_mut().append_pair("scope", "openid");
-    expect_error_at_app(&person, &attempt.url, &attempt.state, "invalid_request")?;
-
-    let mut attempt = person.app.attempt()?;
+    let site = Site::any()?;
+    let mut attempt = site.app.attempt()?;
     let evil = "https://evil.example/callback";
     attempt
         .url
@@ -105,16 +101,20 @@ fn a_parameter_that_comes_twice_is_an_invalid_request() -> Result {
         .append_pair("redirect_uri", evil);
     let response = Browser::new().step(&attempt.url)?.expect(400)?;
     assert_eq!(response.header("location"), None);
+
+    let mut attempt = site.app.attempt()?;
+    attempt.url.query_pairs_mut().append_pair("scope", "openid");
+    expect_error_at_app(&site, &attempt.url, &attempt.state, "invalid_request")?;
     Ok(())
 }
 
 #[test]
 fn the_browser_is_bound_by_a_cookie_that_scripts_and_other_sites_cannot_use() -> Result {
-    let person = Person::new()?;
-    let attempt = person.app.attempt()?;
+    let site = Site::any()?;
+    let attempt = site.app.attempt()?;
     let response = Browser::new().step(&attempt.url)?;
     let at_idp = response.header("location").unwrap_or_default();
-    if response.status != 302 || !at_idp.starts_with(person.endpoints().idp.as_str()) {
+    if response.status != 302 || !at_idp.starts_with(site.endpoints().idp.as_str()) {
         return Err(response.unexpected("a redirect to the identity provider"));
     }
     let at_idp = Url::parse(at_idp)?;
@@ -141,14 +141,14 @@ fn the_browser_is_bound_by_a_cookie_that_scripts_and_other_sites_cannot_use() ->
     Ok(())
 }
 
-fn expect_error_at_app(person: &Person, url: &Url, state: &str, error: &str) -> Result {
+fn expect_error_at_app(site: &Site, url: &Url, state: &str, error: &str) -> Result {
     let back = Browser::new()
-        .go(url, Some(&person.app.redirect_uri))?
+        .go(url, Some(&site.app.redirect_uri))?
         .app()?;
     let expected = [
         ("error", error),
         ("state", state),
-        ("iss", person.endpoints().service.as_str()),
+        ("iss", site.endpoints().service.as_str()),
     ];
     for (name, value) in expected {
         if parameter(&back, name).as_deref() != Some(value) {

@@ -5,7 +5,7 @@
 
 use portcullis_core::text::from_base64url;
 use portcullis_e2e::api::{Api, bearer};
-use portcullis_e2e::app::{App, Tokens, audiences, claims, header};
+use portcullis_e2e::app::{App, Tokens, audiences, claims, header, random_text};
 use portcullis_e2e::forge::{Forger, hmac_with, unsigned, with_bent_signature, with_claim};
 use portcullis_e2e::http::{Request, Response};
 use portcullis_e2e::people::Person;
@@ -198,34 +198,61 @@ fn the_gateway_refuses_every_bad_token_and_asks_for_a_bearer() -> Result {
 #[test]
 fn a_refused_credential_is_in_the_log_and_what_was_presented_is_not() -> Result {
     let stack = Stack::start()?;
-    let api = Api::new(&stack.at);
-    let forger = Forger::new()?;
-    let presented = forger.sign(
-        &json!({ "alg": "ES256", "typ": "at+jwt", "kid": "nobody" }),
-        &json!({ "iss": stack.at.service, "aud": stack.at.gateway, "sub": "sub_AAECAwQFBgcICQoLDA0ODw" }),
-    );
-    Request::get(format!("{}/hello?secret=in-the-query", stack.at.gateway))
-        .bearer(&presented)
+    let (api, app) = (Api::new(&stack.at), App::discover(&stack.at)?);
+    let service = &stack.at.service;
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "nobody" });
+    let claims =
+        json!({ "iss": service, "aud": stack.at.gateway, "sub": "sub_AAECAwQFBgcICQoLDA0ODw" });
+    let token = Forger::new()?.sign(&header, &claims);
+
+    let at_gateway = format!("{}/hello?secret=in-the-query", stack.at.gateway);
+    Request::get(at_gateway)
+        .bearer(&token)
         .send()?
         .expect(401)?;
-    Request::get(format!("{}/v1/audit/events", stack.at.service))
-        .bearer("pc_not_a_bearer_of_ours")
+    api.check_token(&token)?;
+    let unknown = "pc_not_a_bearer_of_ours";
+    Request::get(format!("{service}/v1/audit/events"))
+        .bearer(unknown)
         .send()?
         .expect(401)?;
-    let events = api.expect_events("action=credential.refused", 2)?;
+    Request::get(format!("{service}/v1/audit/events"))
+        .bearer(bearer::SCIM)
+        .send()?
+        .expect(403)?;
+    app.redeem("pc_not_a_code_of_ours", &random_text()?)?
+        .expect(400)?;
+    let logout = Request::post(format!("{service}/logout"));
+    logout
+        .form(&[("id_token_hint", &token)])
+        .send()?
+        .expect(400)?;
+
+    let events = api.expect_events("action=credential.refused", 6)?;
     for event in &events {
-        assert_eq!(event["outcome"], "denied");
-        assert_eq!(event["actor"]["type"], "anonymous", "{event}");
-        assert!(event["subject"].is_null(), "{event}");
+        assert_eq!(event["outcome"], "denied", "{event}");
+        assert!(event["reason"].is_string(), "{event}");
+        assert!(event["request"]["path"].is_string(), "{event}");
+        assert!(
+            event["subject"].is_null(),
+            "whom a forged token names is nobody: {event}"
+        );
     }
+    let anonymous = events
+        .iter()
+        .filter(|event| event["actor"]["type"] == "anonymous");
+    // All but the check, which a gateway of ours has asked for.
+    assert_eq!(anonymous.count(), 5, "{events:#?}");
+
     let log = serde_json::to_string(&api.events("")?)?;
-    let [_, payload, signature] = parts(&presented)?;
+    let [_, payload, signature] = parts(&token)?;
     for secret in [
         payload,
         signature,
-        "pc_not_a_bearer",
+        unknown,
+        "pc_not_a_code",
         "in-the-query",
-        bearer::AUDITOR,
+        bearer::SCIM,
     ] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }

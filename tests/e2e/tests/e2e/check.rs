@@ -5,7 +5,7 @@ use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::json::instant;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::wait::unix_secs;
 use serde_json::json;
 
@@ -41,10 +41,9 @@ fn every_form_of_the_question_gets_the_same_answer() -> Result {
 
 #[test]
 fn an_admin_may_ask_too() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let body = json!({ "subject": "demo:nobody", "session": SOME_SESSION });
-    person
-        .api
+    site.api
         .post("/v1/check", bearer::ADMIN, &body)
         .send()?
         .expect(200)?;
@@ -53,14 +52,14 @@ fn an_admin_may_ask_too() -> Result {
 
 #[test]
 fn the_unknown_is_denied_and_asking_does_not_make_it_known() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let unknown = format!("demo:{}", random_text()?);
     for _ in 0..2 {
-        let answer = person.api.check_session(&unknown, SOME_SESSION)?;
+        let answer = site.api.check_session(&unknown, SOME_SESSION)?;
         assert_eq!(answer["verdict"], "denied");
         assert_eq!(answer["reason"], "session_unknown");
     }
-    assert!(person.api.sessions(&unknown)?.is_empty());
+    assert!(site.api.sessions(&unknown)?.is_empty());
     Ok(())
 }
 
@@ -76,7 +75,7 @@ fn a_session_is_good_for_its_own_subject_only() -> Result {
 
 #[test]
 fn a_question_that_is_none_is_a_problem_with_status_400() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let wrong = [
         "",
         "{",
@@ -95,7 +94,7 @@ fn a_question_that_is_none_is_a_problem_with_status_400() -> Result {
         "\u{0}\u{1}",
     ];
     for body in wrong {
-        let response = Request::post(format!("{}/v1/check", person.endpoints().service))
+        let response = Request::post(format!("{}/v1/check", site.endpoints().service))
             .bearer(bearer::GATEWAY)
             .body("application/json", body)
             .send()?;
@@ -109,10 +108,10 @@ fn a_question_that_is_none_is_a_problem_with_status_400() -> Result {
 
 #[test]
 fn a_question_over_64_kb_is_refused() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     for size in [66_000, 500_000] {
         let body = json!({ "token": "x".repeat(size) });
-        person.api.check(&body)?.expect(413)?.problem()?;
+        site.api.check(&body)?.expect(413)?.problem()?;
     }
     Ok(())
 }

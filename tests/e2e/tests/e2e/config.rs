@@ -2,7 +2,7 @@
 
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::http::Request;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::Site;
 use portcullis_e2e::stack::{Endpoints, Settings, Stack};
 use portcullis_e2e::{Failure, Result};
 use serde_json::json;
@@ -134,10 +134,10 @@ fn demo_credentials_clients_and_test_switches_do_not_exist_outside_development()
 
 #[test]
 fn in_development_only_loopback_is_answered() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let Endpoints {
         service, gateway, ..
-    } = person.endpoints();
+    } = site.endpoints();
     for base in [
         format!("{service}/healthz"),
         format!("{gateway}/.portcullis/healthz"),

@@ -4,11 +4,11 @@ use portcullis_e2e::Result;
 use portcullis_e2e::api::{session_in_log, token_in_log};
 use portcullis_e2e::app::Tokens;
 use portcullis_e2e::http::Request;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::{Person, Site};
 use serde_json::{Value, json};
 
-fn to(person: &Person, method: &'static str, path: &str) -> Request {
-    Request::new(method, format!("{}{path}", person.endpoints().gateway))
+fn to(site: &Site, method: &'static str, path: &str) -> Request {
+    Request::new(method, format!("{}{path}", site.endpoints().gateway))
 }
 
 fn seen_by_the_origin(request: Request) -> Result<Value> {
@@ -94,12 +94,12 @@ fn nobody_can_say_who_they_are_in_headers() -> Result {
 
 #[test]
 fn without_a_credential_a_program_is_asked_for_one() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     for request in [
-        to(&person, "GET", "/"),
-        to(&person, "POST", "/").json(&json!({})),
-        to(&person, "GET", "/?access_token=x"),
-        to(&person, "GET", "/").header("authorization", "Basic YTpi"),
+        to(&site, "GET", "/"),
+        to(&site, "POST", "/").json(&json!({})),
+        to(&site, "GET", "/?access_token=x"),
+        to(&site, "GET", "/").header("authorization", "Basic YTpi"),
     ] {
         let response = request.send()?.expect(401)?;
         let challenge = response.header("www-authenticate").unwrap_or_default();

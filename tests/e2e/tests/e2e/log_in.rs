@@ -4,7 +4,7 @@ use portcullis_e2e::Result;
 use portcullis_e2e::app::{Tokens, audiences, claims, header};
 use portcullis_e2e::browser::Browser;
 use portcullis_e2e::http::Request;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::wait::unix_secs;
 use serde_json::Value;
 
@@ -103,8 +103,8 @@ fn without_the_scope_openid_there_is_no_id_token() -> Result {
 
 #[test]
 fn the_published_metadata_agrees_with_itself_and_offers_only_what_is_safe() -> Result {
-    let person = Person::new()?;
-    let service = &person.endpoints().service;
+    let site = Site::any()?;
+    let service = &site.endpoints().service;
     for document in ["oauth-authorization-server", "openid-configuration"] {
         let metadata = Request::get(format!("{service}/.well-known/{document}"))
             .send()?
@@ -206,5 +206,43 @@ fn log_in_and_token_are_in_the_log_without_session_or_token_in_clear() -> Result
             .map_or(secret.as_str(), |(_, bare)| bare);
         assert!(!log.contains(bare), "{bare} is in the log: {log}");
     }
+    Ok(())
+}
+
+#[test]
+fn an_application_in_a_browser_may_read_the_metadata_the_keys_and_its_tokens() -> Result {
+    let site = Site::any()?;
+    let service = &site.endpoints().service;
+    let origin = "https://app.example";
+    for path in [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/jwks.json",
+    ] {
+        let response = Request::get(format!("{service}{path}"))
+            .header("origin", origin)
+            .send()?;
+        assert_eq!(
+            response.header("access-control-allow-origin"),
+            Some("*"),
+            "{path}"
+        );
+    }
+    for fields in [&[("grant_type", "x")][..], &[]] {
+        let request = Request::post(&site.app.token_endpoint).form(fields);
+        let response = request.header("origin", origin).send()?.expect(400)?;
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(response.header("access-control-allow-credentials"), None);
+    }
+    // Nothing else is readable by other pages.
+    let sessions = format!("{service}/v1/subjects/demo:nobody/sessions");
+    let response = Request::get(sessions)
+        .bearer("dev-admin")
+        .header("origin", origin)
+        .send()?;
+    assert_eq!(
+        response.expect(200)?.header("access-control-allow-origin"),
+        None
+    );
     Ok(())
 }

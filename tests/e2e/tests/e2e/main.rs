@@ -9,6 +9,7 @@ mod bad_tokens;
 mod callback;
 mod check;
 mod config;
+mod conformance;
 mod crash;
 mod gateway;
 mod gateway_browser;

@@ -4,22 +4,22 @@ use crate::audit::kill_a_stranger;
 use portcullis_e2e::Result;
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::json::text;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::Site;
 use portcullis_e2e::wait::until;
 use serde_json::Value;
 
 /// A reader of one subject's kills, two at a time, oldest first.
 struct Reader<'a> {
-    person: &'a Person,
+    site: &'a Site,
     query: String,
     cursor: Option<String>,
     read: Vec<Value>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(person: &'a Person, subject: &str) -> Self {
+    fn new(site: &'a Site, subject: &str) -> Self {
         Self {
-            person,
+            site,
             query: format!("subject={subject}&action=kill&order=oldest&limit=2"),
             cursor: None,
             read: Vec::new(),
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
             .as_ref()
             .map_or(String::new(), |cursor| format!("&cursor={cursor}"));
         let page = self
-            .person
+            .site
             .api
             .audit(&format!("{}{cursor}", self.query))?
             .expect(200)?
@@ -50,29 +50,28 @@ impl<'a> Reader<'a> {
 
 #[test]
 fn pages_of_two_while_events_come_in_miss_none_and_double_none() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = random_text()?;
-    let subject = kill_a_stranger(&person, &name)?;
+    let subject = kill_a_stranger(&site, &name)?;
     for _ in 0..4 {
-        kill_a_stranger(&person, &name)?;
+        kill_a_stranger(&site, &name)?;
     }
-    person
-        .api
+    site.api
         .expect_events(&format!("subject={subject}&action=kill"), 5)?;
 
-    let mut reader = Reader::new(&person, &subject);
+    let mut reader = Reader::new(&site, &subject);
     for _ in 0..6 {
-        kill_a_stranger(&person, &name)?;
+        kill_a_stranger(&site, &name)?;
         reader.turn()?;
         // Another subject's event, which the filter keeps out of the pages.
-        kill_a_stranger(&person, &random_text()?)?;
+        kill_a_stranger(&site, &random_text()?)?;
         reader.turn()?;
     }
     until("all eleven events", || {
         while reader.turn()? {}
         Ok((reader.read.len() >= 11).then_some(()))
     })?;
-    let expected = person
+    let expected = site
         .api
         .expect_events(&format!("subject={subject}&action=kill"), 11)?;
     assert_eq!(reader.read, expected);
@@ -86,15 +85,15 @@ fn pages_of_two_while_events_come_in_miss_none_and_double_none() -> Result {
 
 #[test]
 fn the_tail_of_an_empty_answer_is_good_for_what_comes() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = random_text()?;
     // Known by a dry run: its key, and no event.
     let dry = serde_json::json!({ "subject": format!("demo:{name}"), "dry_run": true });
-    let answer = person.api.revoke(&dry)?.expect(200)?.json()?;
-    let mut reader = Reader::new(&person, text(&answer, "subject")?);
+    let answer = site.api.revoke(&dry)?.expect(200)?.json()?;
+    let mut reader = Reader::new(&site, text(&answer, "subject")?);
     assert!(!reader.turn()?);
     assert_eq!(reader.read, Vec::<Value>::new());
-    kill_a_stranger(&person, &name)?;
+    kill_a_stranger(&site, &name)?;
     until("the event after the tail", || {
         reader.turn()?;
         Ok((!reader.read.is_empty()).then_some(()))

@@ -47,7 +47,7 @@ fn nothing_begun_after_passes(
         thread::sleep(Duration::from_millis(150));
         let killed = kill();
         let acknowledged = Instant::now();
-        thread::sleep(Duration::from_millis(150));
+        thread::sleep(Duration::from_millis(300));
         stop.store(true, Ordering::Relaxed);
         let mut seen = Vec::new();
         for watcher in watchers {

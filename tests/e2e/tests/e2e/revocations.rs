@@ -6,6 +6,7 @@ use portcullis_e2e::app::random_text;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::people::Person;
 use serde_json::json;
+use std::thread;
 
 const SOME_SESSION: &str = "ses_AAECAwQFBgcICQoLDA0ODw";
 
@@ -65,6 +66,30 @@ fn a_repetition_under_its_key_is_answered_the_same_and_done_once() -> Result {
     person.api.expect_denied(&newer, "session_ended")?;
     let query = format!("subject={}&action=kill", tokens.subject);
     person.api.expect_events(&query, 2)?;
+    Ok(())
+}
+
+#[test]
+fn repetitions_at_the_same_time_are_answered_the_same_and_done_once() -> Result {
+    let person = Person::new()?;
+    let tokens = person.app.log_in(person.name)?;
+    let key = random_text()?;
+    let body = json!({ "subject": tokens.subject });
+    let answers = thread::scope(|scope| {
+        let revoke = || person.api.revoke_once(&key, &body)?.expect(200)?.json();
+        let calls: Vec<_> = (0..4).map(|_| scope.spawn(revoke)).collect();
+        calls
+            .into_iter()
+            .map(|call| call.join().expect("no panic"))
+            .collect::<Result<Vec<_>>>()
+    })?;
+    assert_eq!(answers[0]["sessions"], 1);
+    assert!(
+        answers.iter().all(|answer| *answer == answers[0]),
+        "{answers:?}"
+    );
+    let query = format!("subject={}&action=kill", tokens.subject);
+    person.api.expect_events(&query, 1)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! and every credential without the role is refused before anything else is looked at.
 
 use portcullis_e2e::http::{Request, Response};
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::Site;
 use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -40,8 +40,8 @@ impl Row {
     }
 
     /// A request to it that is good for nothing but its credential.
-    fn request(&self, person: &Person, bearer: Option<&str>) -> Result<Response> {
-        let url = format!("{}{}", person.endpoints().service, self.example);
+    fn request(&self, site: &Site, bearer: Option<&str>) -> Result<Response> {
+        let url = format!("{}{}", site.endpoints().service, self.example);
         let mut request = Request::new(self.method, url);
         if matches!(self.method, "POST" | "PUT" | "PATCH") {
             request = request.body("application/json", "not json");
@@ -53,8 +53,8 @@ impl Row {
     }
 }
 
-fn rows(person: &Person) -> Result<Vec<Row>> {
-    let url = format!("{}/openapi.json", person.endpoints().service);
+fn rows(site: &Site) -> Result<Vec<Row>> {
+    let url = format!("{}/openapi.json", site.endpoints().service);
     let document = Request::get(url).send()?.expect(200)?.json()?;
     let version = document["openapi"].as_str().unwrap_or_default();
     assert!(version.starts_with("3.1"), "{version}");
@@ -107,8 +107,8 @@ fn method_named(name: &str) -> Option<&'static str> {
 
 #[test]
 fn only_the_listed_routes_are_public_and_each_of_them_exists() -> Result {
-    let person = Person::new()?;
-    let public: BTreeSet<String> = rows(&person)?
+    let site = Site::any()?;
+    let public: BTreeSet<String> = rows(&site)?
         .iter()
         .filter(|row| row.roles.is_empty())
         .map(Row::name)
@@ -120,8 +120,8 @@ fn only_the_listed_routes_are_public_and_each_of_them_exists() -> Result {
 
 #[test]
 fn every_other_route_refuses_no_credential_a_wrong_one_and_each_wrong_role() -> Result {
-    let person = Person::new()?;
-    for row in rows(&person)?.iter().filter(|row| !row.roles.is_empty()) {
+    let site = Site::any()?;
+    for row in rows(&site)?.iter().filter(|row| !row.roles.is_empty()) {
         let wrong = [
             None,
             Some("wrong"),
@@ -130,7 +130,7 @@ fn every_other_route_refuses_no_credential_a_wrong_one_and_each_wrong_role() -> 
             Some("DEV-ADMIN"),
         ];
         for bearer in wrong {
-            let response = row.request(&person, bearer)?;
+            let response = row.request(&site, bearer)?;
             let challenge = response.header("www-authenticate").unwrap_or_default();
             if response.status != 401 || !challenge.starts_with("Bearer") {
                 let expected = format!("401 and a Bearer challenge with the bearer {bearer:?}");
@@ -138,7 +138,7 @@ fn every_other_route_refuses_no_credential_a_wrong_one_and_each_wrong_role() -> 
             }
         }
         for role in ROLES {
-            let response = row.request(&person, Some(&format!("dev-{role}")))?;
+            let response = row.request(&site, Some(&format!("dev-{role}")))?;
             let allowed = row.roles.contains(role);
             let refused = matches!(response.status, 401 | 403);
             if (allowed && refused) || (!allowed && response.status != 403) {
@@ -163,8 +163,8 @@ fn every_other_route_refuses_no_credential_a_wrong_one_and_each_wrong_role() -> 
 
 #[test]
 fn the_bearer_scheme_is_the_only_one() -> Result {
-    let person = Person::new()?;
-    let url = format!("{}/v1/audit/events", person.endpoints().service);
+    let site = Site::any()?;
+    let url = format!("{}/v1/audit/events", site.endpoints().service);
     for header in [
         "Basic ZGV2LWFkbWluOg==",
         "dev-admin",
@@ -189,8 +189,8 @@ fn the_bearer_scheme_is_the_only_one() -> Result {
 
 #[test]
 fn what_is_no_route_is_not_found_and_a_wrong_method_is_said_to_be_one() -> Result {
-    let person = Person::new()?;
-    let service = &person.endpoints().service;
+    let site = Site::any()?;
+    let service = &site.endpoints().service;
     for path in [
         "/v1/nothing",
         "/v1",
@@ -216,8 +216,8 @@ fn what_is_no_route_is_not_found_and_a_wrong_method_is_said_to_be_one() -> Resul
 
 #[test]
 fn the_service_says_that_it_is_well() -> Result {
-    let person = Person::new()?;
-    let answer = Request::get(format!("{}/healthz", person.endpoints().service))
+    let site = Site::any()?;
+    let answer = Request::get(format!("{}/healthz", site.endpoints().service))
         .send()?
         .expect(200)?;
     assert_eq!(answer.json()?, serde_json::json!({ "status": "ok" }));

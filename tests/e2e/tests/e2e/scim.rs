@@ -4,9 +4,10 @@ use portcullis_e2e::Result;
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::http::Response;
 use portcullis_e2e::json::text;
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::Site;
 use portcullis_e2e::scim::user;
 use serde_json::{Value, json};
+use std::thread;
 
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -36,13 +37,13 @@ fn somebody() -> Result<String> {
 
 #[test]
 fn a_new_user_is_created_with_an_id_a_location_and_meta() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = somebody()?;
     let mut body = user(&name, true);
     body["externalId"] = json!("00u1");
     body["name"] = json!({ "givenName": "Ada", "familyName": "L" });
     body["emails"] = json!([{ "value": "ada@example.com", "primary": true, "type": "work" }]);
-    let response = person
+    let response = site
         .scim
         .with_body("POST", "/Users", &body)
         .send()?
@@ -54,7 +55,7 @@ fn a_new_user_is_created_with_an_id_a_location_and_meta() -> Result {
     );
     let created = response.json()?;
     let id = text(&created, "id")?;
-    let location = format!("{}/scim/v2/Users/{id}", person.endpoints().service);
+    let location = format!("{}/scim/v2/Users/{id}", site.endpoints().service);
     assert_eq!(response.header("location"), Some(location.as_str()));
     assert_eq!(created["meta"]["location"], location.as_str());
     assert_eq!(created["meta"]["resourceType"], "User");
@@ -62,7 +63,7 @@ fn a_new_user_is_created_with_an_id_a_location_and_meta() -> Result {
     assert_eq!(created["userName"], name.as_str());
     assert_eq!(created["active"], true);
     assert_eq!(created["externalId"], "00u1");
-    let read = person
+    let read = site
         .scim
         .request("GET", &format!("/Users/{id}"))
         .send()?
@@ -73,24 +74,41 @@ fn a_new_user_is_created_with_an_id_a_location_and_meta() -> Result {
 
 #[test]
 fn a_user_name_is_taken_whatever_its_case() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = somebody()?;
-    person.scim.provision(&name)?;
+    site.scim.provision(&name)?;
     for again in [name.clone(), name.to_uppercase()] {
-        expect_error(
-            &person.scim.post_user(&again, true)?,
-            409,
-            Some("uniqueness"),
-        )?;
+        expect_error(&site.scim.post_user(&again, true)?, 409, Some("uniqueness"))?;
     }
     Ok(())
 }
 
 #[test]
-fn a_user_is_found_by_name_whatever_its_case_and_nobody_by_another() -> Result {
-    let person = Person::new()?;
+fn of_several_created_at_once_under_one_name_one_is() -> Result {
+    let site = Site::any()?;
     let name = somebody()?;
-    let id = person.scim.provision(&name)?;
+    let statuses = thread::scope(|scope| {
+        let post = || {
+            site.scim
+                .post_user(&name, true)
+                .map(|response| response.status)
+        };
+        let posts: Vec<_> = (0..4).map(|_| scope.spawn(post)).collect();
+        posts
+            .into_iter()
+            .map(|post| post.join().expect("no panic"))
+            .collect::<Result<Vec<u16>>>()
+    })?;
+    let count = |status| statuses.iter().filter(|&&got| got == status).count();
+    assert_eq!((count(201), count(409)), (1, 3), "{statuses:?}");
+    Ok(())
+}
+
+#[test]
+fn a_user_is_found_by_name_whatever_its_case_and_nobody_by_another() -> Result {
+    let site = Site::any()?;
+    let name = somebody()?;
+    let id = site.scim.provision(&name)?;
     for (filter, found) in [
         (format!("userName eq \"{name}\""), 1),
         (format!("username EQ \"{}\"", name.to_uppercase()), 1),
@@ -100,7 +118,7 @@ fn a_user_is_found_by_name_whatever_its_case_and_nobody_by_another() -> Result {
             0,
         ),
     ] {
-        let list = person.scim.find(&filter)?.expect(200)?.json()?;
+        let list = site.scim.find(&filter)?.expect(200)?.json()?;
         assert_eq!(list["schemas"], json!([LIST]), "{filter}");
         assert_eq!(list["totalResults"], found, "{filter}: {list}");
         let resources = list["Resources"].as_array().map_or(0, Vec::len);
@@ -114,7 +132,7 @@ fn a_user_is_found_by_name_whatever_its_case_and_nobody_by_another() -> Result {
 
 #[test]
 fn a_filter_that_is_not_understood_is_refused_and_not_ignored() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     for filter in [
         "",
         "userName",
@@ -124,23 +142,23 @@ fn a_filter_that_is_not_understood_is_refused_and_not_ignored() -> Result {
         "x eq \"a",
         "(",
     ] {
-        expect_error(&person.scim.find(filter)?, 400, Some("invalidFilter"))?;
+        expect_error(&site.scim.find(filter)?, 400, Some("invalidFilter"))?;
     }
     Ok(())
 }
 
 #[test]
 fn an_unknown_user_is_not_found_by_any_method() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     for path in [UNKNOWN, "/Users/x", "/Users/%00"] {
         let operations = json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{ "op": "replace", "path": "active", "value": false }],
         });
-        expect_error(&person.scim.request("GET", path).send()?, 404, None)?;
-        expect_error(&person.scim.request("DELETE", path).send()?, 404, None)?;
+        expect_error(&site.scim.request("GET", path).send()?, 404, None)?;
+        expect_error(&site.scim.request("DELETE", path).send()?, 404, None)?;
         expect_error(
-            &person.scim.with_body("PATCH", path, &operations).send()?,
+            &site.scim.with_body("PATCH", path, &operations).send()?,
             404,
             None,
         )?;
@@ -150,7 +168,7 @@ fn an_unknown_user_is_not_found_by_any_method() -> Result {
 
 #[test]
 fn what_is_no_user_is_not_created() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let wrong = [
         json!({}),
         json!([]),
@@ -162,7 +180,7 @@ fn what_is_no_user_is_not_created() -> Result {
         json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "x", "externalId": 1 }),
     ];
     for body in wrong {
-        let response = person.scim.with_body("POST", "/Users", &body).send()?;
+        let response = site.scim.with_body("POST", "/Users", &body).send()?;
         let scim_type = response.json()?["scimType"].as_str().map(str::to_owned);
         assert!(
             matches!(scim_type.as_deref(), Some("invalidValue" | "invalidSyntax")),
@@ -170,29 +188,28 @@ fn what_is_no_user_is_not_created() -> Result {
         );
         expect_error(&response, 400, scim_type.as_deref())?;
     }
-    let response = person
+    let response = site
         .scim
         .request("POST", "/Users")
         .body("application/scim+json", "{")
         .send()?;
     expect_error(&response, 400, Some("invalidSyntax"))?;
-    let large = person
+    let large = site
         .scim
         .with_body("POST", "/Users", &user(&"x".repeat(70_000), true))
         .send()?;
     expect_error(&large, 413, None)?;
-    let list = person.scim.find("userName eq \"x\"")?.expect(200)?.json()?;
+    let list = site.scim.find("userName eq \"x\"")?.expect(200)?.json()?;
     assert_eq!(list["totalResults"], 0);
     Ok(())
 }
 
 #[test]
 fn a_patch_applies_as_a_whole_or_not_at_all() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = somebody()?;
-    let id = person.scim.provision(&name)?;
+    let id = site.scim.provision(&name)?;
     let wrong: &[Value] = &[
-        json!([]),
         json!([{ "op": "explode", "path": "active", "value": false }]),
         json!([{ "op": "replace", "path": "active", "value": "perhaps" }]),
         json!([{ "op": "replace", "path": "active" }]),
@@ -201,9 +218,10 @@ fn a_patch_applies_as_a_whole_or_not_at_all() -> Result {
             { "op": "replace", "path": "active", "value": false },
             { "op": "replace", "path": "userName", "value": 7 },
         ]),
+        json!([]),
     ];
     for operations in wrong {
-        let response = person.scim.patch(&id, operations)?;
+        let response = site.scim.patch(&id, operations)?;
         let scim_type = response.json()?["scimType"].as_str().map(str::to_owned);
         assert!(
             matches!(
@@ -213,7 +231,7 @@ fn a_patch_applies_as_a_whole_or_not_at_all() -> Result {
             "{operations}: {response:?}"
         );
         expect_error(&response, 400, scim_type.as_deref())?;
-        let read = person
+        let read = site
             .scim
             .request("GET", &format!("/Users/{id}"))
             .send()?
@@ -225,32 +243,28 @@ fn a_patch_applies_as_a_whole_or_not_at_all() -> Result {
 
 #[test]
 fn a_name_cannot_be_changed_to_one_that_is_taken() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let taken = somebody()?;
-    person.scim.provision(&taken)?;
-    let id = person.scim.provision(&somebody()?)?;
+    site.scim.provision(&taken)?;
+    let id = site.scim.provision(&somebody()?)?;
     let operations = json!([{ "op": "replace", "path": "userName", "value": taken }]);
-    expect_error(
-        &person.scim.patch(&id, &operations)?,
-        409,
-        Some("uniqueness"),
-    )
+    expect_error(&site.scim.patch(&id, &operations)?, 409, Some("uniqueness"))
 }
 
 #[test]
 fn every_change_is_in_the_log() -> Result {
-    let person = Person::new()?;
+    let site = Site::any()?;
     let name = somebody()?;
-    let id = person.scim.provision(&name)?;
-    person.scim.set_active(&id, false)?;
-    person.scim.set_active(&id, true)?;
-    person.scim.delete(&id)?.expect(204)?;
-    let subject = person
+    let id = site.scim.provision(&name)?;
+    site.scim.set_active(&id, false)?;
+    site.scim.set_active(&id, true)?;
+    site.scim.delete(&id)?.expect(204)?;
+    let subject = site
         .api
         .revoke(&json!({ "subject": format!("demo:{name}"), "dry_run": true }))?;
     let subject = subject.expect(200)?.json()?;
     let query = format!("subject={}&action=scim.changed", text(&subject, "subject")?);
-    let events = person.api.expect_events(&query, 4)?;
+    let events = site.api.expect_events(&query, 4)?;
     for event in &events {
         assert_eq!(event["actor"]["type"], "connection", "{event}");
         assert_eq!(event["outcome"], "success", "{event}");

@@ -3,7 +3,7 @@
 use portcullis_e2e::app::Tokens;
 use portcullis_e2e::browser::Browser;
 use portcullis_e2e::http::{Request, Response};
-use portcullis_e2e::people::Person;
+use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
 use std::thread;
@@ -111,9 +111,9 @@ fn what_is_no_code_is_an_invalid_grant() -> Result {
 
 #[test]
 fn a_request_that_is_not_one_gets_the_error_that_says_so() -> Result {
-    let person = Person::new()?;
-    let token = &person.app.token_endpoint;
-    let app = &person.app;
+    let site = Site::any()?;
+    let token = &site.app.token_endpoint;
+    let app = &site.app;
     let replaced = |name, value| app.redeem_with("x", "y", &[(name, value)]);
     expect_error(&replaced("grant_type", "")?, 400, &["invalid_request"])?;
     expect_error(

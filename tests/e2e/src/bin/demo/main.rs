@@ -8,8 +8,9 @@ mod hammer;
 mod steps;
 mod teller;
 
-use portcullis_e2e::Result;
+use portcullis_e2e::http::Request;
 use portcullis_e2e::stack::{Endpoints, Stack};
+use portcullis_e2e::{Failure, Result};
 use std::process::ExitCode;
 use teller::Teller;
 
@@ -57,6 +58,13 @@ fn run(options: &Options, teller: &mut Teller) -> Result {
     if let Some(port) = options.port {
         let at = Endpoints::at(port);
         teller.told(&format!("using the stack at {}", at.service));
+        let health = Request::get(format!("{}/healthz", at.service)).send();
+        health.map_err(|failure| {
+            Failure::new(format!(
+                "{}; `cargo xtask dev --port {port}` would start a stack there",
+                failure.message()
+            ))
+        })?;
         return steps::run(&at, teller);
     }
     let stack = Stack::start()?;

@@ -264,6 +264,8 @@ fn passages(events: &[Value], log_ins: &[Tokens]) -> Result<bool> {
 
 /// One line per event in the order of their clocks, neighbours that say the same in one.
 fn compact(mut events: Vec<Value>) -> Result<Vec<String>> {
+    // Who reads the log is in it, too: here it is ourselves, waiting.
+    events.retain(|event| event["action"] != "audit.read");
     events.sort_by_key(|event| event["occurred"].to_string());
     let mut lines: Vec<(String, String, usize)> = Vec::new();
     for event in &events {

@@ -2,7 +2,8 @@
 
 use portcullis_e2e::Failure;
 use serde_json::{Value, json};
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Numbers the steps and measures from the beginning.
@@ -28,48 +29,50 @@ impl Teller {
         self.steps += 1;
         if self.json {
             let at_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
-            println!(
-                "{}",
-                json!({
-                    "step": self.steps, "what": what, "ok": true,
-                    "at_ms": rounded(at_ms), "took_ms": rounded(took_ms), "facts": facts,
-                })
-            );
+            say(json!({
+                "step": self.steps, "what": what, "ok": true,
+                "at_ms": rounded(at_ms), "took_ms": rounded(took_ms), "facts": facts,
+            }));
             return;
         }
         let took = self.dim(&format!("{took_ms:>7.1} ms"));
-        println!("{} {:>2}. {what:<64} {took}", self.good("ok"), self.steps);
+        say(format!(
+            "{} {:>2}. {what:<64} {took}",
+            self.good("ok"),
+            self.steps
+        ));
         for (name, value) in facts.as_object().into_iter().flatten() {
             let text = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
-            println!("       {} {text}", self.dim(&format!("{name}:")));
+            say(format!("       {} {text}", self.dim(&format!("{name}:"))));
         }
     }
 
     /// Something beside the steps.
     pub fn told(&self, text: &str) {
         if !self.json {
-            println!("{}", self.dim(text));
+            say(self.dim(text));
         }
     }
 
     /// A line under the last step.
     pub fn line(&self, text: &str) {
         if !self.json {
-            println!("       {text}");
+            say(format!("       {text}"));
         }
     }
 
     pub fn failed(&self, failure: &Failure) {
         if self.json {
             let step = self.steps + 1;
-            println!(
-                "{}",
-                json!({ "step": step, "ok": false, "failure": failure.to_string() })
-            );
+            say(json!({ "step": step, "ok": false, "failure": failure.to_string() }));
         } else {
-            println!("{} {:>2}. {failure}", self.bad("failed"), self.steps + 1);
+            say(format!(
+                "{} {:>2}. {failure}",
+                self.bad("failed"),
+                self.steps + 1
+            ));
         }
     }
 
@@ -92,6 +95,11 @@ impl Teller {
             text.to_owned()
         }
     }
+}
+
+/// Prints a line. That nobody reads on is no failure of a step.
+fn say(line: impl Display) {
+    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 /// To a tenth: more digits would only say how busy the machine is.
