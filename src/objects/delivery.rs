@@ -1,24 +1,15 @@
 //! Getting outboxes to the lane: at once after a change, and by alarm after anything went wrong.
 
 use super::call;
-use super::sql::SqlError;
+use super::outbox::Producer;
 use crate::runtime::now;
 use portcullis_core::audit::call::Append;
-use portcullis_core::audit::pack::Pack;
 use std::cell::Cell;
 use std::time::Duration;
 use worker::{Env, State, console_error};
 
 /// How long after a change the alarm looks whether everything was delivered.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// An object with an outbox.
-pub trait Producer {
-    /// Packs that the lane has not confirmed.
-    fn waiting(&self) -> Result<Vec<Pack>, SqlError>;
-    /// The lane has committed them.
-    fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError>;
-}
 
 /// The object's alarm and its deliveries, as far as this instance knows.
 #[derive(Default)]

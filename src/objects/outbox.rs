@@ -10,6 +10,14 @@ use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::ProducerId;
 use portcullis_core::wire;
 
+/// An object with an outbox.
+pub trait Producer {
+    /// Packs that the lane has not confirmed.
+    fn waiting(&self) -> Result<Vec<Pack>, SqlError>;
+    /// The lane has committed them.
+    fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError>;
+}
+
 /// The tables that an object with an outbox has in its first migration.
 #[cfg(test)]
 const TABLES: &str = include_str!("outbox.sql");

@@ -2,11 +2,9 @@
 
 use super::service::{DirectoryService, Pending, SubjectCommand};
 use crate::objects::call::{answered, received, subject_request};
-use crate::objects::delivery::{Producer, Watch, deliver};
+use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
-use crate::objects::sql::SqlError;
 use crate::runtime::{config, new_id, now};
-use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::ProducerId;
 use portcullis_core::scim::call::DirectoryCall;
 use portcullis_core::scim::user::UserId;
@@ -28,16 +26,6 @@ pub struct Directory {
     service: Option<Rc<DirectoryService<DurableSql>>>,
     watch: Rc<Watch>,
     looked_for_leftovers: Cell<bool>,
-}
-
-impl Producer for DirectoryService<DurableSql> {
-    fn waiting(&self) -> std::result::Result<Vec<Pack>, SqlError> {
-        Self::waiting(self)
-    }
-
-    fn acknowledge(&self, packs: &[Pack]) -> std::result::Result<(), SqlError> {
-        Self::acknowledge(self, packs)
-    }
 }
 
 impl DurableObject for Directory {

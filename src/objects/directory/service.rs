@@ -5,7 +5,7 @@
 //! for those of the user it is about.
 
 use super::store::{self, Stored};
-use crate::objects::outbox;
+use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use portcullis_core::audit::pack::Pack;
@@ -163,17 +163,6 @@ impl<S: Sql> DirectoryService<S> {
     /// The subject has committed the command of that version.
     pub fn confirm(&self, version: u64) -> Result<(), SqlError> {
         store::confirm(&self.sql, version)
-    }
-
-    /// Events that the lane has not confirmed.
-    pub fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
-        self.ready()?;
-        outbox::waiting(&self.sql)
-    }
-
-    /// The lane has committed `packs`.
-    pub fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError> {
-        outbox::acknowledge(&self.sql, packs)
     }
 
     fn ready(&self) -> Result<(), SqlError> {
@@ -341,6 +330,17 @@ impl<S: Sql> DirectoryService<S> {
 
     fn subject_of(&self, context: &Context, user: &User) -> SubjectKey {
         SubjectKey::derive(&self.naming_key, context.connection, &user.user_name)
+    }
+}
+
+impl<S: Sql> Producer for DirectoryService<S> {
+    fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
+        self.ready()?;
+        outbox::waiting(&self.sql)
+    }
+
+    fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError> {
+        outbox::acknowledge(&self.sql, packs)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::service::{DirectoryService, Pending, SubjectCommand};
 use crate::objects::host_sql::{Fault, HostSql};
+use crate::objects::outbox::Producer;
 use portcullis_core::audit::event::RequestFacts;
 use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::scim::ScimError;

@@ -2,11 +2,10 @@
 
 use super::service::SubjectService;
 use crate::objects::call::{answered, received};
-use crate::objects::delivery::{Producer, Watch, deliver};
+use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
-use crate::objects::sql::SqlError;
+use crate::objects::outbox::Producer;
 use crate::runtime::{new_id, now};
-use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::ProducerId;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use std::cell::Cell;
@@ -22,16 +21,6 @@ pub struct Subject {
     service: Rc<SubjectService<DurableSql>>,
     watch: Rc<Watch>,
     looked_for_leftovers: Cell<bool>,
-}
-
-impl Producer for SubjectService<DurableSql> {
-    fn waiting(&self) -> std::result::Result<Vec<Pack>, SqlError> {
-        Self::waiting(self)
-    }
-
-    fn acknowledge(&self, packs: &[Pack]) -> std::result::Result<(), SqlError> {
-        Self::acknowledge(self, packs)
-    }
 }
 
 impl DurableObject for Subject {

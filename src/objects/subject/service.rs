@@ -3,7 +3,7 @@
 //! This is all that the object does between two awaits, so the tests run it whole.
 
 use super::store;
-use crate::objects::outbox;
+use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, has_schema, migrate};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
@@ -124,20 +124,6 @@ impl<S: Sql> SubjectService<S> {
         Ok(sessions)
     }
 
-    /// Events that the lane has not confirmed.
-    pub fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
-        if self.exists()? {
-            outbox::waiting(&self.sql)
-        } else {
-            Ok(Vec::new())
-        }
-    }
-
-    /// The lane has committed `packs`.
-    pub fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError> {
-        outbox::acknowledge(&self.sql, packs)
-    }
-
     fn exists(&self) -> Result<bool, SqlError> {
         // Only that it exists is worth remembering.
         if !self.migrated.get() && has_schema(&self.sql)? {
@@ -145,5 +131,19 @@ impl<S: Sql> SubjectService<S> {
             self.migrated.set(true);
         }
         Ok(self.migrated.get())
+    }
+}
+
+impl<S: Sql> Producer for SubjectService<S> {
+    fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
+        if self.exists()? {
+            outbox::waiting(&self.sql)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    fn acknowledge(&self, packs: &[Pack]) -> Result<(), SqlError> {
+        outbox::acknowledge(&self.sql, packs)
     }
 }

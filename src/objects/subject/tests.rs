@@ -4,6 +4,7 @@
 use super::service::SubjectService;
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::lane::service::LaneService;
+use crate::objects::outbox::Producer;
 use portcullis_core::audit::call::{Append, Query};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use portcullis_core::audit::query::{Filter, Order};
