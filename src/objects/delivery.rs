@@ -53,9 +53,18 @@ impl Watch {
     /// whatever a stuck request does.
     pub async fn deliver_once(&self, env: &Env, producer: &impl Producer) {
         if !self.delivering.replace(true) {
+            let _done = Done(&self.delivering);
             deliver(env, producer).await;
-            self.delivering.set(false);
         }
+    }
+}
+
+/// Clears the flag when a delivery ends, also one that the runtime gave up.
+struct Done<'a>(&'a Cell<bool>);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
