@@ -231,10 +231,7 @@ fn an_answer_about_a_user_waits_for_earlier_commands_even_if_it_is_a_refusal() {
 
 #[test]
 fn versions_go_on_above_those_before_a_restore() {
-    let directory = with_alice();
-    set(&directory, "active", "false");
-    let version = directory.pending(None).expect("reads")[0].version;
-    assert!(version >= 1);
+    // What is left after a restore to before the first change: nothing, and a later clock.
     let restored = DirectoryService::new(HostSql::new(), NAMING_KEY);
     let call = DirectoryCall {
         connection: "demo".into(),
