@@ -181,7 +181,12 @@ impl Tokens {
     /// Reads the token endpoint's answer.
     #[track_caller]
     pub fn read(response: &Response) -> Result<Self> {
-        let answer = response.json()?;
+        Self::of(response.json()?)
+    }
+
+    /// Reads an answer that was parsed already.
+    #[track_caller]
+    pub fn of(answer: Value) -> Result<Self> {
         let access = text(&answer, "access_token")?.to_owned();
         let claims = claims(&access)?;
         Ok(Self {

@@ -19,6 +19,7 @@ pub mod people;
 pub mod ports;
 pub mod scim;
 pub mod stack;
+pub mod stock;
 pub mod wait;
 
 pub use failure::{Failure, Result};

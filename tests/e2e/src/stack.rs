@@ -223,7 +223,8 @@ pub fn checkout() -> Result<PathBuf> {
     })
 }
 
-fn node(checkout: &Path) -> Result<PathBuf> {
+/// The pinned Node.
+pub fn node(checkout: &Path) -> Result<PathBuf> {
     let node = env::var_os("PORTCULLIS_NODE").map_or_else(
         || checkout.join("dev/node_modules/.bin/node"),
         PathBuf::from,

@@ -21,5 +21,6 @@ mod race;
 mod revocations;
 mod routes;
 mod scim;
+mod stock_client;
 mod token;
 mod triggers;
