@@ -7,9 +7,11 @@
 //! Out of scope: storage (the shell's `store.rs` files), HTTP, and the runtime's objects.
 
 pub mod audit;
+pub mod client;
 pub mod id;
 pub mod jwt;
 pub mod oauth;
+pub mod policy;
 pub mod scim;
 pub mod secret;
 pub mod session;

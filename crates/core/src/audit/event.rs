@@ -31,11 +31,15 @@ pub enum Action {
     CredentialRefused,
     /// Somebody read the audit log.
     AuditRead,
+    /// An OAuth client was registered, changed or removed; the reason says which.
+    ClientChanged,
+    /// A trust was declared, changed or removed; the reason says which.
+    TrustChanged,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -46,6 +50,8 @@ impl Action {
         Self::ScimChanged,
         Self::CredentialRefused,
         Self::AuditRead,
+        Self::ClientChanged,
+        Self::TrustChanged,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -62,6 +68,8 @@ impl Action {
             Self::ScimChanged => "scim.changed",
             Self::CredentialRefused => "credential.refused",
             Self::AuditRead => "audit.read",
+            Self::ClientChanged => "client.changed",
+            Self::TrustChanged => "trust.changed",
         }
     }
 
