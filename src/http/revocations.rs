@@ -46,6 +46,7 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
     let scope = match revoke.scope {
         Scope::Subject | Scope::SubjectUntilReactivated { .. } => "subject",
         Scope::Session(_) => "session",
+        Scope::OtherSessions(_) => "other_sessions",
         Scope::Token(_) => "token",
     };
     match call::subject(&ctx.env, subject, revoke).await {

@@ -24,19 +24,26 @@ struct Item {
     connection: String,
     device: Option<String>,
     begun_at: String,
-    auth_time: String,
+    auth_time: Option<String>,
+    last_used_at: String,
+    idle_expires_at: String,
     expires_at: String,
 }
 
 impl From<Session> for Item {
     fn from(session: Session) -> Self {
+        let live_until = session.live_until();
         Self {
             session: session.id,
             client_id: session.client_id,
             connection: session.connection,
             device: session.device,
             begun_at: session.begun_at.to_rfc3339(),
-            auth_time: UnixMillis(0).plus_secs(session.auth_time_secs).to_rfc3339(),
+            auth_time: session
+                .auth_time_secs
+                .map(|secs| UnixMillis(0).plus_secs(secs).to_rfc3339()),
+            last_used_at: session.last_used_at.to_rfc3339(),
+            idle_expires_at: live_until.to_rfc3339(),
             expires_at: session.expires_at.to_rfc3339(),
         }
     }
@@ -85,7 +92,9 @@ pub fn reply_schema() -> Value {
                     "connection": {"type": "string"},
                     "device": {"type": ["string", "null"]},
                     "begun_at": time(),
-                    "auth_time": time(),
+                    "auth_time": {"type": ["string", "null"], "format": "date-time"},
+                    "last_used_at": time(),
+                    "idle_expires_at": time(),
                     "expires_at": time(),
                 },
             }},

@@ -78,7 +78,7 @@ fn client_request(
     // What is not known is left out, and the token response says so (RFC 6749 section 3.3).
     let granted: Vec<&str> = scope
         .split(' ')
-        .filter(|scope| ["openid", "profile"].contains(scope))
+        .filter(|scope| ["openid", "profile", "email", "offline_access"].contains(scope))
         .collect();
     Ok(ClientRequest {
         client_id: client.client_id.clone(),
@@ -86,7 +86,8 @@ fn client_request(
         code_challenge: code_challenge.to_owned(),
         nonce: get("nonce").map(str::to_owned),
         scope: granted.join(" "),
-        audience: client.audience.clone(),
+        audiences: vec![client.audience.clone()],
+        dpop_jkt: None,
     })
 }
 

@@ -11,8 +11,10 @@ use crate::upstream::{self, UpstreamError};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::id::{GrantId, SessionId, SubjectKey};
 use portcullis_core::jwt::id_token::VerifiedIdToken;
-use portcullis_core::oauth::{AuthorizationCode, Flow, TakeFlow};
+use portcullis_core::oauth::opaque::AuthorizationCode;
+use portcullis_core::oauth::{Flow, TakeFlow};
 use portcullis_core::secret::Digest;
+use portcullis_core::session::Profile;
 use portcullis_core::session::login::{Login, LoginReply};
 use portcullis_core::text::{from_base64url, truncated};
 use worker::{Response, Result};
@@ -20,6 +22,8 @@ use worker::{Response, Result};
 /// Tokens go into cookies, which hold 4 KB.
 const MAX_GROUPS: usize = 20;
 const MAX_GROUP_BYTES: usize = 64;
+/// The longest name or address that is kept.
+const MAX_CLAIM_BYTES: usize = 256;
 
 /// Finishes a log-in and sends the browser back to the client.
 pub async fn get(ctx: Ctx) -> Result<Response> {
@@ -150,10 +154,28 @@ fn login(
             .take(MAX_GROUPS)
             .map(str::to_owned)
             .collect(),
+        profile: profile(id_token),
+        announce_end: false,
+        allowed: false,
         client: flow.client,
         code: code.digest,
         request: ctx.facts(),
     })
+}
+
+/// What the provider says of the person, within bounds.
+fn profile(id_token: &VerifiedIdToken) -> Profile {
+    let text = |name| {
+        id_token
+            .claim(name)
+            .map(|value| truncated(value, MAX_CLAIM_BYTES))
+    };
+    Profile {
+        name: text("name"),
+        preferred_username: text("preferred_username"),
+        email: text("email"),
+        email_verified: id_token.claims().get("email_verified") == Some(&true.into()),
+    }
 }
 
 async fn refused_token(ctx: &Ctx, reason: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::session::call::SubjectRequest;
 use portcullis_core::session::check::{CheckReply, CheckRequest};
-use portcullis_core::session::{CheckFacts, Command, Session, judge};
+use portcullis_core::session::{CheckFacts, Command, Session, State, judge};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -50,21 +50,26 @@ impl<S: Sql> SubjectService<S> {
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<Vec<u8>, SqlError> {
+        macro_rules! run {
+            ($command:expr) => {
+                wire::encode(&self.run(key, $command, now, new_producer)?)
+            };
+        }
         let reply = match request {
             SubjectRequest::Check(check) => wire::encode(&self.check(&check, now)?),
             SubjectRequest::ListSessions(_) => wire::encode(&self.live_sessions(now)?),
-            SubjectRequest::Login(login) => {
-                wire::encode(&self.run(key, login, now, new_producer)?)
-            }
-            SubjectRequest::Redeem(redeem) => {
-                wire::encode(&self.run(key, redeem, now, new_producer)?)
-            }
-            SubjectRequest::Revoke(revoke) => {
-                wire::encode(&self.run(key, revoke, now, new_producer)?)
-            }
-            SubjectRequest::Reactivate(reactivate) => {
-                wire::encode(&self.run(key, reactivate, now, new_producer)?)
-            }
+            SubjectRequest::Login(command) => run!(command),
+            SubjectRequest::Redeem(command) => run!(command),
+            SubjectRequest::Revoke(command) => run!(command),
+            SubjectRequest::Reactivate(command) => run!(command),
+            SubjectRequest::Refresh(command) => run!(command),
+            SubjectRequest::IssueToService(command) => run!(command),
+            SubjectRequest::Exchange(command) => run!(command),
+            SubjectRequest::Describe(command) => run!(command),
+            SubjectRequest::DescribeRefresh(command) => run!(command),
+            SubjectRequest::UseOnce(command) => run!(command),
+            SubjectRequest::AskConsent(command) => run!(command),
+            SubjectRequest::ForgetConsent(command) => run!(command),
         };
         Ok(reply?)
     }
@@ -94,14 +99,18 @@ impl<S: Sql> SubjectService<S> {
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<C::Reply, SqlError> {
-        if !self.migrated.get() {
-            migrate(&self.sql, store::MIGRATIONS)?;
-            self.migrated.set(true);
-        }
-        let state = store::load(&self.sql, key, &command)?;
+        let state = if self.exists()? {
+            store::load(&self.sql, key, &command.needs())?
+        } else {
+            State::unseen(key)
+        };
         let decision = command.decide(&state, now);
         if decision.changes.is_empty() && decision.events.is_empty() {
             return Ok(decision.reply);
+        }
+        if !self.migrated.get() {
+            migrate(&self.sql, store::MIGRATIONS)?;
+            self.migrated.set(true);
         }
         // A crash before the commit leaves nothing of it, one after it leaves the events in the
         // outbox with the change they tell of.

@@ -1,12 +1,13 @@
 //! Every statement of a subject's object. Rows become domain values here and nowhere else.
 
 use crate::objects::sql::{Row, Sql, SqlError, Value};
-use portcullis_core::id::{SessionId, SubjectKey};
+use portcullis_core::id::{SessionId, SubjectKey, TokenId};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::check::CheckRequest;
+use portcullis_core::session::grant::{OneTime, Replayed};
 use portcullis_core::session::revoke::IdempotencyKey;
 use portcullis_core::session::{
-    Change, CheckFacts, Code, Command, EarlierReply, Session, State, Subject,
+    Change, CheckFacts, Code, EarlierReply, Family, Needs, Session, Sessions, State, Subject,
 };
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -15,21 +16,39 @@ use portcullis_core::wire;
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_subject.sql"),
     include_str!("../outbox.sql"),
+    include_str!("migrations/0002_authorization_server.sql"),
 ];
 
 /// How long an idempotent reply is kept, in seconds.
 const REPLY_MEMORY_SECS: u64 = 24 * 3600;
 
 /// What `command` may look at.
-pub fn load<C: Command>(sql: &impl Sql, key: SubjectKey, command: &C) -> Result<State, SqlError> {
+pub fn load(sql: &impl Sql, key: SubjectKey, needs: &Needs) -> Result<State, SqlError> {
+    let code = needs.code.map(|digest| code(sql, digest)).transpose()?;
+    let code = code.flatten();
     Ok(State {
         subject: subject(sql)?.unwrap_or_else(|| Subject::unseen(key)),
-        sessions: sessions(sql)?,
-        code: match command.code() {
-            Some(digest) => code(sql, digest)?,
+        sessions: match (needs.sessions, &code) {
+            (Sessions::All, _) => sessions(sql)?,
+            (Sessions::One(id), _) => session(sql, id)?.into_iter().collect(),
+            (Sessions::OfCode, Some(code)) => session(sql, code.session)?.into_iter().collect(),
+            (Sessions::OfCode, None) | (Sessions::None, _) => Vec::new(),
+        },
+        code,
+        family: match needs.family {
+            Some(session) => family(sql, session)?,
             None => None,
         },
-        earlier: match command.idempotency_key() {
+        token_revoked: token_revoked(sql, needs.token)?,
+        replayed: Replayed {
+            proof: was_used(sql, needs.one_time.proof)?,
+            assertion: was_used(sql, needs.one_time.assertion)?,
+        },
+        consented: match needs.consent {
+            Some(client_id) => consented(sql, client_id)?,
+            None => None,
+        },
+        earlier: match needs.idempotency {
             Some(key) => earlier(sql, key)?,
             None => None,
         },
@@ -38,19 +57,10 @@ pub fn load<C: Command>(sql: &impl Sql, key: SubjectKey, command: &C) -> Result<
 
 /// What a check looks at.
 pub fn check_facts(sql: &impl Sql, request: &CheckRequest) -> Result<CheckFacts, SqlError> {
-    let token_revoked = match request.token {
-        Some(token) => !sql
-            .exec(
-                "SELECT 1 FROM revoked_token WHERE token = ?",
-                &[token.as_bytes().into()],
-            )?
-            .is_empty(),
-        None => false,
-    };
     Ok(CheckFacts {
         subject: subject(sql)?,
         session: session(sql, request.session)?,
-        token_revoked,
+        token_revoked: token_revoked(sql, request.token)?,
     })
 }
 
@@ -88,15 +98,59 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
                 wire::encode(code)?.into(),
             ],
         ),
-        Change::DropCodesOf(session) => run(
+        Change::PutFamily(family) => run(
             sql,
-            "DELETE FROM code WHERE session = ?",
-            &[session.as_bytes().into()],
+            "INSERT OR REPLACE INTO family (session, family) VALUES (?, ?)",
+            &[
+                family.session.as_bytes().into(),
+                wire::encode(family)?.into(),
+            ],
+        ),
+        Change::DropCredentialsOf(session) => {
+            let of = [session.as_bytes().into()];
+            run(sql, "DELETE FROM code WHERE session = ?", &of)?;
+            run(sql, "DELETE FROM family WHERE session = ?", &of)
+        }
+        Change::AnnounceEnd { session, client_id } => run(
+            sql,
+            "INSERT INTO announcement (session, client_id, ended_at, attempts, next_at) \
+             VALUES (?, ?, ?, 0, ?)",
+            &[
+                session.as_bytes().into(),
+                client_id.as_str().into(),
+                now.0.into(),
+                now.0.into(),
+            ],
         ),
         Change::RevokeToken { token, until } => run(
             sql,
             "INSERT OR REPLACE INTO revoked_token (token, until) VALUES (?, ?)",
             &[token.as_bytes().into(), until.0.into()],
+        ),
+        Change::UseUp(once) => run(
+            sql,
+            "INSERT OR IGNORE INTO used_once (digest, until) VALUES (?, ?)",
+            &[once.digest.as_bytes().into(), once.until.0.into()],
+        ),
+        Change::PutConsent {
+            client_id,
+            scope: Some(scope),
+        } => run(
+            sql,
+            "INSERT OR REPLACE INTO consent (client_id, scope, allowed_at) VALUES (?, ?, ?)",
+            &[
+                client_id.as_str().into(),
+                scope.as_str().into(),
+                now.0.into(),
+            ],
+        ),
+        Change::PutConsent {
+            client_id,
+            scope: None,
+        } => run(
+            sql,
+            "DELETE FROM consent WHERE client_id = ?",
+            &[client_id.as_str().into()],
         ),
         Change::RememberReply { key, earlier } => run(
             sql,
@@ -137,10 +191,15 @@ fn sweep(sql: &impl Sql, now: UnixMillis) -> Result<(), SqlError> {
         "DELETE FROM code WHERE expires_at <= ?",
         "DELETE FROM revoked_token WHERE until <= ?",
         "DELETE FROM idempotent_reply WHERE until <= ?",
+        "DELETE FROM used_once WHERE until <= ?",
     ] {
         run(sql, statement, &[now.0.into()])?;
     }
-    Ok(())
+    run(
+        sql,
+        "DELETE FROM family WHERE session NOT IN (SELECT id FROM session)",
+        &[],
+    )
 }
 
 impl TryFrom<&Row> for Subject {
@@ -184,6 +243,42 @@ fn code(sql: &impl Sql, digest: &Digest) -> Result<Option<Code>, SqlError> {
     )?
     .first()
     .map(|row| Ok(wire::decode(row.blob(0)?)?))
+    .transpose()
+}
+
+fn family(sql: &impl Sql, session: SessionId) -> Result<Option<Family>, SqlError> {
+    sql.exec(
+        "SELECT family FROM family WHERE session = ?",
+        &[session.as_bytes().into()],
+    )?
+    .first()
+    .map(|row| Ok(wire::decode(row.blob(0)?)?))
+    .transpose()
+}
+
+fn token_revoked(sql: &impl Sql, token: Option<TokenId>) -> Result<bool, SqlError> {
+    let Some(token) = token else {
+        return Ok(false);
+    };
+    let revoked = "SELECT 1 FROM revoked_token WHERE token = ?";
+    Ok(!sql.exec(revoked, &[token.as_bytes().into()])?.is_empty())
+}
+
+fn was_used(sql: &impl Sql, once: Option<&OneTime>) -> Result<bool, SqlError> {
+    let Some(once) = once else {
+        return Ok(false);
+    };
+    let used = "SELECT 1 FROM used_once WHERE digest = ?";
+    Ok(!sql.exec(used, &[once.digest.as_bytes().into()])?.is_empty())
+}
+
+fn consented(sql: &impl Sql, client_id: &str) -> Result<Option<String>, SqlError> {
+    sql.exec(
+        "SELECT scope FROM consent WHERE client_id = ?",
+        &[client_id.into()],
+    )?
+    .first()
+    .map(|row| row.text(0).map(str::to_owned))
     .transpose()
 }
 

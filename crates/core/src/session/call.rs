@@ -2,10 +2,16 @@
 
 use super::Session;
 use super::check::{CheckReply, CheckRequest};
+use super::consent::{AskConsent, ForgetConsent};
+use super::describe::{Describe, DescribeRefresh, Described, DescribedRefresh, UseOnce};
+use super::exchange::Exchange;
+use super::grant::{Refusal, TokenFacts};
 use super::login::{Login, LoginReply};
 use super::reactivate::{Reactivate, ReactivateReply};
 use super::redeem::{Redeem, RedeemReply};
+use super::refresh::{Refresh, RefreshReply};
 use super::revoke::{Revoke, RevokeReply};
+use super::service::IssueToService;
 use crate::id::SubjectKey;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +34,22 @@ crate::object_calls! {
         Reactivate(Reactivate) -> ReactivateReply,
         /// List live sessions.
         ListSessions(ListSessions) -> Vec<Session>,
+        /// Exchange a refresh token.
+        Refresh(Refresh) -> RefreshReply,
+        /// Issue to a service itself.
+        IssueToService(IssueToService) -> Result<TokenFacts, Refusal>,
+        /// Exchange an access token for a lesser one.
+        Exchange(Exchange) -> Result<TokenFacts, Refusal>,
+        /// What an access token stands for.
+        Describe(Describe) -> Described,
+        /// What a refresh token stands for.
+        DescribeRefresh(DescribeRefresh) -> Option<DescribedRefresh>,
+        /// Accept something once.
+        UseOnce(UseOnce) -> bool,
+        /// What the person allowed a client.
+        AskConsent(AskConsent) -> Option<String>,
+        /// Ask the person again.
+        ForgetConsent(ForgetConsent) -> bool,
     }
 }
 
@@ -46,6 +68,7 @@ mod tests {
     use crate::audit::event::{Actor, RequestFacts};
     use crate::id::{SessionId, TokenId};
     use crate::secret::Digest;
+    use crate::session::grant::TokenRequest;
     use crate::session::revoke::{Cause, Revoked, Scope};
     use crate::time::UnixMillis;
     use crate::wire::{self, Call};
@@ -73,20 +96,50 @@ mod tests {
         };
         assert_eq!(bytes_of(reactivate), [1, 4, 8, 3, 1, b'c']);
         assert_eq!(bytes_of(ListSessions), [1, 5]);
-        let redeem = bytes_of(Redeem {
-            code: Digest::from_bytes([4; 32]),
+        let ask = || TokenRequest {
             client_id: "c".into(),
-            redirect_uri: "r".into(),
-            code_challenge: "s".into(),
+            scope: None,
+            resources: vec![],
+            proof: None,
             token: TokenId::from_bytes([5; 16]),
             request: RequestFacts::default(),
+        };
+        let asked = || {
+            let mut bytes = vec![1, b'c', 0, 0, 0];
+            bytes.extend([5; 16]);
+            bytes.extend([0; 7]);
+            bytes
+        };
+        let redeem = bytes_of(Redeem {
+            code: Digest::from_bytes([4; 32]),
+            redirect_uri: "r".into(),
+            code_challenge: "s".into(),
+            refresh: None,
+            ask: ask(),
         });
         let mut expected = vec![1, 2];
         expected.extend([4; 32]);
-        expected.extend([1, b'c', 1, b'r', 1, b's']);
-        expected.extend([5; 16]);
-        expected.extend([0; 7]);
+        expected.extend([1, b'r', 1, b's', 0]);
+        expected.extend(asked());
         assert_eq!(redeem, expected);
+        let refresh = bytes_of(Refresh {
+            session: SessionId::from_bytes([6; 16]),
+            presented: Digest::from_bytes([7; 32]),
+            salt: [8; 24],
+            successor: Digest::from_bytes([9; 32]),
+            ask: ask(),
+        });
+        let mut expected = vec![1, 6];
+        expected.extend([6; 16]);
+        expected.extend([7; 32]);
+        expected.extend([8; 24]);
+        expected.extend([9; 32]);
+        expected.extend(asked());
+        assert_eq!(refresh, expected);
+        let forget = ForgetConsent {
+            client_id: "c".into(),
+        };
+        assert_eq!(bytes_of(forget), [1, 13, 1, b'c']);
     }
 
     #[test]

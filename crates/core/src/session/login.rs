@@ -1,7 +1,11 @@
 //! A person has proven who they are: a session begins and a code waits for the client.
 
-use super::revoke::Cause;
-use super::{Change, Code, Command, Decision, MAX_LIVE_SESSIONS, SESSION_TTL_SECS, Session, State};
+use super::consent::union;
+use super::revoke::{Cause, end};
+use super::{
+    Change, Code, Command, Decision, MAX_LIVE_SESSIONS, Needs, OFFLINE_IDLE_SECS, OFFLINE_TTL_SECS,
+    Profile, SESSION_IDLE_SECS, SESSION_TTL_SECS, Session, Sessions, State,
+};
 use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use crate::id::{GrantId, LogHash, SessionId};
 use crate::secret::Digest;
@@ -26,8 +30,14 @@ pub struct Login {
     pub acr: Option<String>,
     /// The groups it named.
     pub groups: Vec<String>,
+    /// What else it said of the person.
+    pub profile: Profile,
     /// What the client asked for.
     pub client: ClientRequest,
+    /// The client wants to be told when the session ends.
+    pub announce_end: bool,
+    /// The person has just allowed the client this scope: remember it.
+    pub allowed: bool,
     /// Of the new code's secret part.
     pub code: Digest,
     /// The HTTP request, for the log.
@@ -47,8 +57,18 @@ pub struct ClientRequest {
     pub nonce: Option<String>,
     /// `scope`.
     pub scope: String,
-    /// The audience its access tokens are for.
-    pub audience: String,
+    /// The audiences that its access tokens may have: `resource` (RFC 8707), or the client's own.
+    pub audiences: Vec<String>,
+    /// `dpop_jkt` (RFC 9449 section 10).
+    pub dpop_jkt: Option<String>,
+}
+
+impl ClientRequest {
+    /// Whether `scope` has the value `name`.
+    #[must_use]
+    pub fn asks_for(&self, name: &str) -> bool {
+        self.scope.split(' ').any(|scope| scope == name)
+    }
 }
 
 /// What came of a log-in.
@@ -64,6 +84,14 @@ pub enum LoginReply {
 
 impl Command for Login {
     type Reply = LoginReply;
+
+    fn needs(&self) -> Needs<'_> {
+        Needs {
+            sessions: Sessions::All,
+            consent: Some(&self.client.client_id),
+            ..Needs::default()
+        }
+    }
 
     fn decide(self, state: &State, now: UnixMillis) -> Decision<LoginReply> {
         let mut event = Event {
@@ -101,9 +129,16 @@ impl Command for Login {
             Change::PutSubject(state.subject.clone()),
         ];
         let mut events = vec![event];
-        if let Some((ended, dropped, event)) = over_the_limit(state, now) {
-            changes.extend([ended, dropped]);
+        if let Some((end, event)) = over_the_limit(state, now) {
+            changes.extend(end);
             events.push(event);
+        }
+        if self.allowed {
+            let before = state.consented.as_deref().unwrap_or_default();
+            changes.push(Change::PutConsent {
+                client_id: self.client.client_id.clone(),
+                scope: Some(union(before, &self.client.scope)),
+            });
         }
         let (session, code) = self.into_session_and_code(now);
         changes.extend([Change::PutSession(session), Change::PutCode(code)]);
@@ -128,18 +163,28 @@ impl Login {
     }
 
     fn into_session_and_code(self, now: UnixMillis) -> (Session, Code) {
+        let offline = self.client.asks_for("offline_access");
+        let (ttl_secs, idle_secs) = if offline {
+            (OFFLINE_TTL_SECS, OFFLINE_IDLE_SECS)
+        } else {
+            (SESSION_TTL_SECS, SESSION_IDLE_SECS)
+        };
         let session = Session {
             id: self.session,
             grant: self.grant,
             client_id: self.client.client_id.clone(),
             connection: self.connection,
             begun_at: now,
-            auth_time_secs: self.auth_time_secs,
+            auth_time_secs: Some(self.auth_time_secs),
             acr: self.acr,
             groups: self.groups,
             device: self.request.bounded().user_agent,
-            expires_at: now.plus_secs(SESSION_TTL_SECS),
+            expires_at: now.plus_secs(ttl_secs),
             ended: None,
+            last_used_at: now,
+            idle_secs,
+            profile: self.profile,
+            announce_end: self.announce_end,
         };
         let code = Code {
             digest: self.code,
@@ -149,7 +194,8 @@ impl Login {
             code_challenge: self.client.code_challenge,
             nonce: self.client.nonce,
             scope: self.client.scope,
-            audience: self.client.audience,
+            audiences: self.client.audiences,
+            dpop_jkt: self.client.dpop_jkt,
             expires_at: now.plus_secs(CODE_TTL_SECS),
             redeemed: false,
         };
@@ -158,7 +204,7 @@ impl Login {
 }
 
 /// Makes room for one more session by ending the oldest.
-fn over_the_limit(state: &State, now: UnixMillis) -> Option<(Change, Change, Event)> {
+fn over_the_limit(state: &State, now: UnixMillis) -> Option<(impl Iterator<Item = Change>, Event)> {
     let live = state.sessions.iter().filter(|session| session.is_live(now));
     if live.clone().count() < MAX_LIVE_SESSIONS {
         return None;
@@ -166,8 +212,7 @@ fn over_the_limit(state: &State, now: UnixMillis) -> Option<(Change, Change, Eve
     let oldest = live.min_by_key(|session| session.begun_at)?;
     let cause = Cause::SessionLimit;
     Some((
-        Change::PutSession(super::revoke::ended(oldest, now, cause)),
-        Change::DropCodesOf(oldest.id),
+        end(oldest, now, cause),
         Event {
             reason: Some(cause.as_str().to_owned()),
             subject: Some(state.subject.key),

@@ -8,17 +8,24 @@
 
 pub mod call;
 pub mod check;
+pub mod consent;
+pub mod decide;
+pub mod describe;
+pub mod exchange;
+pub mod grant;
 pub mod login;
 pub mod reactivate;
 pub mod redeem;
+pub mod refresh;
 pub mod revoke;
+pub mod service;
 
-use crate::audit::event::Event;
-use crate::id::{GrantId, SessionId, SubjectKey, TokenId};
+use crate::id::{GrantId, SessionId, SubjectKey};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
 use check::{CheckRequest, DenyReason, Verdict};
-use revoke::{Cause, IdempotencyKey, Revoked};
+pub use decide::{Change, Command, Decision, EarlierReply, Needs, Sessions, State};
+use revoke::Cause;
 use serde::{Deserialize, Serialize};
 
 /// How long an access token lives, in seconds. Minutes: the kill does not wait for it, but a
@@ -29,6 +36,16 @@ pub const ACCESS_TOKEN_TTL_SECS: u64 = 300;
 pub const CODE_TTL_SECS: u64 = 60;
 /// A session's absolute limit, in seconds.
 pub const SESSION_TTL_SECS: u64 = 12 * 3600;
+/// How long a session may go without a refresh, in seconds. An access token is good for minutes, so a
+/// client that is in use refreshes long before.
+pub const SESSION_IDLE_SECS: u64 = 2 * 3600;
+/// The absolute limit of a session with `offline_access` (OIDC Core section 11), in seconds.
+pub const OFFLINE_TTL_SECS: u64 = 30 * 24 * 3600;
+/// How long such a session may go without a refresh, in seconds.
+pub const OFFLINE_IDLE_SECS: u64 = 7 * 24 * 3600;
+/// How long after a rotation a refresh token may come again and get the same successor, in seconds:
+/// for a client whose answer was lost.
+pub const REFRESH_GRACE_SECS: u64 = 10;
 /// How long an ended or expired session is remembered, in seconds: longer than any token that rests
 /// on it, so that the answer says "ended" and not "unknown". Not much longer: someone who logs in by
 /// the thousand must not fill their object.
@@ -78,8 +95,9 @@ pub struct Session {
     pub connection: String,
     /// When it began.
     pub begun_at: UnixMillis,
-    /// When the person last proved who they are, in seconds (`auth_time`, OIDC Core section 2).
-    pub auth_time_secs: u64,
+    /// When the person last proved who they are, in seconds (`auth_time`, OIDC Core section 2); a
+    /// service never does.
+    pub auth_time_secs: Option<u64>,
     /// How they proved it (`acr`), as the identity provider said.
     pub acr: Option<String>,
     /// Groups that the identity provider named.
@@ -90,20 +108,48 @@ pub struct Session {
     pub expires_at: UnixMillis,
     /// Set once it was ended before that.
     pub ended: Option<Ended>,
+    /// When it was last begun or refreshed.
+    pub last_used_at: UnixMillis,
+    /// How long after that it ends by itself, in seconds.
+    pub idle_secs: u64,
+    /// What the identity provider says of the person, for `/userinfo`.
+    pub profile: Profile,
+    /// The client wants to be told of its end (OIDC Back-Channel Logout).
+    pub announce_end: bool,
+}
+
+/// Standard claims about a person (OIDC Core section 5.1), as the identity provider stated them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// `name`
+    pub name: Option<String>,
+    /// `preferred_username`
+    pub preferred_username: Option<String>,
+    /// `email`
+    pub email: Option<String>,
+    /// `email_verified`
+    pub email_verified: bool,
 }
 
 impl Session {
     /// When it need not be remembered any more.
     #[must_use]
     pub fn forget_at(&self) -> UnixMillis {
-        let over = self.ended.map_or(self.expires_at, |ended| ended.at);
+        let over = self.ended.map_or(self.live_until(), |ended| ended.at);
         over.plus_secs(SESSION_MEMORY_SECS)
     }
 
-    /// Whether it is neither ended nor past its limit.
+    /// When it ends by itself: at its absolute limit, or for want of use before.
+    #[must_use]
+    pub fn live_until(&self) -> UnixMillis {
+        self.expires_at
+            .min(self.last_used_at.plus_secs(self.idle_secs))
+    }
+
+    /// Whether it is neither ended nor past a limit.
     #[must_use]
     pub fn is_live(&self, now: UnixMillis) -> bool {
-        self.ended.is_none() && now < self.expires_at
+        self.ended.is_none() && now < self.live_until()
     }
 }
 
@@ -133,107 +179,44 @@ pub struct Code {
     pub nonce: Option<String>,
     /// The scope granted.
     pub scope: String,
-    /// The audience of the access token.
-    pub audience: String,
+    /// The audiences that access tokens may have (RFC 8707 section 2).
+    pub audiences: Vec<String>,
+    /// The `DPoP` key that it is bound to (RFC 9449 section 10).
+    pub dpop_jkt: Option<String>,
     /// After this it is worth nothing.
     pub expires_at: UnixMillis,
     /// Single use: set by the first redemption.
     pub redeemed: bool,
 }
 
-/// What a command may look at.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// The subject as a whole.
-    pub subject: Subject,
-    /// Sessions that are live or still remembered.
-    pub sessions: Vec<Session>,
-    /// The code the command names, if there is one.
-    pub code: Option<Code>,
-    /// What was answered before under the command's idempotency key.
-    pub earlier: Option<EarlierReply>,
+/// The refresh tokens of a session: a chain of which one link is good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Family {
+    /// The session it keeps going.
+    pub session: SessionId,
+    /// Who may use it.
+    pub client_id: String,
+    /// The scope granted; a refresh may ask for less.
+    pub scope: String,
+    /// The audiences that access tokens may have.
+    pub audiences: Vec<String>,
+    /// The `DPoP` key that every refresh must prove (RFC 9449 section 5).
+    pub jkt: Option<String>,
+    /// The one that is good.
+    pub current: Digest,
+    /// The one before, which may come once more.
+    pub previous: Option<Previous>,
 }
 
-/// An answer given before under an idempotency key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlierReply {
-    /// Of the request that it answered.
-    pub fingerprint: Digest,
-    /// The answer.
-    pub reply: Revoked,
-}
-
-/// A change to store. All of a decision's changes are stored, or none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Replace the subject's row.
-    PutSubject(Subject),
-    /// Insert or replace a session.
-    PutSession(Session),
-    /// Insert or replace a code.
-    PutCode(Code),
-    /// Forget the codes of one session.
-    DropCodesOf(SessionId),
-    /// Refuse one token until it would have expired anyway.
-    RevokeToken {
-        /// The token's `jti`.
-        token: TokenId,
-        /// When it can be forgotten.
-        until: UnixMillis,
-    },
-    /// Answer the same to the same request, for a day.
-    RememberReply {
-        /// The caller's key.
-        key: IdempotencyKey,
-        /// The answer and what it answered.
-        earlier: EarlierReply,
-    },
-    /// Forget what ended, expired or was answered long before `now`.
-    Sweep {
-        /// The present.
-        now: UnixMillis,
-    },
-}
-
-/// What a command comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision<R> {
-    /// To be stored with the events in one transaction.
-    pub changes: Vec<Change>,
-    /// To be logged.
-    pub events: Vec<Event>,
-    /// To be answered once both are durable.
-    pub reply: R,
-}
-
-impl<R> Decision<R> {
-    /// Nothing changes and nothing is logged.
-    pub const fn unchanged(reply: R) -> Self {
-        Self {
-            changes: Vec::new(),
-            events: Vec::new(),
-            reply,
-        }
-    }
-}
-
-/// Something that may change a subject.
-pub trait Command {
-    /// What is answered.
-    type Reply;
-
-    /// The code it needs in [`State::code`].
-    fn code(&self) -> Option<&Digest> {
-        None
-    }
-
-    /// The idempotency key it needs [`State::earlier`] for.
-    fn idempotency_key(&self) -> Option<&IdempotencyKey> {
-        None
-    }
-
-    /// Decides, and changes nothing.
-    fn decide(self, state: &State, now: UnixMillis) -> Decision<Self::Reply>;
+/// A refresh token that was exchanged for its successor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Of its secret part.
+    pub digest: Digest,
+    /// What the successor was derived from it with.
+    pub salt: [u8; 24],
+    /// When.
+    pub rotated_at: UnixMillis,
 }
 
 /// What a check looks at: three rows, not the whole [`State`].
@@ -264,7 +247,7 @@ pub fn judge(facts: &CheckFacts, request: &CheckRequest, now: UnixMillis) -> Ver
     if session.ended.is_some() {
         return Verdict::Denied(DenyReason::SessionEnded);
     }
-    if now >= session.expires_at {
+    if now >= session.live_until() {
         return Verdict::Denied(DenyReason::SessionExpired);
     }
     if request
@@ -277,6 +260,6 @@ pub fn judge(facts: &CheckFacts, request: &CheckRequest, now: UnixMillis) -> Ver
         return Verdict::Denied(DenyReason::TokenRevoked);
     }
     Verdict::Active {
-        session_expires_at: session.expires_at,
+        session_expires_at: session.live_until(),
     }
 }

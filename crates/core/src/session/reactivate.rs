@@ -2,7 +2,7 @@
 //!
 //! Nothing old comes back: ended sessions stay ended, and the generation stays where the kill put it.
 
-use super::{Change, Command, Decision, State, Subject};
+use super::{Change, Command, Decision, Needs, State, Subject};
 use crate::audit::event::{Action, Actor, Event, Outcome};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,10 @@ pub enum ReactivateReply {
 
 impl Command for Reactivate {
     type Reply = ReactivateReply;
+
+    fn needs(&self) -> Needs<'_> {
+        Needs::default()
+    }
 
     fn decide(self, state: &State, now: UnixMillis) -> Decision<ReactivateReply> {
         if self.directory_version <= state.subject.directory_version {

@@ -5,7 +5,8 @@
 //! after the answer denies.
 
 use super::{
-    ACCESS_TOKEN_TTL_SECS, Change, Command, Decision, EarlierReply, Ended, Session, State, Subject,
+    ACCESS_TOKEN_TTL_SECS, Change, Command, Decision, EarlierReply, Ended, Needs, Session,
+    Sessions, State, Subject,
 };
 use crate::audit::event::{Action, Actor, Event, Outcome};
 use crate::id::{LogHash, SessionId, TokenId};
@@ -28,6 +29,8 @@ pub enum Scope {
     Session(SessionId),
     /// One token.
     Token(TokenId),
+    /// Every session but this one.
+    OtherSessions(SessionId),
 }
 
 /// Why something was ended.
@@ -47,6 +50,14 @@ pub enum Cause {
     CodeReused,
     /// More sessions than a subject may hold.
     SessionLimit,
+    /// A refresh token came again after its successor had been used, or too late.
+    RefreshReused,
+    /// The client gave its token back (RFC 7009).
+    ClientRevoked,
+    /// The client was revoked or deleted: a wide revocation.
+    ClientEnded,
+    /// The connection was revoked or disabled: a wide revocation.
+    ConnectionEnded,
 }
 
 impl Cause {
@@ -61,6 +72,10 @@ impl Cause {
             Self::ScimRenamed => "scim_renamed",
             Self::CodeReused => "code_reused",
             Self::SessionLimit => "session_limit",
+            Self::RefreshReused => "refresh_reused",
+            Self::ClientRevoked => "client_revoked",
+            Self::ClientEnded => "client_ended",
+            Self::ConnectionEnded => "connection_ended",
         }
     }
 }
@@ -128,6 +143,7 @@ impl Revoke {
         match self.scope {
             Scope::Subject | Scope::SubjectUntilReactivated { .. } => true,
             Scope::Session(id) => session.id == id,
+            Scope::OtherSessions(kept) => session.id != kept,
             Scope::Token(_) => false,
         }
     }
@@ -138,7 +154,9 @@ impl Revoke {
             _ => Action::Kill,
         };
         let (session, token) = match self.scope {
-            Scope::Subject | Scope::SubjectUntilReactivated { .. } => (None, None),
+            Scope::Subject | Scope::SubjectUntilReactivated { .. } | Scope::OtherSessions(_) => {
+                (None, None)
+            }
             Scope::Session(id) => (Some(LogHash::of_session(id)), None),
             Scope::Token(id) => (None, Some(LogHash::of_token(id))),
         };
@@ -152,19 +170,37 @@ impl Revoke {
     }
 }
 
-/// `session`, ended now.
-pub(super) fn ended(session: &Session, at: UnixMillis, cause: Cause) -> Session {
-    Session {
+/// Everything that the end of `session` takes.
+pub(super) fn end(session: &Session, at: UnixMillis, cause: Cause) -> impl Iterator<Item = Change> {
+    let announce = session.announce_end.then(|| Change::AnnounceEnd {
+        session: session.id,
+        client_id: session.client_id.clone(),
+    });
+    let ended = Session {
         ended: Some(Ended { at, cause }),
         ..session.clone()
-    }
+    };
+    [
+        Change::PutSession(ended),
+        Change::DropCredentialsOf(session.id),
+    ]
+    .into_iter()
+    .chain(announce)
 }
 
 impl Command for Revoke {
     type Reply = RevokeReply;
 
-    fn idempotency_key(&self) -> Option<&IdempotencyKey> {
-        self.idempotency.as_ref()
+    fn needs(&self) -> Needs<'_> {
+        Needs {
+            sessions: match self.scope {
+                Scope::Session(id) => Sessions::One(id),
+                Scope::Token(_) => Sessions::None,
+                _ => Sessions::All,
+            },
+            idempotency: self.idempotency.as_ref(),
+            ..Needs::default()
+        }
     }
 
     fn decide(self, state: &State, now: UnixMillis) -> Decision<RevokeReply> {
@@ -196,7 +232,7 @@ impl Command for Revoke {
             Scope::Session(id) if !state.sessions.iter().any(|session| session.id == id) => {
                 return Decision::unchanged(RevokeReply::SessionUnknown);
             }
-            Scope::Session(_) | Scope::Token(_) => None,
+            Scope::Session(_) | Scope::OtherSessions(_) | Scope::Token(_) => None,
         };
         let covered: Vec<&Session> = state
             .sessions
@@ -205,7 +241,7 @@ impl Command for Revoke {
             .filter(|session| session.ended.is_none() && self.covers(session))
             .collect();
         let is_news = match self.scope {
-            Scope::Session(_) => !covered.is_empty(),
+            Scope::Session(_) | Scope::OtherSessions(_) => !covered.is_empty(),
             _ => true,
         };
         let reply = Revoked {
@@ -219,8 +255,7 @@ impl Command for Revoke {
         }
         let mut changes: Vec<Change> = subject.map(Change::PutSubject).into_iter().collect();
         for session in covered {
-            changes.push(Change::PutSession(ended(session, now, self.cause)));
-            changes.push(Change::DropCodesOf(session.id));
+            changes.extend(end(session, now, self.cause));
         }
         if let Scope::Token(token) = self.scope {
             let until = now.plus_secs(2 * ACCESS_TOKEN_TTL_SECS);

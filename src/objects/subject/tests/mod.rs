@@ -7,12 +7,13 @@ use crate::objects::host_sql::HostSql;
 use portcullis_core::audit::event::{Actor, RequestFacts};
 use portcullis_core::id::{GrantId, ProducerId, SessionId, SubjectKey, TokenId};
 use portcullis_core::secret::Digest;
-use portcullis_core::session::MAX_LIVE_SESSIONS;
 use portcullis_core::session::check::{CheckRequest, DenyReason, Verdict};
+use portcullis_core::session::grant::{Refusal, TokenFacts, TokenRequest};
 use portcullis_core::session::login::{ClientRequest, Login, LoginReply};
 use portcullis_core::session::reactivate::{Reactivate, ReactivateReply};
-use portcullis_core::session::redeem::{InvalidGrant, Redeem, TokenFacts};
+use portcullis_core::session::redeem::Redeem;
 use portcullis_core::session::revoke::{Cause, IdempotencyKey, Revoke, RevokeReply, Scope};
+use portcullis_core::session::{MAX_LIVE_SESSIONS, Profile};
 use portcullis_core::time::UnixMillis;
 
 const KEY: SubjectKey = SubjectKey::from_bytes([9; 16]);
@@ -42,8 +43,12 @@ fn login(n: u8, begun: UnixMillis) -> Login {
             code_challenge: "challenge".into(),
             nonce: None,
             scope: "openid".into(),
-            audience: "https://api".into(),
+            audiences: vec!["https://api".into()],
+            dpop_jkt: None,
         },
+        profile: Profile::default(),
+        announce_end: false,
+        allowed: false,
         code: Digest::of(&[n]),
         request: RequestFacts::default(),
     }
@@ -52,10 +57,20 @@ fn login(n: u8, begun: UnixMillis) -> Login {
 fn redeem(n: u8) -> Redeem {
     Redeem {
         code: Digest::of(&[n]),
-        client_id: "app".into(),
         redirect_uri: "http://127.0.0.1/cb".into(),
         code_challenge: "challenge".into(),
-        token: TokenId::from_bytes([n; 16]),
+        refresh: Some(Digest::of(&[n, 0])),
+        ask: ask("app", n),
+    }
+}
+
+fn ask(client_id: &str, token: u8) -> TokenRequest {
+    TokenRequest {
+        client_id: client_id.into(),
+        scope: None,
+        resources: vec![],
+        proof: None,
+        token: TokenId::from_bytes([token; 16]),
         request: RequestFacts::default(),
     }
 }
@@ -240,7 +255,7 @@ fn a_code_is_worth_nothing_after_its_session_was_ended() {
         let reply = subject
             .run(KEY, redeem(1), at(3), PRODUCER)
             .expect("stores");
-        assert_eq!(reply, Err(InvalidGrant::CodeUnknown));
+        assert_eq!(reply, Err(Refusal::CodeUnknown));
     }
 }
 
@@ -250,7 +265,7 @@ fn a_code_redeemed_twice_ends_its_session() {
     let again = subject
         .run(KEY, redeem(1), at(3), PRODUCER)
         .expect("stores");
-    assert_eq!(again, Err(InvalidGrant::CodeReused));
+    assert_eq!(again, Err(Refusal::CodeReused));
     assert_eq!(
         verdict(&subject, &check, at(3)),
         Verdict::Denied(DenyReason::SessionEnded)
@@ -261,7 +276,7 @@ fn a_code_redeemed_twice_ends_its_session() {
 fn a_code_is_bound_to_client_redirect_and_verifier_and_expires() {
     let mismatched = [
         Redeem {
-            client_id: "other".into(),
+            ask: ask("other", 1),
             ..redeem(1)
         },
         Redeem {
@@ -279,7 +294,7 @@ fn a_code_is_bound_to_client_redirect_and_verifier_and_expires() {
             .run(KEY, login(1, at(0)), at(1), PRODUCER)
             .expect("stores");
         let reply = subject.run(KEY, redeem, at(2), PRODUCER).expect("stores");
-        assert_eq!(reply, Err(InvalidGrant::CodeMismatch));
+        assert_eq!(reply, Err(Refusal::CodeMismatch));
     }
     let subject = subject();
     subject
@@ -288,7 +303,7 @@ fn a_code_is_bound_to_client_redirect_and_verifier_and_expires() {
     let late = subject
         .run(KEY, redeem(1), at(61), PRODUCER)
         .expect("stores");
-    assert_eq!(late, Err(InvalidGrant::CodeExpired));
+    assert_eq!(late, Err(Refusal::CodeExpired));
 }
 
 #[test]

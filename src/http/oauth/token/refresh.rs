@@ -1,0 +1,46 @@
+//! `grant_type=refresh_token` (RFC 6749 section 6): every exchange rotates.
+
+use super::{Asked, Granted, Rejection, forged};
+use crate::http::oauth::token::mint::{Minted, mint};
+use crate::keys;
+use crate::objects::call;
+use crate::runtime::{new_id, random};
+use portcullis_core::id::TokenId;
+use portcullis_core::oauth::opaque::RefreshToken;
+use portcullis_core::session::refresh::Refresh;
+
+pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
+    let ctx = asked.ctx;
+    let (Some(client_id), Some(presented)) = (asked.get("client_id"), asked.get("refresh_token"))
+    else {
+        return Ok(Err(Rejection::InvalidRequest));
+    };
+    let Some(client) = ctx.config.client(client_id) else {
+        return Ok(Err(Rejection::InvalidClient));
+    };
+    let Some(presented) = RefreshToken::parse(&ctx.config.routing_key, presented) else {
+        return Ok(Err(forged(ctx, "refresh_forged")));
+    };
+    let token = TokenId::from_bytes(new_id()?);
+    let salt = random()?;
+    let refresh = Refresh {
+        session: presented.session,
+        presented: presented.digest(),
+        salt,
+        successor: presented.successor(&salt).digest(),
+        ask: asked.ask(&client.client_id, token),
+    };
+    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let refreshed = match call::subject(&ctx.env, presented.subject, refresh).await {
+        Ok(Ok(refreshed)) => refreshed,
+        Ok(Err(refusal)) => return Ok(Err(refusal.into())),
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let minted = Minted {
+        subject: presented.subject,
+        token,
+        facts: refreshed.facts,
+        refresh: Some(presented.successor(&refreshed.salt)),
+    };
+    mint(ctx, &keys, minted).map(Ok)
+}
