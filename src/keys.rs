@@ -1,11 +1,16 @@
-//! Our own keys, opened and kept in the isolate for a minute.
+//! Our own keys, opened, imported into `WebCrypto`, and kept in the isolate for a minute.
 
 use crate::config::Config;
 use crate::objects::call::Object;
 use crate::objects::keyring::seal::Sealed;
 use crate::objects::keyring::{GetKeys, KeyringRequest};
 use crate::runtime::now;
+use crate::webcrypto::{Signer, Verifier};
+use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::access_token::{AccessTokenVerifier, VerifiedAccessToken};
+use portcullis_core::jwt::id_token::{VerifiedHint, begin_id_token_hint};
 use portcullis_core::jwt::jwks::KeySet;
+use portcullis_core::jwt::jwks::pending::Pending;
 use portcullis_core::jwt::sign::{PublicJwk, SigningKey};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire::Call;
@@ -18,12 +23,52 @@ const FRESH_SECS: u64 = 60;
 
 /// The keys of this deployment.
 pub struct OurKeys {
-    /// The one that signs.
-    pub signing: SigningKey,
+    signer: Signer,
     /// All that verify.
-    pub public: KeySet,
-    /// The same as JSON (RFC 7517 section 5).
+    public: KeySet,
+    verifiers: Vec<Verifier>,
+    /// What is published, as JSON (RFC 7517 section 5).
     pub jwks: String,
+}
+
+impl OurKeys {
+    /// A token of ours: a compact JWS of exactly these claims, with that `typ`.
+    pub async fn sign(&self, claims: &impl Serialize, typ: &str) -> Result<String, Error> {
+        self.signer.sign(claims, typ).await
+    }
+
+    /// Believes an access token of ours, or says why not. The outer error is that nobody could tell.
+    pub async fn verify_access_token(
+        &self,
+        token: &str,
+        verifier: &AccessTokenVerifier<'_>,
+        now: UnixMillis,
+    ) -> Result<Result<VerifiedAccessToken, TokenError>, Error> {
+        match verifier.begin(token, &self.public, now) {
+            Ok(pending) => self.settle(pending).await,
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Believes an ID token of ours as a hint, or says why not. The outer error is that nobody could
+    /// tell.
+    pub async fn verify_id_token_hint(
+        &self,
+        token: &str,
+        issuer: &str,
+    ) -> Result<Result<VerifiedHint, TokenError>, Error> {
+        match begin_id_token_hint(token, &self.public, issuer) {
+            Ok(pending) => self.settle(pending).await,
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn settle<T>(&self, pending: Pending<'_, T>) -> Result<Result<T, TokenError>, Error> {
+        let point = pending.public_point();
+        let verifier = self.verifiers.iter().find(|verifier| verifier.is_of(point));
+        let verifier = verifier.ok_or_else(|| Error::from("a key of ours was not imported"))?;
+        verifier.settle(pending).await
+    }
 }
 
 #[derive(Serialize)]
@@ -45,7 +90,7 @@ pub async fn ours(env: &Env, config: &Config) -> Result<Rc<OurKeys>, Error> {
     if let Some(keys) = kept {
         return Ok(keys);
     }
-    let keys = Rc::new(open(&fetch(env).await?, config)?);
+    let keys = Rc::new(open(&fetch(env).await?, config).await?);
     KEYS.set(Some((now(), Rc::clone(&keys))));
     Ok(keys)
 }
@@ -58,7 +103,7 @@ async fn fetch(env: &Env) -> Result<Vec<Sealed>, Error> {
         .map_err(|error| Error::RustError(error.to_string()))
 }
 
-fn open(sealed: &[Sealed], config: &Config) -> Result<OurKeys, Error> {
+async fn open(sealed: &[Sealed], config: &Config) -> Result<OurKeys, Error> {
     let unusable = || Error::from("a signing key cannot be opened: was SERVICE_KEY changed?");
     let mut keys = Vec::with_capacity(sealed.len());
     for sealed in sealed {
@@ -69,11 +114,14 @@ fn open(sealed: &[Sealed], config: &Config) -> Result<OurKeys, Error> {
         keys: keys.iter().map(SigningKey::public_jwk).collect(),
     };
     let jwks = serde_json::to_string(&jwks)?;
-    let public = KeySet::parse(jwks.as_bytes()).map_err(|_| unusable())?;
-    let signing = keys.into_iter().next().ok_or_else(unusable)?;
+    let mut verifiers = Vec::with_capacity(keys.len());
+    for key in &keys {
+        verifiers.push(Verifier::import(&key.public_point()).await?);
+    }
     Ok(OurKeys {
-        signing,
-        public,
+        signer: Signer::import(keys.first().ok_or_else(unusable)?).await?,
+        public: KeySet::parse(jwks.as_bytes()).map_err(|_| unusable())?,
+        verifiers,
         jwks,
     })
 }

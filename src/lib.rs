@@ -16,6 +16,7 @@ mod queue;
 mod routes;
 mod runtime;
 mod upstream;
+mod webcrypto;
 
 use portcullis_core::session::check::CheckRequest;
 use portcullis_core::wire;

@@ -77,7 +77,8 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
                 issuer: &ctx.config.issuer,
                 audience: None,
             };
-            Ok(Ok(match verifier.verify(&token, &keys.public, ctx.now) {
+            let judged = keys.verify_access_token(&token, &verifier, ctx.now).await?;
+            Ok(Ok(match judged {
                 Ok(token) => Question::Ask(token.check_request()),
                 Err(error) => Question::Refused(error),
             }))

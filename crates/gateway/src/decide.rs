@@ -276,6 +276,7 @@ pub(crate) mod testing {
             roles: Vec::new(),
             groups: Vec::new(),
             cnf: None,
+            act: None,
         };
         let key = SigningKey::from_secret(&[7; 32]).expect("a key");
         let jwks = serde_json::json!({ "keys": [key.public_jwk()] }).to_string();

@@ -185,6 +185,7 @@ mod tests {
             roles: Vec::new(),
             groups: vec!["staff".to_owned(), "Köche, 100%\r\nX: y".to_owned()],
             cnf: None,
+            act: None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::http::context::Ctx;
 use crate::keys;
 use crate::objects::call;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
-use portcullis_core::jwt::id_token::{VerifiedHint, verify_id_token_hint};
+use portcullis_core::jwt::id_token::VerifiedHint;
 use portcullis_core::session::revoke::{Cause, Revoke, RevokeReply, Scope};
 use std::collections::BTreeMap;
 use worker::{Response, Result};
@@ -65,7 +65,7 @@ async fn hint(
         return Ok(None);
     };
     let keys = keys::ours(&ctx.env, &ctx.config).await?;
-    match verify_id_token_hint(hint, &keys.public, &ctx.config.issuer) {
+    match keys.verify_id_token_hint(hint, &ctx.config.issuer).await? {
         Ok(verified) if client_id.is_none_or(|id| id == verified.client_id) => Ok(Some(verified)),
         Ok(_) => Ok(None),
         Err(error) => {

@@ -3,14 +3,16 @@
 //! A verified token says that it was ours and is not over by the clock. Whether it has been ended
 //! since is the check's to say: see [`VerifiedAccessToken::check_request`].
 
-use super::jwks::{KeySet, Validity};
-use super::unverified::{UnverifiedToken, has_audience, text};
-use super::{Algorithm, TokenError, times};
+use super::jwks::KeySet;
+use super::jwks::pending::Pending;
+use super::unverified::{UnverifiedToken, require_audience, text};
+use super::{TokenError, times};
 use crate::id::{GrantId, SessionId, SubjectKey, TokenId};
 use crate::session::check::CheckRequest;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::iter;
 
 /// The `typ` of an access token (RFC 9068 section 2.1).
 pub const TYP: &str = "at+jwt";
@@ -58,6 +60,49 @@ pub struct AccessTokenClaims {
     /// The key that must be proven (RFC 7800 section 3.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
+    /// Who acts for the subject (RFC 8693 section 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
+}
+
+/// The longest chain of actors that is accepted.
+pub const MAX_ACTORS: usize = 4;
+
+/// Who acts for somebody else, and on what session of their own (RFC 8693 section 4.1). Ending that
+/// session ends what rests on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// Who.
+    pub sub: SubjectKey,
+    /// Through which client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The actor's own session.
+    pub sid: SessionId,
+    /// The actor's generation when the token was minted.
+    #[serde(rename = "gen")]
+    pub generation: u64,
+    /// On whose behalf this actor was asked to act: the actor before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Actor>>,
+}
+
+impl Actor {
+    /// This actor and those before, the present one first.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+        iter::successors(Some(self), |actor| actor.act.as_deref())
+    }
+
+    /// The question whether the actor's session has been ended since.
+    #[must_use]
+    pub const fn check_request(&self) -> CheckRequest {
+        CheckRequest {
+            subject: self.sub,
+            session: self.sid,
+            token: None,
+            generation: Some(self.generation),
+        }
+    }
 }
 
 /// The ways in which a token can be bound to a key.
@@ -69,32 +114,49 @@ pub struct Confirmation {
 }
 
 /// An access token of ours, signed, in force, and for whoever verified it. Only
-/// [`AccessTokenVerifier::verify`] makes one.
+/// [`AccessTokenVerifier`] makes one.
 #[derive(Clone, Debug)]
-pub struct VerifiedAccessToken(AccessTokenClaims);
+pub struct VerifiedAccessToken {
+    claims: AccessTokenClaims,
+    kid: String,
+}
 
 impl VerifiedAccessToken {
     /// What it says.
     #[must_use]
     pub fn claims(&self) -> &AccessTokenClaims {
-        &self.0
+        &self.claims
+    }
+
+    /// The key that signed it.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
     }
 
     /// When it expires.
     #[must_use]
     pub const fn expires_at(&self) -> UnixMillis {
-        UnixMillis(0).plus_secs(self.0.exp)
+        UnixMillis(0).plus_secs(self.claims.exp)
     }
 
-    /// The question whether it has been ended since.
+    /// The question whether it has been ended since. Where somebody acts for the subject, their own
+    /// sessions are to be asked about too: see [`actors`](Self::actors).
     #[must_use]
     pub const fn check_request(&self) -> CheckRequest {
         CheckRequest {
-            subject: self.0.sub,
-            session: self.0.sid,
-            token: Some(self.0.jti),
-            generation: Some(self.0.generation),
+            subject: self.claims.sub,
+            session: self.claims.sid,
+            token: Some(self.claims.jti),
+            generation: Some(self.claims.generation),
         }
+    }
+}
+
+impl VerifiedAccessToken {
+    /// Who acts for the subject, the present actor first.
+    pub fn actors(&self) -> impl Iterator<Item = &Actor> {
+        self.claims.act.iter().flat_map(Actor::chain)
     }
 }
 
@@ -108,7 +170,7 @@ pub struct AccessTokenVerifier<'a> {
     pub audience: Option<&'a str>,
 }
 
-impl AccessTokenVerifier<'_> {
+impl<'a> AccessTokenVerifier<'a> {
     /// Believes the token, or says why not (RFC 9068 section 4).
     ///
     /// A token that is bound to a key is refused: nothing here checks a proof yet, and to accept it
@@ -119,26 +181,54 @@ impl AccessTokenVerifier<'_> {
         keys: &KeySet,
         now: UnixMillis,
     ) -> Result<VerifiedAccessToken, TokenError> {
+        self.begin(token, keys, now)?.check()
+    }
+
+    /// Does all of [`verify`](Self::verify) but the cryptography.
+    pub fn begin<'t>(
+        &self,
+        token: &'t str,
+        keys: &KeySet,
+        now: UnixMillis,
+    ) -> Result<Pending<'t, VerifiedAccessToken>, TokenError>
+    where
+        'a: 't,
+    {
         let token = UnverifiedToken::parse(token)?;
         if !token.is_of_type(TYP) {
             return Err(TokenError::Type);
         }
-        let claims = keys
-            .verify(token, &[Algorithm::Es256], Validity::At(now))?
-            .into_map();
+        let rules = *self;
+        Ok(Pending::new(keys.pending(token)?, move |signed| {
+            let (claims, kid) = signed.into_parts();
+            Ok(VerifiedAccessToken {
+                claims: rules.judge(claims, now)?,
+                kid: kid.ok_or(TokenError::UnknownKey)?,
+            })
+        }))
+    }
+
+    fn judge(
+        &self,
+        claims: Map<String, Value>,
+        now: UnixMillis,
+    ) -> Result<AccessTokenClaims, TokenError> {
         times::in_force(&claims, now)?;
         if text(&claims, "iss") != Some(self.issuer) {
             return Err(TokenError::Issuer);
         }
-        if self.audience.is_some_and(|aud| !has_audience(&claims, aud)) {
-            return Err(TokenError::Audience);
+        if let Some(audience) = self.audience {
+            require_audience(&claims, audience)?;
         }
         if claims.contains_key("cnf") {
             return Err(TokenError::ProofRequired);
         }
-        serde_json::from_value(Value::Object(claims))
-            .map(VerifiedAccessToken)
-            .map_err(|_| TokenError::Claims)
+        let claims: AccessTokenClaims =
+            serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Claims)?;
+        if claims.act.iter().flat_map(Actor::chain).count() > MAX_ACTORS {
+            return Err(TokenError::Claims);
+        }
+        Ok(claims)
     }
 }
 
@@ -186,6 +276,17 @@ mod tests {
             roles: Vec::new(),
             groups: vec!["staff".to_owned()],
             cnf: None,
+            act: None,
+        }
+    }
+
+    fn actor(act: Option<Actor>) -> Actor {
+        Actor {
+            sub: SubjectKey::from_bytes([6; 16]),
+            client_id: Some("agent".to_owned()),
+            sid: SessionId::from_bytes([7; 16]),
+            generation: 8,
+            act: act.map(Box::new),
         }
     }
 
@@ -218,6 +319,49 @@ mod tests {
                 generation: Some(5),
             }
         );
+    }
+
+    #[test]
+    fn an_actor_is_named_with_the_session_that_its_power_rests_on() {
+        let claims = AccessTokenClaims {
+            act: Some(actor(None)),
+            ..claims()
+        };
+        let json = serde_json::to_value(&claims).expect("JSON");
+        assert_eq!(
+            json["act"],
+            json!({
+                "sub": "sub_BgYGBgYGBgYGBgYGBgYGBg", "client_id": "agent",
+                "sid": "ses_BwcHBwcHBwcHBwcHBwcHBw", "gen": 8,
+            })
+        );
+        let text = our_key().sign(&claims, TYP).expect("signs");
+        let token = VERIFIER.verify(&text, &our_keys(), NOW).expect("verifies");
+        let asked: Vec<_> = token.actors().map(Actor::check_request).collect();
+        let expected = CheckRequest {
+            subject: actor(None).sub,
+            session: actor(None).sid,
+            token: None,
+            generation: Some(8),
+        };
+        assert_eq!(asked, [expected]);
+        assert_eq!(token.kid(), our_key().kid());
+    }
+
+    #[test]
+    fn a_chain_of_actors_is_bounded_and_each_of_them_whole() {
+        let mut act = actor(None);
+        for length in 1..10 {
+            let claims = with(&json_claims(), "act", json!(act));
+            let expected = (length > MAX_ACTORS).then_some(TokenError::Claims);
+            assert_eq!(refusal(&header(), &claims), expected, "{length}");
+            act = actor(Some(act));
+        }
+        for name in ["sub", "sid", "gen"] {
+            let act = without(&json!(actor(None)), name);
+            let claims = with(&json_claims(), "act", act);
+            assert_eq!(refusal(&header(), &claims), Some(TokenError::Claims));
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Out of scope: `at_hash` and `c_hash` of upstream tokens. In the code flow the token comes from
 //! the token endpoint itself, and no other token of that response is used.
 
-use super::jwks::{KeySet, Validity};
+use super::jwks::KeySet;
+use super::jwks::pending::Pending;
 use super::times::{self, numeric_date};
 use super::unverified::{UnverifiedToken, has_audience, text};
 use super::{Algorithm, TokenError};
@@ -80,9 +81,7 @@ impl IdTokenVerifier<'_> {
         if token.typ().is_some() && !token.is_of_type(TYP) {
             return Err(TokenError::Type);
         }
-        let claims = keys
-            .verify(token, &UPSTREAM_ALGORITHMS, Validity::At(now))?
-            .into_map();
+        let claims = keys.verify(token, &UPSTREAM_ALGORITHMS, now)?.into_map();
         let times = times::in_force(&claims, now)?;
         if times.issued_at.plus_secs(MAX_ID_TOKEN_AGE_SECS) < now {
             return Err(TokenError::Expired);
@@ -177,23 +176,32 @@ pub fn verify_id_token_hint(
     keys: &KeySet,
     issuer: &str,
 ) -> Result<VerifiedHint, TokenError> {
+    begin_id_token_hint(token, keys, issuer)?.check()
+}
+
+/// Does all of [`verify_id_token_hint`] but the cryptography.
+pub fn begin_id_token_hint<'t>(
+    token: &'t str,
+    keys: &KeySet,
+    issuer: &'t str,
+) -> Result<Pending<'t, VerifiedHint>, TokenError> {
     let token = UnverifiedToken::parse(token)?;
     if !token.is_of_type(TYP) {
         return Err(TokenError::Type);
     }
-    let claims = keys
-        .verify(token, &[Algorithm::Es256], Validity::Whenever)?
-        .into_map();
-    if text(&claims, "iss") != Some(issuer) {
-        return Err(TokenError::Issuer);
-    }
-    let claims: IdTokenClaims =
-        serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Claims)?;
-    Ok(VerifiedHint {
-        client_id: claims.aud,
-        subject: claims.sub,
-        session: claims.sid,
-    })
+    Ok(Pending::new(keys.pending(token)?, move |signed| {
+        let claims = signed.into_map();
+        if text(&claims, "iss") != Some(issuer) {
+            return Err(TokenError::Issuer);
+        }
+        let claims: IdTokenClaims =
+            serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Claims)?;
+        Ok(VerifiedHint {
+            client_id: claims.aud,
+            subject: claims.sub,
+            session: claims.sid,
+        })
+    }))
 }
 
 #[cfg(test)]

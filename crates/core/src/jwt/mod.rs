@@ -20,6 +20,7 @@ pub mod access_token;
 pub mod cache;
 pub mod id_token;
 pub mod jwks;
+pub mod logout_token;
 pub mod sign;
 pub mod unverified;
 

@@ -1,13 +1,18 @@
 //! Signing our own tokens, with ES256 only.
 //!
+//! A token is made in two steps, with the cryptography between them: [`PublicJwk::signing_input`]
+//! says what to sign, and [`SigningInput::with_signature`] puts the token together. In the runtime
+//! `WebCrypto` signs, with a key imported from [`SigningKey::to_private_jwk`]; on the host
+//! [`SigningKey::sign`] does both steps, with a nonce derived from key and message (RFC 6979).
+//!
 //! RSA signing is deliberately absent: its pure-Rust implementation leaks timing
-//! (RUSTSEC-2023-0071). The nonce of a signature is derived from key and message and hedged with
-//! fresh noise inside the library, so two signatures of the same claims differ; nothing else here
-//! is random.
+//! (RUSTSEC-2023-0071).
 
+use super::jwks::pending::{POINT_BYTES, SIGNATURE_BYTES};
 use crate::text::base64url;
 use hmac_sha256::Hash;
-use jwt_simple::prelude::{ECDSAP256KeyPairLike, ES256KeyPair, HeaderOptions, JWTClaims};
+use p256::ecdsa::Signature;
+use p256::ecdsa::signature::Signer;
 use serde::Serialize;
 use std::fmt;
 
@@ -35,9 +40,9 @@ impl fmt::Display for InvalidClaims {
 
 impl std::error::Error for InvalidClaims {}
 
-/// A private key for ES256. It has no Debug and no way out.
+/// A private key for ES256. It has no Debug.
 pub struct SigningKey {
-    pair: ES256KeyPair,
+    key: p256::ecdsa::SigningKey,
     jwk: PublicJwk,
 }
 
@@ -58,12 +63,9 @@ pub struct PublicJwk {
 impl SigningKey {
     /// The key whose private scalar is `secret`, random. About one in 2^32 random values is none.
     pub fn from_secret(secret: &[u8; 32]) -> Result<Self, InvalidKey> {
-        let pair = ES256KeyPair::from_bytes(secret).map_err(|_| InvalidKey)?;
-        let jwk = PublicJwk::of(&pair).ok_or(InvalidKey)?;
-        Ok(Self {
-            pair: pair.with_key_id(&jwk.kid),
-            jwk,
-        })
+        let key = p256::ecdsa::SigningKey::from_slice(secret).map_err(|_| InvalidKey)?;
+        let jwk = PublicJwk::of(&key).ok_or(InvalidKey)?;
+        Ok(Self { key, jwk })
     }
 
     /// The key's name in token headers: its RFC 7638 thumbprint.
@@ -78,34 +80,84 @@ impl SigningKey {
         &self.jwk
     }
 
-    /// A compact JWS of exactly these claims, with that `typ`.
+    /// The public half as an uncompressed point (SEC 1 section 2.3.3).
+    #[must_use]
+    pub fn public_point(&self) -> [u8; POINT_BYTES] {
+        let point = self.key.verifying_key().to_encoded_point(false);
+        let mut bytes = [0; POINT_BYTES];
+        for (to, from) in bytes.iter_mut().zip(point.as_bytes()) {
+            *to = *from;
+        }
+        bytes
+    }
+
+    /// The private key as a JWK (RFC 7518 section 6.2.2), to import it where tokens are signed and
+    /// for nothing else.
+    #[must_use]
+    pub fn to_private_jwk(&self) -> String {
+        let PublicJwk { x, y, .. } = &self.jwk;
+        let d = base64url(&self.key.to_bytes());
+        format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","d":"{d}"}}"#)
+    }
+
+    /// A compact JWS of exactly these claims, with that `typ`, signed here and now.
     pub fn sign(&self, claims: &impl Serialize, typ: &str) -> Result<String, InvalidClaims> {
-        let claims = JWTClaims {
-            issued_at: None,
-            expires_at: None,
-            invalid_before: None,
-            issuer: None,
-            subject: None,
-            audiences: None,
-            jwt_id: None,
-            nonce: None,
-            custom: claims,
-        };
-        let options = HeaderOptions {
-            signature_type: Some(typ.to_owned()),
-            ..HeaderOptions::default()
-        };
-        self.pair
-            .sign_with_options(claims, &options)
-            .map_err(|_| InvalidClaims)
+        let input = self.jwk.signing_input(claims, typ)?;
+        let signature: Signature = self.key.sign(input.as_bytes());
+        Ok(input.with_signature(&signature.to_bytes().into()))
+    }
+}
+
+/// What is signed (RFC 7515 section 5.1 step 5): the header and claims of a token that has no
+/// signature yet.
+#[derive(Debug)]
+pub struct SigningInput(String);
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'static str,
+    typ: &'a str,
+    kid: &'a str,
+}
+
+impl SigningInput {
+    /// The bytes to sign.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// The compact JWS.
+    #[must_use]
+    pub fn with_signature(self, signature: &[u8; SIGNATURE_BYTES]) -> String {
+        format!("{}.{}", self.0, base64url(signature))
     }
 }
 
 impl PublicJwk {
-    fn of(pair: &ES256KeyPair) -> Option<Self> {
-        let point = pair.key_pair().public_key().to_bytes_uncompressed();
-        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
-        let (x, y) = (base64url(x), base64url(y));
+    /// What to sign with this key's private half for a token of exactly these claims.
+    pub fn signing_input(
+        &self,
+        claims: &impl Serialize,
+        typ: &str,
+    ) -> Result<SigningInput, InvalidClaims> {
+        let header = Header {
+            alg: self.alg,
+            typ,
+            kid: &self.kid,
+        };
+        let header = serde_json::to_vec(&header).map_err(|_| InvalidClaims)?;
+        let claims = serde_json::to_vec(claims).map_err(|_| InvalidClaims)?;
+        if !claims.starts_with(b"{") {
+            return Err(InvalidClaims);
+        }
+        let input = format!("{}.{}", base64url(&header), base64url(&claims));
+        Ok(SigningInput(input))
+    }
+
+    fn of(key: &p256::ecdsa::SigningKey) -> Option<Self> {
+        let point = key.verifying_key().to_encoded_point(false);
+        let (x, y) = (base64url(point.x()?), base64url(point.y()?));
         // The required members in lexical order, without white space (RFC 7638 section 3).
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         Some(Self {
@@ -123,7 +175,6 @@ impl PublicJwk {
 #[cfg(test)]
 mod tests {
     use super::super::Algorithm;
-    use super::super::jwks::Validity;
     use super::super::testing::{NOW, our_key, our_keys};
     use super::super::unverified::UnverifiedToken;
     use super::*;
@@ -140,7 +191,7 @@ mod tests {
             (Some("at+jwt"), Some(our_key().kid()))
         );
         let signed = our_keys()
-            .verify(token, &[Algorithm::Es256], Validity::At(NOW))
+            .verify(token, &[Algorithm::Es256], NOW)
             .expect("verifies");
         assert_eq!(serde_json::Value::Object(signed.into_map()), claims);
     }
@@ -163,6 +214,33 @@ mod tests {
     fn scalars_out_of_range_are_refused() {
         assert!(SigningKey::from_secret(&[0; 32]).is_err());
         assert!(SigningKey::from_secret(&[0xff; 32]).is_err());
+    }
+
+    #[test]
+    fn a_signature_made_elsewhere_completes_the_same_token() {
+        let claims = json!({ "iss": "i", "exp": NOW.secs() + 1 });
+        let token = our_key().sign(&claims, "JWT").expect("signs");
+        let input = our_key().public_jwk().signing_input(&claims, "JWT");
+        let input = input.expect("an object");
+        let (signed, signature) = token.rsplit_once('.').expect("parts");
+        assert_eq!(input.as_bytes(), signed.as_bytes());
+        let signature: Vec<u8> = from_base64url(signature).expect("base64url");
+        let signature = signature.as_slice().try_into().expect("64 bytes");
+        assert_eq!(input.with_signature(signature), token);
+    }
+
+    #[test]
+    fn the_private_jwk_is_the_public_one_and_its_scalar() {
+        let jwk: serde_json::Value =
+            serde_json::from_str(&our_key().to_private_jwk()).expect("JSON");
+        let public = our_key().public_jwk().clone();
+        assert_eq!(
+            jwk,
+            json!({
+                "kty": "EC", "crv": "P-256", "x": public.x, "y": public.y,
+                "d": crate::text::base64url(&[7; 32]),
+            })
+        );
     }
 
     #[test]

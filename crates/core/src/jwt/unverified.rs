@@ -16,6 +16,8 @@ pub const MAX_KID_BYTES: usize = 256;
 /// A compact JWS that parses, of which nothing is known to be true.
 pub struct UnverifiedToken<'a> {
     text: &'a str,
+    signing_input: &'a str,
+    signature: &'a str,
     header: Map<String, Value>,
     claims: Map<String, Value>,
 }
@@ -30,14 +32,15 @@ impl<'a> UnverifiedToken<'a> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge);
         }
-        let mut parts = text.split('.');
-        let (Some(header), Some(claims), Some(_signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(TokenError::Malformed);
-        };
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, claims) = signing_input
+            .split_once('.')
+            .filter(|(_, claims)| !claims.contains('.'))
+            .ok_or(TokenError::Malformed)?;
         let token = Self {
             text,
+            signing_input,
+            signature,
             header: object(header)?,
             claims: object(claims)?,
         };
@@ -49,6 +52,16 @@ impl<'a> UnverifiedToken<'a> {
     #[must_use]
     pub fn text(&self) -> &'a str {
         self.text
+    }
+
+    /// What the signature is over (RFC 7515 section 5.2 step 8).
+    pub(super) fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The bytes of the signature.
+    pub(super) fn signature(&self) -> Result<Vec<u8>, TokenError> {
+        from_base64url(self.signature).ok_or(TokenError::Malformed)
     }
 
     /// `alg`, as claimed.
@@ -128,6 +141,24 @@ pub(super) fn has_audience(claims: &Map<String, Value>, audience: &str) -> bool 
         Some(Value::String(only)) => only == audience,
         Some(Value::Array(several)) => several.iter().any(|one| one == audience),
         _ => false,
+    }
+}
+
+/// Requires that `aud` contains `audience`; one that is neither text nor a list of texts is no
+/// claim at all.
+pub(super) fn require_audience(
+    claims: &Map<String, Value>,
+    audience: &str,
+) -> Result<(), TokenError> {
+    let readable = match claims.get("aud") {
+        Some(Value::Array(several)) => several.iter().all(Value::is_string),
+        Some(one) => one.is_string(),
+        None => true,
+    };
+    match (readable, has_audience(claims, audience)) {
+        (false, _) => Err(TokenError::Claims),
+        (true, false) => Err(TokenError::Audience),
+        (true, true) => Ok(()),
     }
 }
 

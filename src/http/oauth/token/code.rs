@@ -52,5 +52,5 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
         facts,
         refresh: Some(refresh),
     };
-    mint(ctx, &keys, minted).map(Ok)
+    mint(ctx, &keys, minted).await.map(Ok)
 }

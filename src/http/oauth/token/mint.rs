@@ -3,12 +3,12 @@
 use crate::http::context::Ctx;
 use crate::keys::OurKeys;
 use portcullis_core::id::{SubjectKey, TokenId};
-use portcullis_core::jwt::access_token::{AccessTokenClaims, Confirmation, TYP};
-use portcullis_core::jwt::id_token::{IdTokenClaims, at_hash};
+use portcullis_core::jwt::access_token::{self, AccessTokenClaims, Confirmation};
+use portcullis_core::jwt::id_token::{self, IdTokenClaims, at_hash};
 use portcullis_core::oauth::opaque::RefreshToken;
 use portcullis_core::session::grant::TokenFacts;
 use serde::Serialize;
-use worker::{Error, Result};
+use worker::Result;
 
 /// How long an ID token is good for, in seconds.
 const ID_TOKEN_TTL_SECS: u64 = 300;
@@ -34,23 +34,18 @@ pub(super) struct Minted {
     pub refresh: Option<RefreshToken>,
 }
 
-pub(super) fn mint(ctx: &Ctx, keys: &OurKeys, minted: Minted) -> Result<Tokens> {
-    let failed = |error: &dyn std::fmt::Display| Error::RustError(error.to_string());
+pub(super) async fn mint(ctx: &Ctx, keys: &OurKeys, minted: Minted) -> Result<Tokens> {
     let Minted {
         subject,
         token,
         facts,
         refresh,
     } = minted;
-    let claims = access_token(ctx, subject, token, &facts);
-    let access_token = keys
-        .signing
-        .sign(&claims, TYP)
-        .map_err(|error| failed(&error))?;
+    let claims = access_token_claims(ctx, subject, token, &facts);
+    let access_token = keys.sign(&claims, access_token::TYP).await?;
     let id_token = if facts.scope.split(' ').any(|scope| scope == "openid") {
-        let claims = id_token(ctx, subject, &facts, &access_token);
-        let signed = keys.signing.sign(&claims, "JWT");
-        Some(signed.map_err(|error| failed(&error))?)
+        let claims = id_token_claims(ctx, subject, &facts, &access_token);
+        Some(keys.sign(&claims, id_token::TYP).await?)
     } else {
         None
     };
@@ -68,7 +63,7 @@ pub(super) fn mint(ctx: &Ctx, keys: &OurKeys, minted: Minted) -> Result<Tokens> 
     })
 }
 
-fn access_token(
+fn access_token_claims(
     ctx: &Ctx,
     subject: SubjectKey,
     token: TokenId,
@@ -92,10 +87,11 @@ fn access_token(
         roles: Vec::new(),
         groups: session.groups.clone(),
         cnf: facts.jkt.clone().map(|jkt| Confirmation { jkt: Some(jkt) }),
+        act: None,
     }
 }
 
-fn id_token(
+fn id_token_claims(
     ctx: &Ctx,
     subject: SubjectKey,
     facts: &TokenFacts,

@@ -42,5 +42,5 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
         facts: refreshed.facts,
         refresh: Some(presented.successor(&refreshed.salt)),
     };
-    mint(ctx, &keys, minted).map(Ok)
+    mint(ctx, &keys, minted).await.map(Ok)
 }

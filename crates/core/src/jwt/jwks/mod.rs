@@ -6,6 +6,11 @@
 //!
 //! A token is verified by the single key that fits its `kid` and `alg`. Where two would fit, neither
 //! is tried: a signature that one of several keys might have made says too little.
+//!
+//! Foreign tokens are checked here, at once ([`KeySet::verify`]). Ours are of one algorithm and may
+//! be checked by somebody else, who has the runtime's own cryptography: see [`pending`].
+
+pub mod pending;
 
 use super::unverified::{UnverifiedToken, text};
 use super::{Algorithm, CLOCK_SKEW_SECS, TokenError, json};
@@ -16,6 +21,7 @@ use jwt_simple::prelude::{
     PS256PublicKey, RS256PublicKey, RSAPublicKeyLike, VerificationOptions, coarsetime,
 };
 use jwt_simple::{Error, JWTError};
+use pending::PendingSignature;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -44,24 +50,23 @@ pub struct KeySet {
     keys: Vec<Key>,
 }
 
-/// When a token must be in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Validity {
-    /// At this time.
-    At(UnixMillis),
-    /// At no time in particular; the caller has a reason to accept what has expired.
-    Whenever,
-}
-
 /// Claims that carry a good signature by a key of a set, which is all that is known of them.
-/// Only [`KeySet::verify`] makes one.
+/// Only [`KeySet::verify`] and a settled [`PendingSignature`] make one.
 #[derive(Debug)]
-pub(super) struct SignedClaims(Map<String, Value>);
+pub(super) struct SignedClaims {
+    claims: Map<String, Value>,
+    kid: Option<String>,
+}
 
 impl SignedClaims {
     /// The claims.
     pub(super) fn into_map(self) -> Map<String, Value> {
-        self.0
+        self.claims
+    }
+
+    /// The claims, and what the set calls the key that signed them.
+    pub(super) fn into_parts(self) -> (Map<String, Value>, Option<String>) {
+        (self.claims, self.kid)
     }
 }
 
@@ -109,14 +114,34 @@ impl KeySet {
         &self,
         token: UnverifiedToken<'_>,
         allowed: &[Algorithm],
-        validity: Validity,
+        now: UnixMillis,
     ) -> Result<SignedClaims, TokenError> {
+        let (key, algorithm) = self.key_for(&token, allowed)?;
+        key.verify(token.text(), algorithm, now)?;
+        Ok(SignedClaims {
+            claims: token.into_claims(),
+            kid: key.kid.clone(),
+        })
+    }
+
+    /// Does all of [`KeySet::verify`] but the cryptography, for a token signed with ES256.
+    pub(super) fn pending<'a>(
+        &self,
+        token: UnverifiedToken<'a>,
+    ) -> Result<PendingSignature<'a>, TokenError> {
+        let (key, _) = self.key_for(&token, &[Algorithm::Es256])?;
+        PendingSignature::of(token, key)
+    }
+
+    fn key_for(
+        &self,
+        token: &UnverifiedToken<'_>,
+        allowed: &[Algorithm],
+    ) -> Result<(&Key, Algorithm), TokenError> {
         let algorithm = Algorithm::parse(token.alg())
             .filter(|algorithm| allowed.contains(algorithm))
             .ok_or(TokenError::Algorithm)?;
-        self.key(token.kid(), algorithm)?
-            .verify(token.text(), algorithm, validity)?;
-        Ok(SignedClaims(token.into_claims()))
+        Ok((self.key(token.kid(), algorithm)?, algorithm))
     }
 
     fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, TokenError> {
@@ -188,13 +213,8 @@ impl Key {
         by_type && self.only.is_none_or(|only| only == algorithm)
     }
 
-    fn verify(
-        &self,
-        token: &str,
-        algorithm: Algorithm,
-        validity: Validity,
-    ) -> Result<(), TokenError> {
-        let options = Some(options(validity));
+    fn verify(&self, token: &str, algorithm: Algorithm, now: UnixMillis) -> Result<(), TokenError> {
+        let options = Some(options(now));
         let verified = match (&self.material, algorithm) {
             (Material::P256(key), Algorithm::Es256) => {
                 key.verify_token::<NoCustomClaims>(token, options)
@@ -251,16 +271,10 @@ fn significant_bits(number: &[u8]) -> usize {
 
 /// The library's own checks run against the caller's clock. They are not the last word: it takes a
 /// missing `exp` for "never expires" and gives expiry the same leeway as the future.
-fn options(validity: Validity) -> VerificationOptions {
-    let (now, accept_future) = match validity {
-        Validity::At(now) => (now, false),
-        // At the epoch nothing has expired.
-        Validity::Whenever => (UnixMillis(0).plus_secs(CLOCK_SKEW_SECS), true),
-    };
+fn options(now: UnixMillis) -> VerificationOptions {
     VerificationOptions {
         artificial_time: Some(coarsetime::Duration::from_secs(now.secs())),
         time_tolerance: Some(coarsetime::Duration::from_secs(CLOCK_SKEW_SECS)),
-        accept_future,
         ..VerificationOptions::default()
     }
 }
@@ -314,7 +328,7 @@ mod tests {
 
     fn verify(keys: &KeySet, token: &str, allowed: &[Algorithm]) -> Result<(), TokenError> {
         let token = UnverifiedToken::parse(token)?;
-        keys.verify(token, allowed, Validity::At(NOW)).map(drop)
+        keys.verify(token, allowed, NOW).map(drop)
     }
 
     fn claims() -> Value {
@@ -505,7 +519,7 @@ mod tests {
         // Made with OpenSSL: `openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt
         // rsa_pss_saltlen:digest`, as RFC 7518 section 3.5 has it.
         let fixture: Value =
-            serde_json::from_str(include_str!("testdata/ps256.json")).expect("JSON");
+            serde_json::from_str(include_str!("../testdata/ps256.json")).expect("JSON");
         let keys = set(&[fixture["jwk"].clone()]);
         let token = fixture["token"].as_str().expect("text");
         assert_eq!(verify(&keys, token, &[Algorithm::Ps256]), Ok(()));
