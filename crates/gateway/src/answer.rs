@@ -119,6 +119,29 @@ impl Answer {
         )
     }
 
+    /// 200 with a JSON document that is the same for everybody, to be kept as `cache_control` says.
+    #[must_use]
+    pub fn public(document: String, cache_control: &str) -> Self {
+        Self {
+            status: 200,
+            headers: vec![
+                ("Content-Type", "application/json".to_owned()),
+                ("Cache-Control", cache_control.to_owned()),
+            ],
+            body: document,
+        }
+    }
+
+    /// A status and nothing more.
+    #[must_use]
+    pub const fn empty(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+        }
+    }
+
     /// A redirect, which no cache may keep.
     #[must_use]
     pub fn redirect(status: u16, location: String) -> Self {
@@ -249,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_cacheable() {
+    fn nothing_that_concerns_a_caller_is_cacheable() {
         for answer in [
             Answer::credential_required(),
             Answer::unavailable(),

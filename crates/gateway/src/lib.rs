@@ -25,6 +25,7 @@ pub mod inbound;
 pub mod login;
 pub mod metadata;
 pub mod remembered;
+pub mod resource;
 pub mod routes;
 
 #[cfg(feature = "worker")]

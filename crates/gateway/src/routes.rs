@@ -1,5 +1,7 @@
 //! The gateway's own paths. Everything else is the origin's.
 
+use crate::resource;
+
 /// Below this nothing reaches the origin, whatever comes to be here later.
 const PREFIX: &str = "/.portcullis/";
 /// Where browsers come back to from logging in.
@@ -13,6 +15,8 @@ pub const LOGGED_OUT: &str = "/.portcullis/logged-out";
 /// | `/.portcullis/callback` | GET | the cookie of the log-in that began here |
 /// | `/.portcullis/logout` | POST | same origin |
 /// | `/.portcullis/logged-out` | GET | none |
+///
+/// And [`resource::METADATA`], alone or with any path behind it: GET, none.
 const ROUTES: [(&str, &str, Route); 4] = [
     ("/.portcullis/healthz", "GET", Route::Health),
     (CALLBACK, "GET", Route::Callback),
@@ -33,6 +37,10 @@ pub enum Route {
     LogOut,
     /// Says that it has been ended.
     LoggedOut,
+    /// Says where tokens for what is behind the gateway come from.
+    ResourceMetadata,
+    /// A browser asks whether a page of another origin may read that.
+    ResourceMetadataPreflight,
     /// A path of ours that does not exist.
     NotFound,
     /// A path of ours with another method; this one is allowed.
@@ -43,6 +51,13 @@ impl Route {
     /// The route of a request.
     #[must_use]
     pub fn of(method: &str, path: &str) -> Self {
+        if resource::is_metadata(path) {
+            return match method {
+                "GET" | "HEAD" => Self::ResourceMetadata,
+                "OPTIONS" => Self::ResourceMetadataPreflight,
+                _ => Self::WrongMethod("GET"),
+            };
+        }
         if !path.starts_with(PREFIX) {
             return Self::Guarded;
         }
@@ -70,5 +85,18 @@ mod tests {
         assert_eq!(Route::of("GET", "/.portcullis/"), Route::NotFound);
         assert_eq!(Route::of("GET", "/"), Route::Guarded);
         assert_eq!(Route::of("GET", "/.portcullisx"), Route::Guarded);
+    }
+
+    #[test]
+    fn the_resource_metadata_is_ours_with_any_path_behind_it() {
+        let of = |method, behind| Route::of(method, &format!("{}{behind}", resource::METADATA));
+        for behind in ["", "/", "/mcp", "/a/b"] {
+            assert_eq!(of("GET", behind), Route::ResourceMetadata);
+            assert_eq!(of("HEAD", behind), Route::ResourceMetadata);
+            assert_eq!(of("OPTIONS", behind), Route::ResourceMetadataPreflight);
+            assert_eq!(of("POST", behind), Route::WrongMethod("GET"));
+        }
+        assert_eq!(of("GET", "x"), Route::Guarded);
+        assert_eq!(Route::of("GET", "/.well-known/other"), Route::Guarded);
     }
 }

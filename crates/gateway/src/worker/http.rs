@@ -65,10 +65,15 @@ pub fn respond(answer: Answer) -> Result<Response> {
     for (name, value) in &answer.headers {
         headers.append(name, value)?;
     }
+    // A 204 with a body, be it an empty one, is an exception.
+    let body = match answer.status {
+        204 => ResponseBody::Empty,
+        _ => ResponseBody::Body(answer.body.into_bytes()),
+    };
     Ok(ResponseBuilder::new()
         .with_status(answer.status)
         .with_headers(headers)
-        .body(ResponseBody::Body(answer.body.into_bytes())))
+        .body(body))
 }
 
 /// The runtime's form of a list of headers.

@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::config::Config;
 use crate::decide::{self, Finding, Passage, Record, Refusal, Ruling, Then};
 use crate::inbound::Inbound;
+use crate::resource;
 use crate::routes::Route;
 use audit::Audit;
 use portcullis_core::time::UnixMillis;
@@ -34,6 +35,8 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
         Route::Callback => session::finish_login(&inbound, &config).await,
         Route::LogOut => session::log_out(&inbound, &config).await,
         Route::LoggedOut => session::logged_out(),
+        Route::ResourceMetadata => resource::metadata(&config),
+        Route::ResourceMetadataPreflight => resource::preflight(),
         Route::NotFound => Answer::not_found(),
         Route::WrongMethod(allowed) => Answer::wrong_method(allowed),
     };
@@ -53,7 +56,8 @@ async fn guard(
     match decide::rule(finding, &inbound, now()) {
         Ruling::Forward(passage) => pass(&request, &inbound, config, *passage, &audit, ctx).await,
         Ruling::Refuse(refusal) => {
-            http::respond(refuse(*refusal, &inbound, config, &audit, ctx).await)
+            let answer = refuse(*refusal, &inbound, config, &audit, ctx).await;
+            http::respond(resource::advertised(answer, config))
         }
     }
 }

@@ -111,6 +111,45 @@ fn without_a_credential_a_program_is_asked_for_one() -> Result {
 }
 
 #[test]
+fn a_client_that_knows_a_url_behind_the_gateway_alone_finds_the_issuer() -> Result {
+    let site = Site::any()?;
+    let (gateway, service) = (&site.endpoints().gateway, &site.endpoints().service);
+    let refused = to(&site, "POST", "/mcp").send()?.expect(401)?;
+    let challenge = refused.header("www-authenticate").unwrap_or_default();
+    let location = challenge
+        .split_once("resource_metadata=\"")
+        .and_then(|(_, rest)| rest.split('"').next())
+        .unwrap_or_default();
+    assert!(location.starts_with(gateway.as_str()), "{challenge}");
+
+    // As the challenge says, and where a client looks that was given a URL with a path.
+    for url in [location.to_owned(), format!("{location}/mcp")] {
+        let answer = Request::get(url)
+            .header("origin", "https://inspector.example")
+            .send()?
+            .expect(200)?;
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        let document = answer.json()?;
+        assert_eq!(document["resource"], gateway.as_str());
+        assert_eq!(document["authorization_servers"], json!([service]));
+        assert_eq!(document["bearer_methods_supported"], json!(["header"]));
+    }
+    let preflight = Request::new("OPTIONS", location)
+        .header("origin", "https://inspector.example")
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "mcp-protocol-version")
+        .send()?
+        .expect(204)?;
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("*"));
+    Request::new("PUT", location).send()?.expect(405)?;
+
+    let issuer = format!("{service}/.well-known/oauth-authorization-server");
+    let metadata = Request::get(issuer).send()?.expect(200)?.json()?;
+    assert_eq!(metadata["issuer"], service.as_str());
+    Ok(())
+}
+
+#[test]
 fn the_gateways_own_paths_never_reach_the_origin() -> Result {
     let person = Person::new()?;
     let tokens = person.app.log_in(person.name)?;
