@@ -90,10 +90,8 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             jti,
         } => Ok(ctx.subject(&subject).map(|subject| {
             Question::Ask(CheckRequest {
-                subject,
-                session,
                 token: jti,
-                generation: None,
+                ..CheckRequest::of_session(subject, session)
             })
         })),
         _ => Ok(Err(Problem::bad_request(

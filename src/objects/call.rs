@@ -105,7 +105,11 @@ pub async fn subject_request<R: DeserializeOwned>(
     request: SubjectRequest,
 ) -> Result<R, CallError> {
     Object::named(env, "SUBJECT", subject.to_string())
-        .send(&SubjectCall { subject, request })
+        .send(&SubjectCall {
+            subject,
+            revoked: Vec::new(),
+            request,
+        })
         .await
 }
 

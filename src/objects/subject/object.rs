@@ -51,9 +51,7 @@ impl DurableObject for Subject {
             SubjectRequest::Check(_) | SubjectRequest::ListSessions(_)
         );
         let producer = ProducerId::from_bytes(new_id()?);
-        let reply = self
-            .service
-            .answer(call.subject, call.request, now(), producer);
+        let reply = self.service.answer(call, now(), producer);
         if !reads || !self.looked_for_leftovers.replace(true) {
             self.send_events().await?;
         }

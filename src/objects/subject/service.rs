@@ -7,7 +7,8 @@ use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, has_schema, migrate};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
-use portcullis_core::session::call::SubjectRequest;
+use portcullis_core::policy::WideRevocation;
+use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
 use portcullis_core::session::{CheckFacts, Command, Session, State, judge};
 use portcullis_core::time::UnixMillis;
@@ -41,23 +42,26 @@ impl<S: Sql> SubjectService<S> {
         self.sql
     }
 
-    /// Answers `request` for `key`. `new_producer` is 16 random bytes, used if this is the first
-    /// event the subject ever logs.
+    /// Answers `call`. `new_producer` is 16 random bytes, used if this is the first event the subject
+    /// ever logs.
     pub fn answer(
         &self,
-        key: SubjectKey,
-        request: SubjectRequest,
+        call: SubjectCall,
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<Vec<u8>, SqlError> {
         macro_rules! run {
             ($command:expr) => {
-                wire::encode(&self.run(key, $command, now, new_producer)?)
+                wire::encode(&self.run(call.subject, &call.revoked, $command, now, new_producer)?)
             };
         }
-        let reply = match request {
-            SubjectRequest::Check(check) => wire::encode(&self.check(&check, now)?),
-            SubjectRequest::ListSessions(_) => wire::encode(&self.live_sessions(now)?),
+        let reply = match call.request {
+            SubjectRequest::Check(check) => {
+                wire::encode(&self.check(&check, &call.revoked, now)?)
+            }
+            SubjectRequest::ListSessions(_) => {
+                wire::encode(&self.live_sessions(&call.revoked, now)?)
+            }
             SubjectRequest::Login(command) => run!(command),
             SubjectRequest::Redeem(command) => run!(command),
             SubjectRequest::Revoke(command) => run!(command),
@@ -75,9 +79,18 @@ impl<S: Sql> SubjectService<S> {
     }
 
     /// Whether a credential is in force, by what storage holds now.
-    pub fn check(&self, request: &CheckRequest, now: UnixMillis) -> Result<CheckReply, SqlError> {
+    pub fn check(
+        &self,
+        request: &CheckRequest,
+        revoked: &[WideRevocation],
+        now: UnixMillis,
+    ) -> Result<CheckReply, SqlError> {
         let facts = if self.exists()? {
-            store::check_facts(&self.sql, request)?
+            let mut facts = store::check_facts(&self.sql, request)?;
+            if let Some(session) = &mut facts.session {
+                session.end_if_covered(revoked);
+            }
+            facts
         } else {
             CheckFacts {
                 subject: None,
@@ -95,15 +108,19 @@ impl<S: Sql> SubjectService<S> {
     pub fn run<C: Command>(
         &self,
         key: SubjectKey,
+        revoked: &[WideRevocation],
         command: C,
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<C::Reply, SqlError> {
-        let state = if self.exists()? {
+        let mut state = if self.exists()? {
             store::load(&self.sql, key, &command.needs())?
         } else {
             State::unseen(key)
         };
+        for session in &mut state.sessions {
+            session.end_if_covered(revoked);
+        }
         let decision = command.decide(&state, now);
         if decision.changes.is_empty() && decision.events.is_empty() {
             return Ok(decision.reply);
@@ -124,12 +141,19 @@ impl<S: Sql> SubjectService<S> {
     }
 
     /// Sessions that are in force.
-    pub fn live_sessions(&self, now: UnixMillis) -> Result<Vec<Session>, SqlError> {
+    pub fn live_sessions(
+        &self,
+        revoked: &[WideRevocation],
+        now: UnixMillis,
+    ) -> Result<Vec<Session>, SqlError> {
         if !self.exists()? {
             return Ok(Vec::new());
         }
         let mut sessions = store::sessions(&self.sql)?;
-        sessions.retain(|session| session.is_live(now));
+        sessions.retain_mut(|session| {
+            session.end_if_covered(revoked);
+            session.is_live(now)
+        });
         Ok(sessions)
     }
 

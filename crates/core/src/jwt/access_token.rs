@@ -8,7 +8,7 @@ use super::jwks::pending::Pending;
 use super::unverified::{UnverifiedToken, require_audience, text};
 use super::{TokenError, times};
 use crate::id::{GrantId, SessionId, SubjectKey, TokenId};
-use crate::session::check::CheckRequest;
+use crate::session::check::{ActorCheck, CheckRequest};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -92,15 +92,14 @@ impl Actor {
     pub fn chain(&self) -> impl Iterator<Item = &Self> {
         iter::successors(Some(self), |actor| actor.act.as_deref())
     }
+}
 
-    /// The question whether the actor's session has been ended since.
-    #[must_use]
-    pub const fn check_request(&self) -> CheckRequest {
-        CheckRequest {
-            subject: self.sub,
-            session: self.sid,
-            token: None,
-            generation: Some(self.generation),
+impl From<&Actor> for ActorCheck {
+    fn from(actor: &Actor) -> Self {
+        Self {
+            subject: actor.sub,
+            session: actor.sid,
+            generation: actor.generation,
         }
     }
 }
@@ -140,15 +139,15 @@ impl VerifiedAccessToken {
         UnixMillis(0).plus_secs(self.claims.exp)
     }
 
-    /// The question whether it has been ended since. Where somebody acts for the subject, their own
-    /// sessions are to be asked about too: see [`actors`](Self::actors).
+    /// The question whether it, or the session of whoever acts for the subject, has been ended since.
     #[must_use]
-    pub const fn check_request(&self) -> CheckRequest {
+    pub fn check_request(&self) -> CheckRequest {
         CheckRequest {
-            subject: self.claims.sub,
-            session: self.claims.sid,
             token: Some(self.claims.jti),
             generation: Some(self.claims.generation),
+            kid: Some(self.kid.clone()),
+            actors: self.actors().map(ActorCheck::from).collect(),
+            ..CheckRequest::of_session(self.claims.sub, self.claims.sid)
         }
     }
 }
@@ -313,10 +312,10 @@ mod tests {
         assert_eq!(
             token.check_request(),
             CheckRequest {
-                subject: claims().sub,
-                session: claims().sid,
                 token: Some(claims().jti),
                 generation: Some(5),
+                kid: Some(our_key().kid().to_owned()),
+                ..CheckRequest::of_session(claims().sub, claims().sid)
             }
         );
     }
@@ -337,14 +336,12 @@ mod tests {
         );
         let text = our_key().sign(&claims, TYP).expect("signs");
         let token = VERIFIER.verify(&text, &our_keys(), NOW).expect("verifies");
-        let asked: Vec<_> = token.actors().map(Actor::check_request).collect();
-        let expected = CheckRequest {
+        let expected = ActorCheck {
             subject: actor(None).sub,
             session: actor(None).sid,
-            token: None,
-            generation: Some(8),
+            generation: 8,
         };
-        assert_eq!(asked, [expected]);
+        assert_eq!(token.check_request().actors, [expected]);
         assert_eq!(token.kid(), our_key().kid());
     }
 

@@ -134,6 +134,7 @@ impl RefreshSecret {
 }
 
 /// A refresh token (RFC 6749 section 1.5).
+#[derive(Clone)]
 pub struct RefreshToken {
     /// Whose object knows it.
     pub subject: SubjectKey,

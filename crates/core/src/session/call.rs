@@ -13,6 +13,7 @@ use super::refresh::{Refresh, RefreshReply};
 use super::revoke::{Revoke, RevokeReply};
 use super::service::IssueToService;
 use crate::id::SubjectKey;
+use crate::policy::WideRevocation;
 use serde::{Deserialize, Serialize};
 
 /// List the subject's live sessions.
@@ -58,6 +59,8 @@ crate::object_calls! {
 pub struct SubjectCall {
     /// For whom.
     pub subject: SubjectKey,
+    /// The wide revocations that may cover its sessions, by a view that is fresh enough.
+    pub revoked: Vec<WideRevocation>,
     /// What.
     pub request: SubjectRequest,
 }

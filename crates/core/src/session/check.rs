@@ -19,6 +19,46 @@ pub struct CheckRequest {
     pub token: Option<TokenId>,
     /// The subject's generation that the token was minted under; `None` asks for the session.
     pub generation: Option<u64>,
+    /// The key that signed the token: a compromised one is refused whatever it signed.
+    pub kid: Option<String>,
+    /// Who acts with the token in the subject's stead, by its `act` (RFC 8693 section 4.1): all must be
+    /// in force.
+    pub actors: Vec<ActorCheck>,
+}
+
+impl CheckRequest {
+    /// Asks for a session, whatever token rests on it.
+    #[must_use]
+    pub const fn of_session(subject: SubjectKey, session: SessionId) -> Self {
+        Self {
+            subject,
+            session,
+            token: None,
+            generation: None,
+            kid: None,
+            actors: Vec::new(),
+        }
+    }
+}
+
+/// One who acts in another's stead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorCheck {
+    /// Who.
+    pub subject: SubjectKey,
+    /// In which session of theirs.
+    pub session: SessionId,
+    /// Their generation when the token was minted.
+    pub generation: u64,
+}
+
+impl From<&ActorCheck> for CheckRequest {
+    fn from(actor: &ActorCheck) -> Self {
+        Self {
+            generation: Some(actor.generation),
+            ..Self::of_session(actor.subject, actor.session)
+        }
+    }
 }
 
 /// The answer and the moment it was true.
@@ -58,6 +98,10 @@ pub enum DenyReason {
     TokenRevoked,
     /// Minted before the subject was last killed.
     GenerationStale,
+    /// Signed by a key that was compromised.
+    KeyRevoked,
+    /// Whoever acts with it in the subject's stead is not in force.
+    ActorDenied,
 }
 
 impl DenyReason {
@@ -71,6 +115,8 @@ impl DenyReason {
             Self::SessionExpired => "session_expired",
             Self::TokenRevoked => "token_revoked",
             Self::GenerationStale => "generation_stale",
+            Self::KeyRevoked => "key_revoked",
+            Self::ActorDenied => "actor_denied",
         }
     }
 }
@@ -87,11 +133,20 @@ mod tests {
             session: SessionId::from_bytes([2; 16]),
             token: None,
             generation: Some(3),
+            kid: Some("k".into()),
+            actors: vec![ActorCheck {
+                subject: SubjectKey::from_bytes([4; 16]),
+                session: SessionId::from_bytes([5; 16]),
+                generation: 6,
+            }],
         };
         let mut expected = vec![1];
         expected.extend([1; 16]);
         expected.extend([2; 16]);
-        expected.extend([0, 1, 3]);
+        expected.extend([0, 1, 3, 1, 1, b'k', 1]);
+        expected.extend([4; 16]);
+        expected.extend([5; 16]);
+        expected.push(6);
         assert_eq!(wire::encode(&request), Ok(expected));
         let reply = CheckReply {
             verdict: Verdict::Denied(DenyReason::SessionEnded),

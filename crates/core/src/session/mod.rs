@@ -21,6 +21,7 @@ pub mod revoke;
 pub mod service;
 
 use crate::id::{GrantId, SessionId, SubjectKey};
+use crate::policy::{WideRevocation, WideScope, covers_session};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
 use check::{CheckRequest, DenyReason, Verdict};
@@ -144,6 +145,29 @@ impl Session {
     pub fn live_until(&self) -> UnixMillis {
         self.expires_at
             .min(self.last_used_at.plus_secs(self.idle_secs))
+    }
+
+    /// Takes it for ended if one of `revoked` covers it: then nothing that rests on it is in force,
+    /// although nobody has told the subject.
+    pub fn end_if_covered(&mut self, revoked: &[WideRevocation]) {
+        let covering = revoked.iter().find(|wide| {
+            covers_session(
+                std::slice::from_ref(wide),
+                &self.client_id,
+                &self.connection,
+                self.begun_at,
+            )
+        });
+        if let (None, Some(wide)) = (self.ended, covering) {
+            let cause = match wide.scope {
+                WideScope::Connection(_) => Cause::ConnectionEnded,
+                WideScope::Client(_) | WideScope::Key(_) => Cause::ClientEnded,
+            };
+            self.ended = Some(Ended {
+                at: wide.not_before,
+                cause,
+            });
+        }
     }
 
     /// Whether it is neither ended nor past a limit.

@@ -1,9 +1,11 @@
 //! Promise 1 and promise 4 at the storage seam: whatever happens in whatever order, with storage
-//! failing both ways at any call, an acknowledged kill holds and an acknowledged event is logged once.
+//! failing both ways at any call, an acknowledged kill holds, no refresh token has two successors, and
+//! an acknowledged event is logged once.
 
+use super::grants::{first_token, redeem_with_refresh, refresh};
 use super::{
-    KEY, PRODUCER, START, at, check_of, deactivate, kill, login, reactivate, redeem, subject,
-    verdict, with_token,
+    KEY, PRODUCER, START, at, check_of, deactivate, kill, login, reactivate, subject, verdict,
+    with_token,
 };
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::lane::service::LaneService;
@@ -13,10 +15,17 @@ use portcullis_core::audit::call::{Append, Query};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::query::{Filter, Order};
 use portcullis_core::id::{ProducerId, SessionId, TokenId};
+use portcullis_core::oauth::opaque::RefreshToken;
+use portcullis_core::policy::{WideRevocation, WideScope};
 use portcullis_core::session::check::{CheckRequest, DenyReason, Verdict};
+use portcullis_core::session::grant::{Refusal, TokenFacts};
 use portcullis_core::session::login::LoginReply;
 use portcullis_core::session::revoke::{RevokeReply, Scope};
+use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+type Subject = SubjectService<HostSql>;
 
 /// A step of a history. `u8` picks one of a few sessions, so that steps meet.
 #[derive(Clone, Debug)]
@@ -26,117 +35,223 @@ enum Step {
     KillSubject,
     KillSession(u8),
     KillToken(u8),
+    /// Present the last refresh token that the session was given, or one from so many before.
+    Refresh(u8, usize),
+    SignOutOthers(u8),
+    /// Of the connection, or else of the client.
+    RevokeWide(bool),
     Deactivate,
     Reactivate,
-    Deliver { acknowledge: bool },
+    Deliver {
+        acknowledge: bool,
+    },
     Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<(Step, Option<(u32, bool)>)>> {
     let step = prop_oneof![
-        4 => (1u8..6).prop_map(Step::Login),
-        6 => (1u8..6).prop_map(Step::Redeem),
+        4 => (1u8..8).prop_map(Step::Login),
+        6 => (1u8..8).prop_map(Step::Redeem),
         1 => Just(Step::KillSubject),
-        2 => (1u8..6).prop_map(Step::KillSession),
-        1 => (1u8..6).prop_map(Step::KillToken),
+        2 => (1u8..8).prop_map(Step::KillSession),
+        1 => (1u8..8).prop_map(Step::KillToken),
+        8 => (1u8..6, prop_oneof![4 => Just(0usize), 2 => Just(1), 1 => Just(2)])
+            .prop_map(|(n, back)| Step::Refresh(n, back)),
+        1 => (1u8..8).prop_map(Step::SignOutOthers),
+        1 => any::<bool>().prop_map(Step::RevokeWide),
         1 => Just(Step::Deactivate),
         1 => Just(Step::Reactivate),
         2 => any::<bool>().prop_map(|acknowledge| Step::Deliver { acknowledge }),
         1 => Just(Step::Restart),
     ];
     let fault = prop::option::weighted(0.4, (0u32..14, any::<bool>()));
-    prop::collection::vec((step, fault), 1..40)
+    prop::collection::vec((step, fault), 1..60)
 }
 
 /// What an outside observer knows for certain.
 #[derive(Default)]
 struct Observed {
+    /// Session numbers that were tried: an id is random and never comes twice.
+    begun: BTreeSet<u8>,
+    /// Sessions that have been ended, with everything that rests on them.
+    ended: BTreeSet<u8>,
     /// Checks whose credential must be denied from now on, whatever happens.
     dead: Vec<CheckRequest>,
     /// Credentials that were handed out, by session number.
     tokens: Vec<(u8, CheckRequest)>,
+    /// Refresh tokens that were handed out, by session number, oldest first.
+    refresh: BTreeMap<u8, Vec<RefreshToken>>,
+    /// What followed each, by digest.
+    successors: BTreeMap<[u8; 32], [u8; 32]>,
+    /// Wide revocations.
+    revoked: Vec<WideRevocation>,
     /// An acknowledged deactivation with no reactivation tried since.
     disabled: bool,
-    /// (action, count) of acknowledged changes that must be in the log.
-    acknowledged_kills: usize,
+    /// Acknowledged kills that must be in the log.
+    kills: usize,
+}
+
+impl Observed {
+    /// The sessions that `covers` says have been ended.
+    fn end(&mut self, covers: impl Fn(u8) -> bool) {
+        let tokens = self.tokens.iter().filter(|(n, _)| covers(*n));
+        self.dead.extend(tokens.map(|(_, check)| check.clone()));
+        let ended = self.begun.iter().filter(|n| covers(**n));
+        self.ended.extend(ended);
+    }
+
+    /// A token was given in session `n`.
+    fn given(&mut self, n: u8, facts: &TokenFacts, id: u8) -> Result<(), TestCaseError> {
+        prop_assert!(!self.disabled, "a token for a deactivated subject");
+        prop_assert!(
+            !self.ended.contains(&n),
+            "a token in a session that was ended"
+        );
+        let check = check_of(facts, TokenId::from_bytes([id; 16]));
+        self.tokens.push((n, check));
+        Ok(())
+    }
+
+    /// What followed `token`; whatever the history, it is the same each time.
+    fn follows(
+        &mut self,
+        n: u8,
+        token: &RefreshToken,
+        salt: &[u8; 24],
+    ) -> Result<(), TestCaseError> {
+        let successor = token.successor(salt);
+        let digest = *successor.digest().as_bytes();
+        let before = self.successors.insert(*token.digest().as_bytes(), digest);
+        prop_assert!(
+            before.is_none_or(|before| before == digest),
+            "one token has two successors"
+        );
+        if before.is_none() {
+            self.refresh.entry(n).or_default().push(successor);
+        }
+        Ok(())
+    }
+}
+
+/// One step, as seen from outside. `id` is of what it makes.
+fn take(
+    subject: &Subject,
+    seen: &mut Observed,
+    step: &Step,
+    (now, id): (UnixMillis, u8),
+) -> Result<(), TestCaseError> {
+    let revoked = seen.revoked.clone();
+    let end = |scope| subject.run(KEY, &revoked, kill(scope), now, PRODUCER);
+    let session = |n| SessionId::from_bytes([n; 16]);
+    match *step {
+        Step::Login(n) => {
+            if seen.begun.insert(n) {
+                let reply = subject.run(KEY, &revoked, login(n, now), now, PRODUCER);
+                prop_assert!(!seen.disabled || reply != Ok(LoginReply::Begun));
+            }
+        }
+        Step::Redeem(n) => {
+            match subject.run(KEY, &revoked, redeem_with_refresh(n), now, PRODUCER) {
+                Ok(Ok(facts)) => {
+                    seen.given(n, &facts, n)?;
+                    seen.refresh.insert(n, vec![first_token(n)]);
+                }
+                Ok(Err(Refusal::CodeReused)) => {
+                    // A session that a wide revocation had ended is not ended again.
+                    seen.kills += usize::from(revoked.is_empty());
+                    seen.end(|of| of == n);
+                }
+                _ => {}
+            }
+        }
+        Step::Refresh(n, back) => {
+            let given = seen.refresh.get(&n).cloned().unwrap_or_default();
+            let Some(token) = given.iter().rev().nth(back) else {
+                return Ok(());
+            };
+            match subject.run(KEY, &revoked, refresh(token, id), now, PRODUCER) {
+                Ok(Ok(refreshed)) => {
+                    seen.given(n, &refreshed.facts, id)?;
+                    seen.follows(n, token, &refreshed.salt)?;
+                }
+                // Whoever copied it and whoever it was copied from are both out.
+                Ok(Err(Refusal::RefreshReused)) => {
+                    seen.kills += 1;
+                    seen.end(|of| of == n);
+                }
+                _ => {}
+            }
+        }
+        Step::KillSubject => {
+            if end(Scope::Subject).is_ok() {
+                seen.kills += 1;
+                seen.end(|_| true);
+            }
+        }
+        Step::KillSession(n) => {
+            if let Ok(RevokeReply::Revoked(done)) = end(Scope::Session(session(n))) {
+                seen.kills += usize::from(done.changed);
+                seen.end(|of| of == n);
+            }
+        }
+        Step::SignOutOthers(n) => {
+            if let Ok(RevokeReply::Revoked(done)) = end(Scope::OtherSessions(session(n))) {
+                seen.kills += usize::from(done.changed);
+                seen.end(|of| of != n);
+            }
+        }
+        Step::KillToken(n) => {
+            let token = TokenId::from_bytes([n; 16]);
+            if end(Scope::Token(token)).is_ok() {
+                seen.kills += 1;
+                let tokens = seen.tokens.iter().map(|(_, check)| check);
+                let killed = tokens.filter(|check| check.token == Some(token));
+                seen.dead.extend(killed.cloned().collect::<Vec<_>>());
+            }
+        }
+        Step::RevokeWide(of_connection) => {
+            let scope = if of_connection {
+                WideScope::Connection("demo".into())
+            } else {
+                WideScope::Client("app".into())
+            };
+            seen.revoked.push(WideRevocation::committed(scope, now));
+            seen.end(|_| true);
+        }
+        Step::Deactivate => {
+            if subject
+                .run(KEY, &revoked, deactivate(now.0), now, PRODUCER)
+                .is_ok()
+            {
+                seen.kills += 1;
+                seen.disabled = true;
+                seen.end(|_| true);
+            }
+        }
+        Step::Reactivate => {
+            seen.disabled = false;
+            let _ = subject.run(KEY, &revoked, reactivate(now.0), now, PRODUCER);
+        }
+        Step::Deliver { .. } | Step::Restart => {}
+    }
+    Ok(())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn an_acknowledged_kill_holds_and_every_acknowledged_event_is_logged_once(steps in steps()) {
+    fn an_acknowledged_kill_holds_and_no_refresh_token_has_two_successors(steps in steps()) {
         let mut subject = subject();
         let lane = LaneService::new(HostSql::new());
         let mut seen = Observed::default();
-        let mut version = 0;
-        for (n, (step, fault)) in steps.into_iter().enumerate() {
-            let now = at(10 + n as u64);
+        for (n, (step, fault)) in (0u8..).zip(steps) {
+            let now = at(10 + u64::from(n));
             if let Some((nth, persisted)) = fault {
                 let fault = if persisted { Fault::PersistedButReportedFailed } else { Fault::NotPersisted };
                 subject.sql().fail_nth(nth, fault);
             }
-            let covered = |seen: &Observed, of: Option<u8>| {
-                seen.tokens
-                    .iter()
-                    .filter(|(n, _)| of.is_none_or(|of| of == *n))
-                    .map(|(_, check)| check.clone())
-                    .collect::<Vec<_>>()
-            };
             match step {
-                // A session id is random and never comes twice; a used number is skipped.
-                Step::Login(n) if seen.tokens.iter().all(|(of, _)| *of != n) => {
-                    let reply = subject.run(KEY, login(n, now), now, PRODUCER);
-                    if seen.disabled {
-                        prop_assert!(reply != Ok(LoginReply::Begun));
-                    }
-                }
-                Step::Redeem(n) => {
-                    if let Ok(Ok(facts)) = subject.run(KEY, redeem(n), now, PRODUCER) {
-                        let check = check_of(&facts, TokenId::from_bytes([n; 16]));
-                        prop_assert!(!seen.disabled, "a token for a deactivated subject");
-                        prop_assert!(!seen.dead.contains(&check), "a code outlived its session");
-                        seen.tokens.push((n, check));
-                    }
-                }
-                Step::Login(_) => {}
-                Step::KillSubject => {
-                    if subject.run(KEY, kill(Scope::Subject), now, PRODUCER).is_ok() {
-                        seen.acknowledged_kills += 1;
-                        let covered = covered(&seen, None);
-                        seen.dead.extend(covered);
-                    }
-                }
-                Step::KillSession(n) => {
-                    let scope = Scope::Session(SessionId::from_bytes([n; 16]));
-                    if let Ok(RevokeReply::Revoked(revoked)) = subject.run(KEY, kill(scope), now, PRODUCER) {
-                        seen.acknowledged_kills += usize::from(revoked.changed);
-                        let covered = covered(&seen, Some(n));
-                        seen.dead.extend(covered);
-                    }
-                }
-                Step::KillToken(n) => {
-                    let scope = Scope::Token(TokenId::from_bytes([n; 16]));
-                    if subject.run(KEY, kill(scope), now, PRODUCER).is_ok() {
-                        seen.acknowledged_kills += 1;
-                        let covered = covered(&seen, Some(n));
-                        seen.dead.extend(covered);
-                    }
-                }
-                Step::Deactivate => {
-                    version += 1;
-                    if subject.run(KEY, deactivate(version), now, PRODUCER).is_ok() {
-                        seen.acknowledged_kills += 1;
-                        seen.disabled = true;
-                        let covered = covered(&seen, None);
-                        seen.dead.extend(covered);
-                    }
-                }
-                Step::Reactivate => {
-                    version += 1;
-                    seen.disabled = false;
-                    let _ = subject.run(KEY, reactivate(version), now, PRODUCER);
-                }
                 Step::Deliver { acknowledge } => {
                     if let Ok(packs) = subject.waiting() {
                         lane.append(Append { received: now, packs: packs.clone() }, now).expect("lane");
@@ -147,11 +262,13 @@ proptest! {
                     }
                 }
                 Step::Restart => subject = SubjectService::new(subject.into_sql()),
+                step => take(&subject, &mut seen, &step, (now, 100 + n))?,
             }
             subject.sql().heal();
             for check in &seen.dead {
+                let reply = subject.check(check, &seen.revoked, now).expect("reads");
                 prop_assert!(
-                    matches!(verdict(&subject, check, now), Verdict::Denied(_)),
+                    matches!(reply.verdict, Verdict::Denied(_)),
                     "accepted after an acknowledged kill"
                 );
             }
@@ -159,7 +276,7 @@ proptest! {
         let packs = subject.waiting().expect("reads");
         lane.append(Append { received: START, packs }, START).expect("lane");
         let (kills, distinct) = logged_kills(&lane);
-        prop_assert!(kills >= seen.acknowledged_kills, "an acknowledged kill is not in the log");
+        prop_assert!(kills >= seen.kills, "an acknowledged kill is not in the log");
         prop_assert_eq!(kills, distinct, "an event is in the log twice");
     }
 }
@@ -196,7 +313,7 @@ fn every_storage_call_of_a_kill_fails_both_ways_and_a_retry_makes_it_hold() {
         let (subject, _) = with_token(1);
         let before = subject.sql().calls();
         subject
-            .run(KEY, kill(Scope::Subject), at(3), PRODUCER)
+            .run(KEY, &[], kill(Scope::Subject), at(3), PRODUCER)
             .expect("stores");
         subject.sql().calls() - before
     };
@@ -205,7 +322,7 @@ fn every_storage_call_of_a_kill_fails_both_ways_and_a_retry_makes_it_hold() {
         for fault in [Fault::NotPersisted, Fault::PersistedButReportedFailed] {
             let (subject, check) = with_token(1);
             subject.sql().fail_nth(nth, fault);
-            let failed = subject.run(KEY, kill(Scope::Subject), at(3), PRODUCER);
+            let failed = subject.run(KEY, &[], kill(Scope::Subject), at(3), PRODUCER);
             assert!(failed.is_err(), "call {nth} failed and was not reported");
             assert!(!subject.sql().heal());
             let half_done = verdict(&subject, &check, at(3));
@@ -227,7 +344,7 @@ fn every_storage_call_of_a_kill_fails_both_ways_and_a_retry_makes_it_hold() {
                 "call {nth}, {fault:?}"
             );
             subject
-                .run(KEY, kill(Scope::Subject), at(4), PRODUCER)
+                .run(KEY, &[], kill(Scope::Subject), at(4), PRODUCER)
                 .expect("stores");
             assert_eq!(
                 verdict(&subject, &check, at(4)),

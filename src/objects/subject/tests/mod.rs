@@ -1,5 +1,6 @@
 //! A subject over its storage, one rule at a time; [`history`] mixes them and breaks the storage.
 
+mod grants;
 mod history;
 
 use super::service::SubjectService;
@@ -92,10 +93,9 @@ fn reactivate(directory_version: u64) -> Reactivate {
 
 fn check_of(facts: &TokenFacts, token: TokenId) -> CheckRequest {
     CheckRequest {
-        subject: KEY,
-        session: facts.session.id,
         token: Some(token),
         generation: Some(facts.generation),
+        ..CheckRequest::of_session(KEY, facts.session.id)
     }
 }
 
@@ -103,10 +103,10 @@ fn check_of(facts: &TokenFacts, token: TokenId) -> CheckRequest {
 fn with_token(n: u8) -> (SubjectService<HostSql>, CheckRequest) {
     let subject = subject();
     subject
-        .run(KEY, login(n, at(0)), at(1), PRODUCER)
+        .run(KEY, &[], login(n, at(0)), at(1), PRODUCER)
         .expect("stores");
     let facts = subject
-        .run(KEY, redeem(n), at(2), PRODUCER)
+        .run(KEY, &[], redeem(n), at(2), PRODUCER)
         .expect("stores")
         .expect("redeems");
     let check = check_of(&facts, TokenId::from_bytes([n; 16]));
@@ -114,7 +114,7 @@ fn with_token(n: u8) -> (SubjectService<HostSql>, CheckRequest) {
 }
 
 fn verdict(subject: &SubjectService<HostSql>, check: &CheckRequest, now: UnixMillis) -> Verdict {
-    subject.check(check, now).expect("reads").verdict
+    subject.check(check, &[], now).expect("reads").verdict
 }
 
 #[test]
@@ -148,7 +148,9 @@ fn each_scope_of_a_kill_denies_for_its_own_reason() {
             verdict(&subject, &check, at(3)),
             Verdict::Active { .. }
         ));
-        subject.run(KEY, revoke, at(3), PRODUCER).expect("stores");
+        subject
+            .run(KEY, &[], revoke, at(3), PRODUCER)
+            .expect("stores");
         assert_eq!(verdict(&subject, &check, at(3)), Verdict::Denied(reason));
     }
 }
@@ -157,7 +159,7 @@ fn each_scope_of_a_kill_denies_for_its_own_reason() {
 fn a_clock_that_goes_back_revives_nothing() {
     let (subject, check) = with_token(1);
     subject
-        .run(KEY, kill(Scope::Subject), at(100), PRODUCER)
+        .run(KEY, &[], kill(Scope::Subject), at(100), PRODUCER)
         .expect("stores");
     assert_eq!(
         verdict(&subject, &check, at(0)),
@@ -169,14 +171,14 @@ fn a_clock_that_goes_back_revives_nothing() {
 fn reactivation_lets_in_the_new_and_revives_nothing_old() {
     let (subject, check) = with_token(1);
     subject
-        .run(KEY, deactivate(1), at(3), PRODUCER)
+        .run(KEY, &[], deactivate(1), at(3), PRODUCER)
         .expect("stores");
     let refused = subject
-        .run(KEY, login(2, at(4)), at(4), PRODUCER)
+        .run(KEY, &[], login(2, at(4)), at(4), PRODUCER)
         .expect("stores");
     assert_eq!(refused, LoginReply::SubjectDisabled);
     let lifted = subject
-        .run(KEY, reactivate(2), at(5), PRODUCER)
+        .run(KEY, &[], reactivate(2), at(5), PRODUCER)
         .expect("stores");
     assert_eq!(lifted, ReactivateReply::Reactivated);
     assert_eq!(
@@ -184,7 +186,7 @@ fn reactivation_lets_in_the_new_and_revives_nothing_old() {
         Verdict::Denied(DenyReason::SessionEnded)
     );
     let begun = subject
-        .run(KEY, login(3, at(6)), at(7), PRODUCER)
+        .run(KEY, &[], login(3, at(6)), at(7), PRODUCER)
         .expect("stores");
     assert_eq!(begun, LoginReply::Begun);
 }
@@ -193,15 +195,15 @@ fn reactivation_lets_in_the_new_and_revives_nothing_old() {
 fn directory_changes_apply_in_the_order_of_their_versions_only() {
     let subject = subject();
     subject
-        .run(KEY, deactivate(1), at(1), PRODUCER)
+        .run(KEY, &[], deactivate(1), at(1), PRODUCER)
         .expect("stores");
     subject
-        .run(KEY, reactivate(4), at(2), PRODUCER)
+        .run(KEY, &[], reactivate(4), at(2), PRODUCER)
         .expect("stores");
     // Redelivered and late changes have been overtaken.
     for late in [1, 3, 4] {
         let RevokeReply::Revoked(revoked) = subject
-            .run(KEY, deactivate(late), at(3), PRODUCER)
+            .run(KEY, &[], deactivate(late), at(3), PRODUCER)
             .expect("stores")
         else {
             panic!("a deactivation is always answered")
@@ -209,19 +211,19 @@ fn directory_changes_apply_in_the_order_of_their_versions_only() {
         assert!(!revoked.changed, "version {late}");
     }
     let begun = subject
-        .run(KEY, login(1, at(4)), at(4), PRODUCER)
+        .run(KEY, &[], login(1, at(4)), at(4), PRODUCER)
         .expect("stores");
     assert_eq!(begun, LoginReply::Begun);
     // One that was overtaken before the subject was ever seen, too.
     let unseen = self::subject();
     unseen
-        .run(KEY, reactivate(4), at(1), PRODUCER)
+        .run(KEY, &[], reactivate(4), at(1), PRODUCER)
         .expect("stores");
     unseen
-        .run(KEY, deactivate(3), at(2), PRODUCER)
+        .run(KEY, &[], deactivate(3), at(2), PRODUCER)
         .expect("stores");
     let begun = unseen
-        .run(KEY, login(1, at(4)), at(4), PRODUCER)
+        .run(KEY, &[], login(1, at(4)), at(4), PRODUCER)
         .expect("stores");
     assert_eq!(begun, LoginReply::Begun);
 }
@@ -230,10 +232,10 @@ fn directory_changes_apply_in_the_order_of_their_versions_only() {
 fn a_log_in_begun_before_a_kill_does_not_survive_it() {
     let subject = subject();
     subject
-        .run(KEY, kill(Scope::Subject), at(5), PRODUCER)
+        .run(KEY, &[], kill(Scope::Subject), at(5), PRODUCER)
         .expect("stores");
     let reply = subject
-        .run(KEY, login(1, at(5)), at(6), PRODUCER)
+        .run(KEY, &[], login(1, at(5)), at(6), PRODUCER)
         .expect("stores");
     assert_eq!(reply, LoginReply::Superseded);
 }
@@ -247,13 +249,13 @@ fn a_code_is_worth_nothing_after_its_session_was_ended() {
     for scope in scopes {
         let subject = subject();
         subject
-            .run(KEY, login(1, at(0)), at(1), PRODUCER)
+            .run(KEY, &[], login(1, at(0)), at(1), PRODUCER)
             .expect("stores");
         subject
-            .run(KEY, kill(scope), at(2), PRODUCER)
+            .run(KEY, &[], kill(scope), at(2), PRODUCER)
             .expect("stores");
         let reply = subject
-            .run(KEY, redeem(1), at(3), PRODUCER)
+            .run(KEY, &[], redeem(1), at(3), PRODUCER)
             .expect("stores");
         assert_eq!(reply, Err(Refusal::CodeUnknown));
     }
@@ -263,7 +265,7 @@ fn a_code_is_worth_nothing_after_its_session_was_ended() {
 fn a_code_redeemed_twice_ends_its_session() {
     let (subject, check) = with_token(1);
     let again = subject
-        .run(KEY, redeem(1), at(3), PRODUCER)
+        .run(KEY, &[], redeem(1), at(3), PRODUCER)
         .expect("stores");
     assert_eq!(again, Err(Refusal::CodeReused));
     assert_eq!(
@@ -291,17 +293,19 @@ fn a_code_is_bound_to_client_redirect_and_verifier_and_expires() {
     for redeem in mismatched {
         let subject = subject();
         subject
-            .run(KEY, login(1, at(0)), at(1), PRODUCER)
+            .run(KEY, &[], login(1, at(0)), at(1), PRODUCER)
             .expect("stores");
-        let reply = subject.run(KEY, redeem, at(2), PRODUCER).expect("stores");
+        let reply = subject
+            .run(KEY, &[], redeem, at(2), PRODUCER)
+            .expect("stores");
         assert_eq!(reply, Err(Refusal::CodeMismatch));
     }
     let subject = subject();
     subject
-        .run(KEY, login(1, at(0)), at(1), PRODUCER)
+        .run(KEY, &[], login(1, at(0)), at(1), PRODUCER)
         .expect("stores");
     let late = subject
-        .run(KEY, redeem(1), at(61), PRODUCER)
+        .run(KEY, &[], redeem(1), at(61), PRODUCER)
         .expect("stores");
     assert_eq!(late, Err(Refusal::CodeExpired));
 }
@@ -313,10 +317,10 @@ fn one_session_more_than_allowed_ends_the_oldest() {
     for n in 1..=count {
         let now = at(u64::from(n));
         subject
-            .run(KEY, login(n, now), now, PRODUCER)
+            .run(KEY, &[], login(n, now), now, PRODUCER)
             .expect("stores");
     }
-    let live = subject.live_sessions(at(500)).expect("reads");
+    let live = subject.live_sessions(&[], at(500)).expect("reads");
     assert_eq!(live.len(), MAX_LIVE_SESSIONS);
     assert!(
         live.iter()
@@ -331,7 +335,7 @@ fn a_dry_run_counts_and_changes_nothing() {
         dry_run: true,
         ..kill(Scope::Subject)
     };
-    let reply = subject.run(KEY, dry, at(3), PRODUCER).expect("stores");
+    let reply = subject.run(KEY, &[], dry, at(3), PRODUCER).expect("stores");
     assert!(matches!(reply, RevokeReply::Revoked(revoked) if revoked.sessions == 1));
     assert!(matches!(
         verdict(&subject, &check, at(3)),
@@ -350,18 +354,18 @@ fn the_same_key_gets_the_same_answer_and_never_another_requests() {
         ..kill(Scope::Subject)
     };
     let first = subject
-        .run(KEY, keyed(b"a"), at(3), PRODUCER)
+        .run(KEY, &[], keyed(b"a"), at(3), PRODUCER)
         .expect("stores");
     subject
-        .run(KEY, login(2, at(4)), at(4), PRODUCER)
+        .run(KEY, &[], login(2, at(4)), at(4), PRODUCER)
         .expect("stores");
     let again = subject
-        .run(KEY, keyed(b"a"), at(5), PRODUCER)
+        .run(KEY, &[], keyed(b"a"), at(5), PRODUCER)
         .expect("stores");
     assert_eq!(first, again);
-    assert_eq!(subject.live_sessions(at(6)).expect("reads").len(), 1);
+    assert_eq!(subject.live_sessions(&[], at(6)).expect("reads").len(), 1);
     let other = subject
-        .run(KEY, keyed(b"b"), at(5), PRODUCER)
+        .run(KEY, &[], keyed(b"b"), at(5), PRODUCER)
         .expect("stores");
     assert_eq!(other, RevokeReply::KeyReused);
 }
@@ -374,7 +378,7 @@ fn a_kill_covers_what_the_clock_calls_expired_in_case_it_goes_back() {
         let (subject, check) = with_token(1);
         let ahead = at(100 * 3600);
         subject
-            .run(KEY, kill(scope), ahead, PRODUCER)
+            .run(KEY, &[], kill(scope), ahead, PRODUCER)
             .expect("stores");
         assert_eq!(
             verdict(
@@ -403,7 +407,7 @@ fn sessions_are_remembered_for_an_hour_after_their_end_and_then_swept() {
         Verdict::Denied(DenyReason::SessionExpired)
     );
     subject
-        .run(KEY, login(2, late), late, PRODUCER)
+        .run(KEY, &[], login(2, late), late, PRODUCER)
         .expect("stores");
     assert_eq!(
         verdict(&subject, &check, late),
