@@ -13,6 +13,7 @@ mod keys;
 mod objects;
 mod outbound;
 mod queue;
+mod remote_keys;
 mod routes;
 mod runtime;
 mod upstream;

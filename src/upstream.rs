@@ -1,21 +1,17 @@
 //! The relying party's side of OpenID Connect: the identity provider's metadata, keys and tokens.
 
 use crate::config::{Config, is_loopback};
-use crate::outbound;
 use crate::runtime::now;
+use crate::{outbound, remote_keys};
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::cache::{KeyCache, Plan};
 use portcullis_core::jwt::id_token::{IdTokenVerifier, VerifiedIdToken};
 use portcullis_core::jwt::jwks::KeySet;
-use portcullis_core::jwt::unverified::UnverifiedToken;
 use portcullis_core::time::UnixMillis;
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use url::{Url, form_urlencoded};
-use worker::console_error;
 
 const METADATA_FRESH_SECS: u64 = 3600;
 
@@ -55,7 +51,6 @@ impl From<worker::Error> for UpstreamError {
 
 thread_local! {
     static METADATA: RefCell<Option<(UnixMillis, Rc<Metadata>)>> = const { RefCell::new(None) };
-    static KEYS: RefCell<KeyCache> = const { RefCell::new(KeyCache::new()) };
 }
 
 /// The provider's metadata, from the isolate's memory or by discovery.
@@ -126,62 +121,11 @@ pub async fn identify(
         client_id: &connection.client_id,
         nonce,
     };
-    verify(&verifier, &tokens.id_token, &metadata.jwks_uri).await
-}
-
-async fn verify(
-    verifier: &IdTokenVerifier<'_>,
-    token: &str,
-    jwks_uri: &str,
-) -> Result<VerifiedIdToken, UpstreamError> {
-    let keys = keys(jwks_uri).await?;
-    let first = verifier.verify(token, &keys, now());
-    let Err(TokenError::UnknownKey) = first else {
-        return first.map_err(UpstreamError::Token);
-    };
-    // The provider may have a new key. A stranger may have invented one: the cache says how often
-    // to look.
-    let kid = UnverifiedToken::parse(token)
-        .ok()
-        .and_then(|token| token.kid().map(str::to_owned));
-    if !KEYS.with_borrow_mut(|cache| cache.may_look_for(kid.as_deref(), now())) {
-        return first.map_err(UpstreamError::Token);
-    }
-    let keys = fetch_keys(jwks_uri).await?;
-    let second = verifier.verify(token, &keys, now());
-    if matches!(second, Err(TokenError::UnknownKey)) {
-        KEYS.with_borrow_mut(|cache| cache.missed(kid.as_deref(), now()));
-    }
-    second.map_err(UpstreamError::Token)
-}
-
-async fn keys(jwks_uri: &str) -> Result<Arc<KeySet>, UpstreamError> {
-    match KEYS.with_borrow_mut(|cache| cache.plan(now())) {
-        Plan::Use(keys) => Ok(keys),
-        Plan::Refresh(keys) => Ok(match fetch_keys(jwks_uri).await {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                console_error!("{error}");
-                keys
-            }
-        }),
-        Plan::Fetch => fetch_keys(jwks_uri).await,
-        Plan::Unavailable => Err(UpstreamError::Unavailable("no keys yet".to_owned())),
-    }
-}
-
-async fn fetch_keys(jwks_uri: &str) -> Result<Arc<KeySet>, UpstreamError> {
-    let fetched = match outbound::get(jwks_uri).await {
-        Ok(bytes) => KeySet::parse(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    KEYS.with_borrow_mut(|cache| match fetched {
-        Ok(keys) => Ok(cache.fetched(keys, now())),
-        Err(why) => {
-            cache.failed(now());
-            Err(UpstreamError::Unavailable(why))
-        }
-    })
+    let verify = |keys: &KeySet| verifier.verify(&tokens.id_token, keys, now());
+    remote_keys::verified(&metadata.jwks_uri, &tokens.id_token, verify)
+        .await
+        .map_err(|error| UpstreamError::Unavailable(error.to_string()))?
+        .map_err(UpstreamError::Token)
 }
 
 /// HTTP Basic as RFC 6749 section 2.3.1 wants it: both parts form-encoded first.
