@@ -64,9 +64,10 @@ impl Answer {
             DenyReason::SubjectDisabled => "The account is disabled.",
             DenyReason::SessionUnknown | DenyReason::SessionEnded => "The session has ended.",
             DenyReason::SessionExpired => "The session has expired.",
-            DenyReason::TokenRevoked | DenyReason::GenerationStale => {
-                "The access token has been revoked."
-            }
+            DenyReason::TokenRevoked
+            | DenyReason::GenerationStale
+            | DenyReason::KeyRevoked
+            | DenyReason::ActorDenied => "The access token has been revoked.",
         };
         Self::invalid_token(detail, why.as_str())
     }
