@@ -4,10 +4,14 @@
 //! development mode.
 
 use crate::auth::Role;
+use portcullis_core::client::uri::{is_loopback, is_resource};
+use portcullis_core::client::{Client, Origin};
 use portcullis_core::secret::{Digest, derived_key};
-use portcullis_core::text::from_base64url;
-use serde::Deserialize;
-use url::{Host, Url};
+use portcullis_core::text::{base64url, from_base64url};
+use portcullis_core::time::UnixMillis;
+use serde_json::{Map, Value, json};
+use std::rc::Rc;
+use url::Url;
 
 /// Everything that is decided outside the code.
 pub struct Config {
@@ -24,7 +28,9 @@ pub struct Config {
     /// The identity provider.
     pub connection: Connection,
     /// OAuth clients.
-    pub clients: Vec<Client>,
+    pub clients: Vec<Rc<Client>>,
+    /// The resources (RFC 8707) of clients that bring none; the first is the default audience.
+    pub resources: Vec<String>,
     /// API credentials by digest.
     pub credentials: Vec<(Digest, Role)>,
     /// Holds back an object's first delivery, so that tests can crash before it. Development only.
@@ -43,51 +49,6 @@ pub struct Connection {
     pub client_secret: String,
     /// The verified claim that identifies a person, equal to SCIM's `userName`.
     pub subject_claim: String,
-}
-
-/// A registered OAuth client; all are public and use PKCE so far.
-#[derive(Clone, Deserialize)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "`client_id` is the term of RFC 6749"
-)]
-pub struct Client {
-    /// `client_id`.
-    pub client_id: String,
-    /// Exact redirect URIs; one on a loopback address matches with any port (RFC 8252 section 7.3).
-    pub redirect_uris: Vec<String>,
-    /// The `aud` of its access tokens.
-    pub audience: String,
-}
-
-impl Client {
-    /// Whether a code may be sent to `uri`.
-    pub fn allows_redirect_to(&self, uri: &str) -> bool {
-        self.redirect_uris.iter().any(|registered| {
-            registered == uri
-                || match (Url::parse(registered), Url::parse(uri)) {
-                    (Ok(mut registered), Ok(asked)) if is_loopback(&registered) => {
-                        // As text, so that nothing a parser forgives counts as equal.
-                        asked.as_str() == uri
-                            && asked.fragment().is_none()
-                            && registered.set_port(asked.port()).is_ok()
-                            && registered == asked
-                    }
-                    _ => false,
-                }
-        })
-    }
-}
-
-/// Whether `url` is plain HTTP on this very machine.
-pub fn is_loopback(url: &Url) -> bool {
-    url.scheme() == "http"
-        && match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
 }
 
 impl Config {
@@ -132,9 +93,20 @@ impl Config {
                 subject_claim: needed("OIDC_SUBJECT_CLAIM")?,
             },
             clients: if dev {
-                demo_clients(&base_url("DEFAULT_AUDIENCE")?)
+                static_clients(demo_clients(&base_url("DEFAULT_AUDIENCE")?), dev)
             } else {
-                serde_json::from_str(&needed("CLIENTS")?).map_err(|_| "CLIENTS")?
+                serde_json::from_str(&needed("CLIENTS")?)
+                    .ok()
+                    .and_then(|clients| static_clients(clients, dev))
+            }
+            .ok_or("CLIENTS")?,
+            resources: match var("RESOURCES") {
+                Some(list) if !list.is_empty() => serde_json::from_str(&list)
+                    .ok()
+                    .filter(|list: &Vec<String>| list.iter().all(|uri| is_resource(uri)))
+                    .ok_or("RESOURCES")?,
+                _ if dev => vec![base_url("DEFAULT_AUDIENCE")?],
+                _ => Vec::new(),
             },
             credentials: if dev {
                 demo_credentials()
@@ -164,8 +136,8 @@ impl Config {
         })
     }
 
-    /// The client of that id.
-    pub fn client(&self, client_id: &str) -> Option<&Client> {
+    /// The static client of that id; [`crate::policy::client`] knows all others too.
+    pub fn client(&self, client_id: &str) -> Option<&Rc<Client>> {
         self.clients
             .iter()
             .find(|client| client.client_id == client_id)
@@ -180,19 +152,68 @@ fn base_url(text: &str, dev: bool) -> Option<String> {
     (transport && plain && url.password().is_none()).then(|| text.trim_end_matches('/').to_owned())
 }
 
-fn demo_clients(audience: &str) -> Vec<Client> {
-    let client = |client_id: &str, paths: &[&str]| Client {
-        client_id: client_id.to_owned(),
-        redirect_uris: ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+/// The clients that `list` describes, if all of them are valid and no two share an id.
+fn static_clients(list: Vec<Map<String, Value>>, dev: bool) -> Option<Vec<Rc<Client>>> {
+    let mut clients: Vec<Rc<Client>> = Vec::with_capacity(list.len());
+    for metadata in list {
+        let client = Origin::Configuration
+            .client("", metadata, UnixMillis(0), dev)
+            .ok()?;
+        if clients.iter().any(|c| c.client_id == client.client_id) {
+            return None;
+        }
+        clients.push(Rc::new(client));
+    }
+    Some(clients)
+}
+
+/// A person's application, the gateway's, a service with a secret, and an application of somebody
+/// else's, for which people are asked.
+fn demo_clients(audience: &str) -> Vec<Map<String, Value>> {
+    let on_loopback = |paths: &[&str]| -> Vec<String> {
+        ["http://127.0.0.1", "http://localhost", "http://[::1]"]
             .iter()
             .flat_map(|origin| paths.iter().map(move |path| format!("{origin}{path}")))
-            .collect(),
-        audience: audience.to_owned(),
+            .collect()
     };
-    vec![
-        client("demo-app", &["/callback", "/cb", "/"]),
-        client("demo-gateway", &["/.portcullis/callback"]),
-    ]
+    let secret = Digest::of(b"dev-secret");
+    let clients = json!([
+        {
+            "client_id": "demo-app",
+            "client_name": "Demo application",
+            "redirect_uris": on_loopback(&["/callback", "/cb", "/"]),
+            "grant_types": ["authorization_code", "refresh_token"],
+            "scope": "openid profile email offline_access",
+            "first_party": true,
+        },
+        {
+            "client_id": "demo-gateway",
+            "client_name": "Demo gateway",
+            "redirect_uris": on_loopback(&["/.portcullis/callback"]),
+            "scope": "openid profile email",
+            "first_party": true,
+        },
+        {
+            "client_id": "demo-service",
+            "client_name": "Demo service",
+            "grant_types": [
+                "client_credentials",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ],
+            "token_endpoint_auth_method": "client_secret_basic",
+            "secrets": [{"sha256": base64url(secret.as_bytes())}],
+            "scope": "read write",
+            "introspects": [audience],
+        },
+        {
+            "client_id": "demo-third-party",
+            "client_name": "Somebody else's application",
+            "redirect_uris": on_loopback(&["/callback", "/cb", "/"]),
+            "grant_types": ["authorization_code", "refresh_token"],
+            "scope": "openid profile email offline_access",
+        },
+    ]);
+    serde_json::from_value(clients).unwrap_or_default()
 }
 
 fn demo_credentials() -> Vec<(Digest, Role)> {
@@ -209,7 +230,6 @@ fn demo_credentials() -> Vec<(Digest, Role)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     const SETTINGS: [(&str, &str); 13] = [
         ("OIDC_SUBJECT_CLAIM", "preferred_username"),
@@ -222,7 +242,7 @@ mod tests {
         ("OIDC_CLIENT_SECRET", "s"),
         (
             "CLIENTS",
-            r#"[{"client_id":"a","redirect_uris":["https://a/cb"],"audience":"x"}]"#,
+            r#"[{"client_id":"a","redirect_uris":["https://a/cb"],"audience":"https://x.example"}]"#,
         ),
         ("ADMIN_TOKEN", "admin-admin-admin-admin-admin-admin"),
         ("AUDITOR_TOKEN", "auditor-auditor-auditor-auditor-"),
@@ -283,50 +303,37 @@ mod tests {
     }
 
     #[test]
-    fn redirects_match_exactly_but_for_a_loopback_port() {
-        let client = Client {
-            client_id: "a".into(),
-            redirect_uris: vec!["https://a.example/cb".into(), "http://127.0.0.1/cb".into()],
-            audience: "x".into(),
-        };
-        for good in [
-            "https://a.example/cb",
-            "http://127.0.0.1/cb",
-            "http://127.0.0.1:4711/cb",
-        ] {
-            assert!(client.allows_redirect_to(good), "{good}");
-        }
-        for bad in [
-            "https://a.example:8443/cb",
-            "https://a.example/cb?x=1",
-            "https://a.example/CB",
-            "HTTPS://a.example/cb",
-            "http://127.0.0.1:4711/other",
-            "http://127.0.0.1:4711/cb#f",
-            "http://127.0.0.1:4711/cb/../cb",
-            "http://user@127.0.0.1:4711/cb",
-            "http://127.0.0.1:4711@evil.example/cb",
-            "http://127.0.0.2/cb",
-            "http://127.1/cb",
-            "http://127.0.0.1\t/cb",
-            "javascript:alert(1)",
+    fn clients_that_are_not_valid_or_share_an_id_make_no_configuration() {
+        let one = r#"{"client_id":"a","redirect_uris":["https://a/cb"]}"#;
+        for list in [
             "",
+            "{}",
+            "[1]",
+            r#"[{"client_id":"a"}]"#,
+            r#"[{"client_id":"a","redirect_uris":["http://a/cb"]}]"#,
+            r#"[{"client_id":"a","redirect_uris":["https://a/cb"],"unheard_of":1}]"#,
+            &format!("[{one},{one}]"),
         ] {
-            assert!(!client.allows_redirect_to(bad), "{bad}");
+            assert_eq!(with(&[("CLIENTS", Some(list))]).err(), Some("CLIENTS"));
+        }
+        let known = with(&[("CLIENTS", Some(&format!("[{one}]")))]);
+        assert!(known.is_ok_and(|config| config.client("a").is_some_and(|c| c.is_public())));
+        for list in ["x", r#"["x"]"#, r#"["https://a#f"]"#] {
+            assert_eq!(with(&[("RESOURCES", Some(list))]).err(), Some("RESOURCES"));
         }
     }
 
-    proptest! {
-        #[test]
-        fn no_other_origin_or_path_is_ever_allowed(uri: String) {
-            let client = Client {
-                client_id: "a".into(),
-                redirect_uris: vec!["http://127.0.0.1/cb".into()],
-                audience: "x".into(),
-            };
-            if client.allows_redirect_to(&uri) {
-                prop_assert!(uri.starts_with("http://127.0.0.1") && uri.ends_with("/cb"));
-            }
-        }
+    #[test]
+    fn every_demo_client_is_valid() {
+        let dev = with(&[
+            ("MODE", Some("dev")),
+            ("DEFAULT_AUDIENCE", Some("http://127.0.0.1:1")),
+        ]);
+        let Ok(dev) = dev else { panic!("valid") };
+        assert_eq!(dev.clients.len(), 4);
+        let service = dev.client("demo-service").expect("known");
+        assert!(service.authenticates_with_secret("dev-secret", UnixMillis(0)));
+        assert!(service.introspects("http://127.0.0.1:1"));
+        assert_eq!(dev.resources, ["http://127.0.0.1:1"]);
     }
 }

@@ -12,6 +12,7 @@ mod http;
 mod keys;
 mod objects;
 mod outbound;
+mod policy;
 mod queue;
 mod remote_keys;
 mod routes;

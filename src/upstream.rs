@@ -1,8 +1,9 @@
 //! The relying party's side of OpenID Connect: the identity provider's metadata, keys and tokens.
 
-use crate::config::{Config, is_loopback};
+use crate::config::Config;
 use crate::runtime::now;
 use crate::{outbound, remote_keys};
+use portcullis_core::client::uri::is_loopback;
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::id_token::{IdTokenVerifier, VerifiedIdToken};
 use portcullis_core::jwt::jwks::KeySet;

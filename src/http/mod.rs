@@ -27,7 +27,7 @@ pub async fn serve(request: Request, env: Env, context: Context) -> Result<Respo
     let url = request.url()?;
     // A developer's service answers to its own name only: a web page that resolves another name to
     // this machine gets nothing.
-    if config.dev && !crate::config::is_loopback(&url) {
+    if config.dev && !portcullis_core::client::uri::is_loopback(&url) {
         return Problem::new(403, "in development mode only loopback is served").response();
     }
     // As text: what the crate's enum does not know it takes for GET.

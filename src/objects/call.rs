@@ -6,6 +6,7 @@
 
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::id::SubjectKey;
+use portcullis_core::policy::call::PolicyRequest;
 use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest};
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::wire::{self, Call};
@@ -119,6 +120,16 @@ pub async fn lane<C: Call<Request = LaneRequest>>(
     call: C,
 ) -> Result<C::Reply, CallError> {
     Object::named(env, "LANE", "lane-0".to_owned())
+        .send(&call.into_request())
+        .await
+}
+
+/// Calls the policy; there is one.
+pub async fn policy<C: Call<Request = PolicyRequest>>(
+    env: &Env,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    Object::named(env, "POLICY", "policy".to_owned())
         .send(&call.into_request())
         .await
 }

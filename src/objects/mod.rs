@@ -13,5 +13,6 @@ pub mod host_sql;
 pub mod keyring;
 pub mod lane;
 pub mod outbox;
+pub mod policy;
 pub mod sql;
 pub mod subject;

@@ -5,12 +5,13 @@
 //! is sent nowhere. Out of scope so far: consent, `prompt`, `max_age`, `resource`, PAR.
 
 use super::{flow, flow_cookie, page, redirect, redirect_error};
-use crate::config::Client;
 use crate::error::Problem;
 use crate::http::context::Ctx;
 use crate::objects::flow::FLOW_TTL_SECS;
+use crate::policy;
 use crate::runtime::random;
 use crate::upstream;
+use portcullis_core::client::Client;
 use portcullis_core::oauth::{BeginFlow, Flow, is_s256_challenge, s256_challenge};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::login::ClientRequest;
@@ -32,7 +33,10 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
         return page(400, "Log-in is not possible", untrusted);
     }
     let get = |name: &str| query.get(name).map(String::as_str);
-    let client = get("client_id").and_then(|id| ctx.config.client(id));
+    let client = match get("client_id") {
+        Some(id) => policy::client(&ctx.env, &ctx.config, id).await?,
+        None => None,
+    };
     let (Some(client), Some(redirect_uri)) = (client, get("redirect_uri")) else {
         return page(400, "Log-in is not possible", untrusted);
     };
@@ -45,7 +49,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
         let state = client_state.filter(|_| !repeated.contains("state"));
         return redirect_error(&ctx.config, redirect_uri, state, "invalid_request");
     }
-    match client_request(client, redirect_uri, &query) {
+    match client_request(&client, &ctx.config.resources, redirect_uri, &query) {
         Ok(request) => leave(&ctx, request, client_state).await,
         Err(error) => redirect_error(&ctx.config, redirect_uri, client_state, error),
     }
@@ -53,6 +57,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 
 fn client_request(
     client: &Client,
+    resources: &[String],
     redirect_uri: &str,
     query: &BTreeMap<String, String>,
 ) -> std::result::Result<ClientRequest, &'static str> {
@@ -80,13 +85,18 @@ fn client_request(
         .split(' ')
         .filter(|scope| ["openid", "profile", "email", "offline_access"].contains(scope))
         .collect();
+    // RFC 8707 section 2: without any resource there is nothing that a token could be for.
+    let audience = client
+        .resources(resources)
+        .first()
+        .ok_or("invalid_target")?;
     Ok(ClientRequest {
         client_id: client.client_id.clone(),
         redirect_uri: redirect_uri.to_owned(),
         code_challenge: code_challenge.to_owned(),
         nonce: get("nonce").map(str::to_owned),
         scope: granted.join(" "),
-        audiences: vec![client.audience.clone()],
+        audiences: vec![audience.clone()],
         dpop_jkt: None,
     })
 }
@@ -148,13 +158,15 @@ async fn leave(ctx: &Ctx, client: ClientRequest, client_state: Option<&str>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portcullis_core::client::Origin;
+    use portcullis_core::time::UnixMillis;
 
     fn request(changes: &[(&str, &str)]) -> std::result::Result<ClientRequest, &'static str> {
-        let client = Client {
-            client_id: "app".into(),
-            redirect_uris: vec![],
-            audience: "api".into(),
-        };
+        let metadata = serde_json::json!({"redirect_uris": ["http://127.0.0.1/cb"]});
+        let metadata = metadata.as_object().expect("an object").clone();
+        let client = Origin::Operator
+            .client("app", metadata, UnixMillis(0), false)
+            .expect("valid");
         let mut query: BTreeMap<String, String> = [
             ("response_type", "code"),
             (
@@ -169,7 +181,7 @@ mod tests {
         for (name, value) in changes {
             query.insert((*name).to_owned(), (*value).to_owned());
         }
-        client_request(&client, "http://127.0.0.1/cb", &query)
+        client_request(&client, &["api".to_owned()], "http://127.0.0.1/cb", &query)
     }
 
     #[test]

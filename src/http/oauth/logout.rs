@@ -7,6 +7,7 @@ use super::{page, redirect};
 use crate::http::context::Ctx;
 use crate::keys;
 use crate::objects::call;
+use crate::policy;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::jwt::id_token::VerifiedHint;
 use portcullis_core::session::revoke::{Cause, Revoke, RevokeReply, Scope};
@@ -32,8 +33,11 @@ async fn log_out(ctx: &Ctx, parameters: &BTreeMap<String, String>) -> Result<Res
         return page(400, "You are not logged out", text);
     };
     let after = get("post_logout_redirect_uri");
-    let client = ctx.config.client(&hint.client_id);
-    if after.is_some_and(|uri| !client.is_some_and(|client| client.allows_redirect_to(uri))) {
+    if let Some(uri) = after
+        && !policy::client(&ctx.env, &ctx.config, &hint.client_id)
+            .await?
+            .is_some_and(|client| client.allows_post_logout_redirect_to(uri))
+    {
         let text = "The application's request is not valid.";
         return page(400, "You are not logged out", text);
     }

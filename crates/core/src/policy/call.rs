@@ -54,10 +54,10 @@ pub struct CreateClient {
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Created {
-    /// It is kept.
-    Created,
+    /// It is kept; with the revocation that came with it, if it was disabled from the start.
+    Created(Option<RevokedWide>),
     /// Another has that `client_id`.
     Exists,
     /// So many have registered themselves that no more can.

@@ -4,6 +4,7 @@ use super::{Asked, Granted, Rejection, forged};
 use crate::http::oauth::token::mint::{Minted, mint};
 use crate::keys;
 use crate::objects::call;
+use crate::policy;
 use crate::runtime::{new_id, random};
 use portcullis_core::id::TokenId;
 use portcullis_core::oauth::opaque::{AuthorizationCode, RefreshSecret, RefreshToken};
@@ -20,7 +21,7 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
     ) else {
         return Ok(Err(Rejection::InvalidRequest));
     };
-    let Some(client) = ctx.config.client(client_id) else {
+    let Some(client) = policy::client(&ctx.env, &ctx.config, client_id).await? else {
         return Ok(Err(Rejection::InvalidClient));
     };
     let Some(code_challenge) = s256_challenge(verifier) else {

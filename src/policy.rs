@@ -1,0 +1,195 @@
+//! What this isolate knows of the policy: a view that is never too old, and the clients it needed.
+//!
+//! Whatever is decided here is decided by a view that was asked for at most
+//! [`VIEW_MAX_AGE_MS`] ago; where none can be had nothing is decided, and the caller gets 503. A
+//! little before a view becomes too old one request takes it on itself to ask for the next, while
+//! the others go on with what there is.
+//!
+//! Clients and trusts are kept as long as the view's version stands: every change of one is a new
+//! version. Static clients come from the configuration and are looked for first; nobody can
+//! register over one.
+
+use crate::config::Config;
+use crate::objects::call::{self, CallError};
+use crate::runtime::now;
+use portcullis_core::client::Client;
+use portcullis_core::policy::call::{GetClient, GetView};
+use portcullis_core::policy::{PolicyView, VIEW_MAX_AGE_MS};
+use portcullis_core::time::UnixMillis;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+use worker::Env;
+
+/// From what age on a view is asked for anew, in milliseconds.
+const REFRESH_AGE_MS: u64 = VIEW_MAX_AGE_MS * 3 / 4;
+/// The most clients that are remembered, known and unknown; then all are forgotten.
+const MAX_REMEMBERED: usize = 1000;
+
+/// The policy cannot be known, so nothing can be decided.
+#[derive(Debug)]
+pub struct Unavailable(String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "policy: {}", self.0)
+    }
+}
+
+impl From<CallError> for Unavailable {
+    fn from(error: CallError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<Unavailable> for worker::Error {
+    fn from(error: Unavailable) -> Self {
+        Self::RustError(error.to_string())
+    }
+}
+
+/// The policy, and when it was asked for.
+pub struct View {
+    policy: PolicyView,
+    asked_at: UnixMillis,
+}
+
+impl Deref for View {
+    type Target = PolicyView;
+
+    fn deref(&self) -> &PolicyView {
+        &self.policy
+    }
+}
+
+impl View {
+    /// A clock that went back makes a view of the future, which is as bad as an old one.
+    fn is_younger_than(&self, age_ms: u64, now: UnixMillis) -> bool {
+        now.0
+            .checked_sub(self.asked_at.0)
+            .is_some_and(|age| age < age_ms)
+    }
+}
+
+/// Clients by id as of a version; `None`: there is no such client.
+struct Remembered {
+    version: u64,
+    clients: HashMap<String, Option<Rc<Client>>>,
+}
+
+thread_local! {
+    static VIEW: RefCell<Option<Rc<View>>> = const { RefCell::new(None) };
+    /// When a request last took it on itself to ask anew.
+    static ASKED_ANEW_AT: Cell<UnixMillis> = const { Cell::new(UnixMillis(0)) };
+    static CLIENTS: RefCell<Option<Remembered>> = const { RefCell::new(None) };
+}
+
+/// The policy as it was asked for at most [`VIEW_MAX_AGE_MS`] ago.
+pub async fn view(env: &Env) -> Result<Rc<View>, Unavailable> {
+    let asked_at = now();
+    let kept = VIEW.with_borrow(Clone::clone);
+    if let Some(view) = &kept {
+        let claimed = || {
+            let since = asked_at.0.checked_sub(ASKED_ANEW_AT.get().0);
+            since.is_some_and(|since| since < REFRESH_AGE_MS)
+        };
+        if view.is_younger_than(REFRESH_AGE_MS, asked_at)
+            || (view.is_younger_than(VIEW_MAX_AGE_MS, asked_at) && claimed())
+        {
+            return Ok(Rc::clone(view));
+        }
+    }
+    ASKED_ANEW_AT.set(asked_at);
+    match ask(env, kept.as_ref(), asked_at).await {
+        Ok(view) => Ok(view),
+        // What there is may still do.
+        Err(error) => kept
+            .filter(|view| view.is_younger_than(VIEW_MAX_AGE_MS, now()))
+            .ok_or(error),
+    }
+}
+
+async fn ask(
+    env: &Env,
+    kept: Option<&Rc<View>>,
+    asked_at: UnixMillis,
+) -> Result<Rc<View>, Unavailable> {
+    let known = kept.map(|view| view.version);
+    let policy = match (call::policy(env, GetView { known }).await?, kept) {
+        (Some(policy), _) => policy,
+        (None, Some(view)) => view.policy.clone(),
+        (None, None) => return Err(Unavailable("no view came".to_owned())),
+    };
+    let fresh = Rc::new(View { policy, asked_at });
+    // Of two that were on their way at a time the later question has the better answer.
+    VIEW.with_borrow_mut(|kept| {
+        let later = kept
+            .as_ref()
+            .is_some_and(|kept| (kept.asked_at, kept.version) > (fresh.asked_at, fresh.version));
+        if !later {
+            *kept = Some(Rc::clone(&fresh));
+        }
+    });
+    Ok(fresh)
+}
+
+/// The client of that id, if there is one and it may be dealt with: one that is disabled, or whose
+/// revocation is not in force yet, is not there.
+pub async fn client(
+    env: &Env,
+    config: &Config,
+    client_id: &str,
+) -> Result<Option<Rc<Client>>, Unavailable> {
+    let view = view(env).await?;
+    let found = match config.client(client_id) {
+        Some(client) => Some(Rc::clone(client)),
+        None => registered(env, &view, client_id).await?,
+    };
+    Ok(found.filter(|client| !client.disabled && !view.holds_back(client_id, now())))
+}
+
+/// The client that the policy has, from memory while its version stands.
+async fn registered(
+    env: &Env,
+    view: &View,
+    client_id: &str,
+) -> Result<Option<Rc<Client>>, Unavailable> {
+    let remembered = CLIENTS.with_borrow(|remembered| {
+        let as_of_now = remembered
+            .as_ref()
+            .filter(|remembered| remembered.version == view.version)?;
+        as_of_now.clients.get(client_id).cloned()
+    });
+    if let Some(found) = remembered {
+        return Ok(found);
+    }
+    let get = GetClient {
+        client_id: client_id.to_owned(),
+    };
+    let answer = call::policy(env, get).await?;
+    let found = match answer.client {
+        Some(json) => {
+            let client = serde_json::from_str(&json);
+            let unreadable = |error: serde_json::Error| Unavailable(error.to_string());
+            Some(Rc::new(client.map_err(unreadable)?))
+        }
+        None => None,
+    };
+    CLIENTS.with_borrow_mut(|remembered| {
+        let stale = remembered.as_ref().is_none_or(|kept| {
+            kept.version < answer.version || kept.clients.len() >= MAX_REMEMBERED
+        });
+        if stale {
+            *remembered = Some(Remembered {
+                version: answer.version,
+                clients: HashMap::new(),
+            });
+        }
+        if let Some(kept) = remembered.as_mut().filter(|k| k.version == answer.version) {
+            kept.clients.insert(client_id.to_owned(), found.clone());
+        }
+    });
+    Ok(found)
+}
