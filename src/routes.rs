@@ -59,6 +59,9 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/v1/check", CHECKERS, "Whether a credential is in force, strictly", check::post),
     route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, or a token", revocations::post),
     route!("GET", "/v1/subjects/{subject}/sessions", ADMIN, "A subject's live sessions", sessions::list),
+    route!("DELETE", "/v1/subjects/{subject}/sessions/{session}", ADMIN, "Sign a subject out of one session", sessions::end),
+    route!("POST", "/v1/subjects/{subject}/sign-out", ADMIN, "Sign a subject out of all sessions, or all but one", sessions::end_all),
+    route!("DELETE", "/v1/subjects/{subject}/consents/{client_id}", ADMIN, "Forget what a subject allowed a client, and end its sessions", sessions::withdraw),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),

@@ -54,6 +54,7 @@ fn describe(server: &str) -> Value {
                 "RevocationRequest": super::revocations::request_schema(),
                 "Revocation": super::revocations::reply_schema(),
                 "Sessions": super::sessions::reply_schema(),
+                "SignOut": super::sessions::sign_out_schema(),
                 "Events": super::audit::reply_schema(),
             },
         },
@@ -71,6 +72,8 @@ fn operation(route: &Route) -> Value {
     let example = route
         .path
         .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA");
     let mut parameters: Vec<Value> = route
         .path
@@ -85,6 +88,15 @@ fn operation(route: &Route) -> Value {
             (Some("RevocationRequest"), Some("Revocation"))
         }
         "/v1/subjects/{subject}/sessions" => (None, Some("Sessions")),
+        "/v1/subjects/{subject}/sign-out" => {
+            parameters.push(parameter("Idempotency-Key", "header", false));
+            (Some("SignOut"), Some("Revocation"))
+        }
+        "/v1/subjects/{subject}/sessions/{session}"
+        | "/v1/subjects/{subject}/consents/{client_id}" => {
+            parameters.push(parameter("Idempotency-Key", "header", false));
+            (None, Some("Revocation"))
+        }
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));

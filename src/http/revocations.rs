@@ -39,16 +39,22 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
         Ok(body) => body,
         Err(problem) => return problem.response(),
     };
-    let (subject, revoke) = match command(&ctx, &body) {
-        Ok(command) => command,
-        Err(problem) => return problem.response(),
-    };
+    match command(&ctx, &body) {
+        Ok((subject, revoke)) => carry_out(&ctx, subject, revoke).await,
+        Err(problem) => problem.response(),
+    }
+}
+
+/// Tells the subject, and answers what came of it.
+pub async fn carry_out(ctx: &Ctx, subject: SubjectKey, revoke: Revoke) -> Result<Response> {
     let scope = match revoke.scope {
         Scope::Subject | Scope::SubjectUntilReactivated { .. } => "subject",
         Scope::Session(_) => "session",
         Scope::OtherSessions(_) => "other_sessions",
+        Scope::Client(_) => "client",
         Scope::Token(_) => "token",
     };
+    let dry_run = revoke.dry_run;
     match call::subject(&ctx.env, subject, revoke).await {
         Ok(RevokeReply::Revoked(revoked)) => json(
             200,
@@ -57,7 +63,7 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
                 scope,
                 sessions: revoked.sessions,
                 changed: revoked.changed,
-                dry_run: body.dry_run,
+                dry_run,
                 committed_at: revoked.at.to_rfc3339(),
             },
         ),
@@ -94,7 +100,11 @@ fn command(ctx: &Ctx, body: &Body) -> std::result::Result<(SubjectKey, Revoke), 
     ))
 }
 
-fn idempotency(ctx: &Ctx, body: &Body) -> std::result::Result<Option<IdempotencyKey>, Problem> {
+/// The caller's key for a request that `body` tells from others, if they sent one.
+pub fn idempotency(
+    ctx: &Ctx,
+    body: &impl Serialize,
+) -> std::result::Result<Option<IdempotencyKey>, Problem> {
     let unreadable = || Problem::bad_request("the Idempotency-Key cannot be read");
     let header = ctx.request.headers().get("idempotency-key");
     let Some(key) = header.map_err(|_| unreadable())? else {
@@ -134,7 +144,7 @@ pub fn reply_schema() -> Value {
         "required": ["subject", "scope", "sessions", "changed", "dry_run", "committed_at"],
         "properties": {
             "subject": {"type": "string"},
-            "scope": {"enum": ["subject", "session", "token"]},
+            "scope": {"enum": ["subject", "session", "other_sessions", "client", "token"]},
             "sessions": {"type": "integer", "description": "live sessions that it ended"},
             "changed": {"type": "boolean", "description": "false if all of it had been ended before"},
             "dry_run": {"type": "boolean"},

@@ -1,13 +1,22 @@
-//! `GET /v1/subjects/{subject}/sessions`: where somebody is logged in.
+//! `/v1/subjects/{subject}/...`: where somebody is logged in, and signing them out there.
+//!
+//! Each end is a kill like any other: it answers as [`super::revocations`] does, takes an
+//! `Idempotency-Key` as that does, and is in force when it answers.
+//!
+//! Out of scope: people who do this themselves, with an access token of their own. Such a token would have
+//! to be for this service and for nobody else, or every API that is sent one could sign the person
+//! out; that a client is first party changes nothing about that. No client can ask for one yet.
 
 use super::context::Ctx;
+use super::revocations::{carry_out, idempotency};
 use crate::error::{Problem, json};
 use crate::objects::call;
 use portcullis_core::id::{SessionId, SubjectKey};
 use portcullis_core::session::Session;
 use portcullis_core::session::call::ListSessions;
+use portcullis_core::session::revoke::{Cause, Revoke, Scope};
 use portcullis_core::time::UnixMillis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{Response, Result};
 
@@ -49,9 +58,16 @@ impl From<Session> for Item {
     }
 }
 
+/// Which sessions to leave.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct SignOut {
+    except: Option<SessionId>,
+}
+
 /// Live sessions, oldest first; none for somebody never seen.
 pub async fn list(ctx: Ctx) -> Result<Response> {
-    let subject = match ctx.subject(&percent_decoded(ctx.param(0))) {
+    let subject = match subject(&ctx) {
         Ok(subject) => subject,
         Err(problem) => return problem.response(),
     };
@@ -70,10 +86,69 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
     }
 }
 
+/// Signs out of one session.
+pub async fn end(ctx: Ctx) -> Result<Response> {
+    let Ok(session) = ctx.param(1).parse() else {
+        return Problem::bad_request("the session is not a session id").response();
+    };
+    sign_out(&ctx, Scope::Session(session), Cause::Admin, &()).await
+}
+
+/// Signs out everywhere, or everywhere else.
+pub async fn end_all(mut ctx: Ctx) -> Result<Response> {
+    let body: SignOut = match ctx.json().await? {
+        Ok(body) => body,
+        Err(problem) => return problem.response(),
+    };
+    let scope = body.except.map_or(Scope::Subject, Scope::OtherSessions);
+    sign_out(&ctx, scope, Cause::Admin, &body).await
+}
+
+/// Forgets what the person allowed a client, and ends the sessions that rest on it.
+pub async fn withdraw(ctx: Ctx) -> Result<Response> {
+    let scope = Scope::Client(percent_decoded(ctx.param(1)));
+    sign_out(&ctx, scope, Cause::ConsentWithdrawn, &()).await
+}
+
+async fn sign_out(
+    ctx: &Ctx,
+    scope: Scope,
+    cause: Cause,
+    body: &impl Serialize,
+) -> Result<Response> {
+    let command = subject(ctx).and_then(|subject| {
+        let request = (ctx.url.path(), body);
+        let revoke = Revoke {
+            idempotency: idempotency(ctx, &request)?,
+            ..Revoke::new(scope, cause, ctx.actor())
+        };
+        Ok((subject, revoke))
+    });
+    match command {
+        Ok((subject, revoke)) => carry_out(ctx, subject, revoke).await,
+        Err(problem) => problem.response(),
+    }
+}
+
+fn subject(ctx: &Ctx) -> std::result::Result<SubjectKey, Problem> {
+    ctx.subject(&percent_decoded(ctx.param(0)))
+}
+
 fn percent_decoded(segment: &str) -> String {
     percent_encoding::percent_decode_str(segment)
         .decode_utf8_lossy()
         .into_owned()
+}
+
+/// The body of a sign-out, for the API description.
+pub fn sign_out_schema() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "except": {"type": ["string", "null"], "description": "ses_...: all but this one"},
+        },
+    })
 }
 
 /// The answer, for the API description.

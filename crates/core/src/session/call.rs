@@ -93,6 +93,10 @@ mod tests {
         assert_eq!(bytes_of(revoke(held)), [1, 3, 1, 7, 0, 2, 1, b'a', 0, 0]);
         let one = bytes_of(revoke(Scope::Session(SessionId::from_bytes([9; 16]))));
         assert_eq!(one.get(..4), Some(&[1, 3, 2, 9][..]));
+        assert_eq!(
+            bytes_of(revoke(Scope::Client("c".into()))),
+            [1, 3, 5, 1, b'c', 0, 2, 1, b'a', 0, 0]
+        );
         let reactivate = Reactivate {
             directory_version: 8,
             actor: Actor::Connection("c".into()),

@@ -15,7 +15,7 @@ use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 /// What is ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// Everything the subject has; a new log-in is possible.
     Subject,
@@ -31,6 +31,8 @@ pub enum Scope {
     Token(TokenId),
     /// Every session but this one.
     OtherSessions(SessionId),
+    /// All that a client has of the subject: its sessions, and the person's consent.
+    Client(String),
 }
 
 /// Why something was ended.
@@ -58,6 +60,8 @@ pub enum Cause {
     ClientEnded,
     /// The connection was revoked or disabled: a wide revocation.
     ConnectionEnded,
+    /// The person does not allow the client anything any more, or an operator says so.
+    ConsentWithdrawn,
 }
 
 impl Cause {
@@ -76,6 +80,7 @@ impl Cause {
             Self::ClientRevoked => "client_revoked",
             Self::ClientEnded => "client_ended",
             Self::ConnectionEnded => "connection_ended",
+            Self::ConsentWithdrawn => "consent_withdrawn",
         }
     }
 }
@@ -140,10 +145,11 @@ impl Revoke {
     }
 
     fn covers(&self, session: &Session) -> bool {
-        match self.scope {
+        match &self.scope {
             Scope::Subject | Scope::SubjectUntilReactivated { .. } => true,
-            Scope::Session(id) => session.id == id,
-            Scope::OtherSessions(kept) => session.id != kept,
+            Scope::Session(id) => session.id == *id,
+            Scope::OtherSessions(kept) => session.id != *kept,
+            Scope::Client(client_id) => session.client_id == *client_id,
             Scope::Token(_) => false,
         }
     }
@@ -153,18 +159,20 @@ impl Revoke {
             Cause::Logout => Action::Logout,
             _ => Action::Kill,
         };
-        let (session, token) = match self.scope {
+        let (session, token, client_id) = match &self.scope {
             Scope::Subject | Scope::SubjectUntilReactivated { .. } | Scope::OtherSessions(_) => {
-                (None, None)
+                (None, None, None)
             }
-            Scope::Session(id) => (Some(LogHash::of_session(id)), None),
-            Scope::Token(id) => (None, Some(LogHash::of_token(id))),
+            Scope::Session(id) => (Some(LogHash::of_session(*id)), None, None),
+            Scope::Token(id) => (None, Some(LogHash::of_token(*id)), None),
+            Scope::Client(client_id) => (None, None, Some(client_id.clone())),
         };
         Event {
             reason: Some(self.cause.as_str().to_owned()),
             subject: Some(state.subject.key),
             session,
             token,
+            client_id,
             ..Event::new(now, action, Outcome::Success, self.actor.clone())
         }
     }
@@ -198,6 +206,10 @@ impl Command for Revoke {
                 Scope::Token(_) => Sessions::None,
                 _ => Sessions::All,
             },
+            consent: match &self.scope {
+                Scope::Client(client_id) => Some(client_id),
+                _ => None,
+            },
             idempotency: self.idempotency.as_ref(),
             ..Needs::default()
         }
@@ -229,10 +241,15 @@ impl Command for Revoke {
                 ..killed(&state.subject, now)
             }),
             Scope::Subject => Some(killed(&state.subject, now)),
-            Scope::Session(id) if !state.sessions.iter().any(|session| session.id == id) => {
+            // Also of the one to be kept: whoever mistakes it means to end something else.
+            Scope::Session(id) | Scope::OtherSessions(id)
+                if !state.sessions.iter().any(|session| session.id == id) =>
+            {
                 return Decision::unchanged(RevokeReply::SessionUnknown);
             }
-            Scope::Session(_) | Scope::OtherSessions(_) | Scope::Token(_) => None,
+            Scope::Session(_) | Scope::OtherSessions(_) | Scope::Token(_) | Scope::Client(_) => {
+                None
+            }
         };
         let covered: Vec<&Session> = state
             .sessions
@@ -242,6 +259,7 @@ impl Command for Revoke {
             .collect();
         let is_news = match self.scope {
             Scope::Session(_) | Scope::OtherSessions(_) => !covered.is_empty(),
+            Scope::Client(_) => !covered.is_empty() || state.consented.is_some(),
             _ => true,
         };
         let reply = Revoked {
@@ -260,6 +278,12 @@ impl Command for Revoke {
         if let Scope::Token(token) = self.scope {
             let until = now.plus_secs(2 * ACCESS_TOKEN_TTL_SECS);
             changes.push(Change::RevokeToken { token, until });
+        }
+        if let (Scope::Client(client_id), true) = (&self.scope, state.consented.is_some()) {
+            changes.push(Change::PutConsent {
+                client_id: client_id.clone(),
+                scope: None,
+            });
         }
         let events = if is_news {
             vec![self.event(state, now)]

@@ -2,6 +2,7 @@
 
 mod grants;
 mod history;
+mod sign_out;
 
 use super::service::SubjectService;
 use crate::objects::host_sql::HostSql;

@@ -21,6 +21,7 @@ mod race;
 mod revocations;
 mod routes;
 mod scim;
+mod sessions;
 mod stock_client;
 mod token;
 mod triggers;
