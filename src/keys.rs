@@ -7,7 +7,7 @@ use crate::objects::keyring::{GetKeys, KeyringRequest};
 use crate::runtime::now;
 use crate::webcrypto::{Signer, Verifier};
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::access_token::{AccessTokenVerifier, VerifiedAccessToken};
+use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation, VerifiedAccessToken};
 use portcullis_core::jwt::id_token::{VerifiedHint, begin_id_token_hint};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::jwks::pending::Pending;
@@ -37,14 +37,16 @@ impl OurKeys {
         self.signer.sign(claims, typ).await
     }
 
-    /// Believes an access token of ours, or says why not. The outer error is that nobody could tell.
+    /// Believes an access token of ours that was presented in this way, or says why not. The outer
+    /// error is that nobody could tell.
     pub async fn verify_access_token(
         &self,
         token: &str,
+        presentation: Presentation<'_>,
         verifier: &AccessTokenVerifier<'_>,
         now: UnixMillis,
     ) -> Result<Result<VerifiedAccessToken, TokenError>, Error> {
-        match verifier.begin(token, &self.public, now) {
+        match verifier.begin(token, presentation, &self.public, now) {
             Ok(pending) => self.settle(pending).await,
             Err(error) => Ok(Err(error)),
         }

@@ -11,7 +11,7 @@ use crate::objects::call;
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::id::{LogHash, SessionId, SubjectKey, TokenId};
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::access_token::AccessTokenVerifier;
+use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation};
 use portcullis_core::session::check::{CheckReply, CheckRequest, Verdict};
 use portcullis_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,9 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
                 issuer: &ctx.config.issuer,
                 audience: None,
             };
-            let judged = keys.verify_access_token(&token, &verifier, ctx.now).await?;
+            let judged = keys
+                .verify_access_token(&token, Presentation::Bearer, &verifier, ctx.now)
+                .await?;
             Ok(Ok(match judged {
                 Ok(token) => Question::Ask(token.check_request()),
                 Err(error) => Question::Refused(error),

@@ -52,7 +52,9 @@ impl Answer {
             | TokenError::Signature
             | TokenError::Type
             | TokenError::Claims
-            | TokenError::Nonce => "The access token is not valid.",
+            | TokenError::Nonce
+            | TokenError::Binding
+            | TokenError::Request => "The access token is not valid.",
         };
         Self::invalid_token(detail, why.as_str())
     }

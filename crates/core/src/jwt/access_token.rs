@@ -3,6 +3,8 @@
 //! A verified token says that it was ours and is not over by the clock. Whether it has been ended
 //! since is the check's to say: see [`VerifiedAccessToken::check_request`].
 
+use super::actor::Actor;
+use super::dpop::VerifiedProof;
 use super::jwks::KeySet;
 use super::jwks::pending::Pending;
 use super::unverified::{UnverifiedToken, require_audience, text};
@@ -12,7 +14,6 @@ use crate::session::check::{ActorCheck, CheckRequest};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use std::iter;
 
 /// The `typ` of an access token (RFC 9068 section 2.1).
 pub const TYP: &str = "at+jwt";
@@ -65,45 +66,6 @@ pub struct AccessTokenClaims {
     pub act: Option<Actor>,
 }
 
-/// The longest chain of actors that is accepted.
-pub const MAX_ACTORS: usize = 4;
-
-/// Who acts for somebody else, and on what session of their own (RFC 8693 section 4.1). Ending that
-/// session ends what rests on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Actor {
-    /// Who.
-    pub sub: SubjectKey,
-    /// Through which client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    /// The actor's own session.
-    pub sid: SessionId,
-    /// The actor's generation when the token was minted.
-    #[serde(rename = "gen")]
-    pub generation: u64,
-    /// On whose behalf this actor was asked to act: the actor before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub act: Option<Box<Actor>>,
-}
-
-impl Actor {
-    /// This actor and those before, the present one first.
-    pub fn chain(&self) -> impl Iterator<Item = &Self> {
-        iter::successors(Some(self), |actor| actor.act.as_deref())
-    }
-}
-
-impl From<&Actor> for ActorCheck {
-    fn from(actor: &Actor) -> Self {
-        Self {
-            subject: actor.sub,
-            session: actor.sid,
-            generation: actor.generation,
-        }
-    }
-}
-
 /// The ways in which a token can be bound to a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
@@ -139,6 +101,17 @@ impl VerifiedAccessToken {
         UnixMillis(0).plus_secs(self.claims.exp)
     }
 
+    /// Who acts for the subject, the present actor first.
+    pub fn actors(&self) -> impl Iterator<Item = &Actor> {
+        self.claims.act.iter().flat_map(Actor::chain)
+    }
+
+    /// The key that it is bound to: without a proof of that key, it is worth nothing.
+    #[must_use]
+    pub fn jkt(&self) -> Option<&str> {
+        self.claims.cnf.as_ref()?.jkt.as_deref()
+    }
+
     /// The question whether it, or the session of whoever acts for the subject, has been ended since.
     #[must_use]
     pub fn check_request(&self) -> CheckRequest {
@@ -152,10 +125,38 @@ impl VerifiedAccessToken {
     }
 }
 
-impl VerifiedAccessToken {
-    /// Who acts for the subject, the present actor first.
-    pub fn actors(&self) -> impl Iterator<Item = &Actor> {
-        self.claims.act.iter().flat_map(Actor::chain)
+/// How a token came, which decides what a bound one is worth (RFC 9449 section 7.1).
+#[derive(Clone, Copy, Debug)]
+pub enum Presentation<'a> {
+    /// As a bearer token. One that is bound to a key is refused.
+    Bearer,
+    /// With this proof. One that is not bound to the proof's key, or for which the proof was not
+    /// made, is refused.
+    WithProof(&'a VerifiedProof),
+    /// Not to be let in with it: somebody who may know asks what it says (RFC 7662), or whether it
+    /// has been ended. Whether it is bound makes no difference; the answer has to say.
+    OnlyDescribed,
+}
+
+impl Presentation<'_> {
+    /// Judges `cnf` (RFC 7800 section 3.1). A way of binding that is not known here counts as bound
+    /// and as not proven.
+    fn judge(&self, token: &str, cnf: Option<&Value>) -> Result<(), TokenError> {
+        match self {
+            Self::Bearer if cnf.is_some() => Err(TokenError::ProofRequired),
+            Self::Bearer | Self::OnlyDescribed => Ok(()),
+            Self::WithProof(proof) => {
+                let jkt = cnf
+                    .and_then(Value::as_object)
+                    .filter(|cnf| cnf.len() == 1)
+                    .and_then(|cnf| text(cnf, "jkt"));
+                if jkt == Some(proof.jkt()) && proof.is_for(token) {
+                    Ok(())
+                } else {
+                    Err(TokenError::Binding)
+                }
+            }
+        }
     }
 }
 
@@ -170,38 +171,41 @@ pub struct AccessTokenVerifier<'a> {
 }
 
 impl<'a> AccessTokenVerifier<'a> {
-    /// Believes the token, or says why not (RFC 9068 section 4).
-    ///
-    /// A token that is bound to a key is refused: nothing here checks a proof yet, and to accept it
-    /// as a bearer token would undo the binding.
+    /// Believes a bearer token, or says why not (RFC 9068 section 4). One that is bound to a key is
+    /// refused: to accept it as a bearer token would undo the binding.
     pub fn verify(
         &self,
         token: &str,
         keys: &KeySet,
         now: UnixMillis,
     ) -> Result<VerifiedAccessToken, TokenError> {
-        self.begin(token, keys, now)?.check()
+        self.begin(token, Presentation::Bearer, keys, now)?.check()
     }
 
-    /// Does all of [`verify`](Self::verify) but the cryptography.
+    /// Does all but the cryptography, for a token that was presented in this way.
     pub fn begin<'t>(
         &self,
         token: &'t str,
+        presentation: Presentation<'t>,
         keys: &KeySet,
         now: UnixMillis,
     ) -> Result<Pending<'t, VerifiedAccessToken>, TokenError>
     where
         'a: 't,
     {
-        let token = UnverifiedToken::parse(token)?;
+        let text = token;
+        let token = UnverifiedToken::parse(text)?;
         if !token.is_of_type(TYP) {
             return Err(TokenError::Type);
         }
         let rules = *self;
         Ok(Pending::new(keys.pending(token)?, move |signed| {
             let (claims, kid) = signed.into_parts();
+            let bound = presentation.judge(text, claims.get("cnf"));
+            let claims = rules.judge(claims, now)?;
+            bound?;
             Ok(VerifiedAccessToken {
-                claims: rules.judge(claims, now)?,
+                claims,
                 kid: kid.ok_or(TokenError::UnknownKey)?,
             })
         }))
@@ -219,12 +223,9 @@ impl<'a> AccessTokenVerifier<'a> {
         if let Some(audience) = self.audience {
             require_audience(&claims, audience)?;
         }
-        if claims.contains_key("cnf") {
-            return Err(TokenError::ProofRequired);
-        }
         let claims: AccessTokenClaims =
             serde_json::from_value(Value::Object(claims)).map_err(|_| TokenError::Claims)?;
-        if claims.act.iter().flat_map(Actor::chain).count() > MAX_ACTORS {
+        if claims.act.as_ref().is_some_and(Actor::is_too_long) {
             return Err(TokenError::Claims);
         }
         Ok(claims)
@@ -247,7 +248,9 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, our_key, our_keys, signed, signed_text, with, without};
+    use super::super::testing::{
+        NOW, access_token_claims as claims, our_key, our_keys, signed, signed_text, with, without,
+    };
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
@@ -256,38 +259,6 @@ mod tests {
         issuer: "https://id.example",
         audience: Some("https://app.example"),
     };
-
-    fn claims() -> AccessTokenClaims {
-        AccessTokenClaims {
-            iss: "https://id.example".to_owned(),
-            sub: SubjectKey::from_bytes([1; 16]),
-            aud: vec!["https://app.example".to_owned()],
-            client_id: "app".to_owned(),
-            exp: NOW.secs() + 300,
-            iat: NOW.secs(),
-            jti: TokenId::from_bytes([2; 16]),
-            sid: SessionId::from_bytes([3; 16]),
-            gid: GrantId::from_bytes([4; 16]),
-            generation: 5,
-            auth_time: Some(NOW.secs() - 9),
-            acr: None,
-            scope: Some("openid".to_owned()),
-            roles: Vec::new(),
-            groups: vec!["staff".to_owned()],
-            cnf: None,
-            act: None,
-        }
-    }
-
-    fn actor(act: Option<Actor>) -> Actor {
-        Actor {
-            sub: SubjectKey::from_bytes([6; 16]),
-            client_id: Some("agent".to_owned()),
-            sid: SessionId::from_bytes([7; 16]),
-            generation: 8,
-            act: act.map(Box::new),
-        }
-    }
 
     fn header() -> Value {
         json!({ "alg": "ES256", "typ": TYP, "kid": our_key().kid() })
@@ -318,47 +289,6 @@ mod tests {
                 ..CheckRequest::of_session(claims().sub, claims().sid)
             }
         );
-    }
-
-    #[test]
-    fn an_actor_is_named_with_the_session_that_its_power_rests_on() {
-        let claims = AccessTokenClaims {
-            act: Some(actor(None)),
-            ..claims()
-        };
-        let json = serde_json::to_value(&claims).expect("JSON");
-        assert_eq!(
-            json["act"],
-            json!({
-                "sub": "sub_BgYGBgYGBgYGBgYGBgYGBg", "client_id": "agent",
-                "sid": "ses_BwcHBwcHBwcHBwcHBwcHBw", "gen": 8,
-            })
-        );
-        let text = our_key().sign(&claims, TYP).expect("signs");
-        let token = VERIFIER.verify(&text, &our_keys(), NOW).expect("verifies");
-        let expected = ActorCheck {
-            subject: actor(None).sub,
-            session: actor(None).sid,
-            generation: 8,
-        };
-        assert_eq!(token.check_request().actors, [expected]);
-        assert_eq!(token.kid(), our_key().kid());
-    }
-
-    #[test]
-    fn a_chain_of_actors_is_bounded_and_each_of_them_whole() {
-        let mut act = actor(None);
-        for length in 1..10 {
-            let claims = with(&json_claims(), "act", json!(act));
-            let expected = (length > MAX_ACTORS).then_some(TokenError::Claims);
-            assert_eq!(refusal(&header(), &claims), expected, "{length}");
-            act = actor(Some(act));
-        }
-        for name in ["sub", "sid", "gen"] {
-            let act = without(&json!(actor(None)), name);
-            let claims = with(&json_claims(), "act", act);
-            assert_eq!(refusal(&header(), &claims), Some(TokenError::Claims));
-        }
     }
 
     #[test]

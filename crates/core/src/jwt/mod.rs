@@ -17,7 +17,9 @@
 //! Out of scope: encrypted tokens, fetching keys (see [`cache`] for when to), revocation.
 
 pub mod access_token;
+pub mod actor;
 pub mod cache;
+pub mod dpop;
 pub mod id_token;
 pub mod jwks;
 pub mod logout_token;
@@ -89,6 +91,11 @@ pub enum TokenError {
     Nonce,
     /// The token is bound to a key (`cnf`) and came without proof of it.
     ProofRequired,
+    /// A proof and a token that do not belong together: another key or another token, or a token
+    /// that is bound to none.
+    Binding,
+    /// A proof made for another request.
+    Request,
 }
 
 impl TokenError {
@@ -109,6 +116,8 @@ impl TokenError {
             Self::Claims => "claims",
             Self::Nonce => "nonce",
             Self::ProofRequired => "proof_required",
+            Self::Binding => "binding",
+            Self::Request => "request",
         }
     }
 }
@@ -124,8 +133,10 @@ impl std::error::Error for TokenError {}
 /// Keys and tokens for the tests of this module: what an honest issuer sends, to be bent by each.
 #[cfg(test)]
 mod testing {
+    use super::access_token::AccessTokenClaims;
     use super::jwks::KeySet;
     use super::sign::SigningKey;
+    use crate::id::{GrantId, SessionId, SubjectKey, TokenId};
     use crate::text::base64url;
     use crate::time::UnixMillis;
     use serde_json::Value;
@@ -156,6 +167,29 @@ mod testing {
 
     pub fn signed(header: &Value, claims: &Value) -> String {
         signed_text(&header.to_string(), &claims.to_string())
+    }
+
+    /// What one of our access tokens says, issued now.
+    pub fn access_token_claims() -> AccessTokenClaims {
+        AccessTokenClaims {
+            iss: "https://id.example".to_owned(),
+            sub: SubjectKey::from_bytes([1; 16]),
+            aud: vec!["https://app.example".to_owned()],
+            client_id: "app".to_owned(),
+            exp: NOW.secs() + 300,
+            iat: NOW.secs(),
+            jti: TokenId::from_bytes([2; 16]),
+            sid: SessionId::from_bytes([3; 16]),
+            gid: GrantId::from_bytes([4; 16]),
+            generation: 5,
+            auth_time: Some(NOW.secs() - 9),
+            acr: None,
+            scope: Some("openid".to_owned()),
+            roles: Vec::new(),
+            groups: vec!["staff".to_owned()],
+            cnf: None,
+            act: None,
+        }
     }
 
     /// `claims` without `name`.

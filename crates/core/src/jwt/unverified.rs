@@ -29,6 +29,24 @@ impl<'a> UnverifiedToken<'a> {
     /// the key to be verified with. So is one with `crit`, as no extension is supported (RFC 7515
     /// section 4.1.11).
     pub fn parse(text: &'a str) -> Result<Self, TokenError> {
+        let token = Self::parse_with_any_key(text)?;
+        if token.header.contains_key("jwk") {
+            return Err(TokenError::Malformed);
+        }
+        Ok(token)
+    }
+
+    /// Takes apart the one kind of token that brings its key along, a `DPoP` proof. Returns the key
+    /// apart from it, so that nobody takes it for one that is known.
+    pub(super) fn parse_with_key(text: &'a str) -> Result<(Self, Map<String, Value>), TokenError> {
+        let mut token = Self::parse_with_any_key(text)?;
+        match token.header.remove("jwk") {
+            Some(Value::Object(jwk)) => Ok((token, jwk)),
+            _ => Err(TokenError::Malformed),
+        }
+    }
+
+    fn parse_with_any_key(text: &'a str) -> Result<Self, TokenError> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLarge);
         }
@@ -116,7 +134,6 @@ impl<'a> UnverifiedToken<'a> {
             && text_if_present("kid")
             && text_if_present("typ")
             && self.kid().is_none_or(|kid| kid.len() <= MAX_KID_BYTES)
-            && !self.header.contains_key("jwk")
             && !self.header.contains_key("crit");
         if fits {
             Ok(())

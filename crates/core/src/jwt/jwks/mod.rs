@@ -10,6 +10,7 @@
 //! Foreign tokens are checked here, at once ([`KeySet::verify`]). Ours are of one algorithm and may
 //! be checked by somebody else, who has the runtime's own cryptography: see [`pending`].
 
+pub(super) mod embedded;
 pub mod pending;
 
 use super::unverified::{UnverifiedToken, text};
