@@ -18,6 +18,7 @@
 
 pub mod access_token;
 pub mod actor;
+pub mod assertion;
 pub mod cache;
 pub mod dpop;
 pub mod id_token;
