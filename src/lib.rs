@@ -42,7 +42,7 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
 pub async fn check(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8>, JsValue> {
     let failed = |error: &dyn std::fmt::Display| JsValue::from_str(&error.to_string());
     let request: CheckRequest = wire::decode(&request).map_err(|error| failed(&error))?;
-    let reply = objects::call::subject(&env, request.subject, request).await;
+    let reply = objects::call::check(&env, request).await;
     let reply = reply.map_err(|error| {
         worker::console_error!("check: {error}");
         failed(&"failed")

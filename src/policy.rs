@@ -117,7 +117,7 @@ async fn ask(
     asked_at: UnixMillis,
 ) -> Result<Rc<View>, Unavailable> {
     let known = kept.map(|view| view.version);
-    let policy = match (call::policy(env, GetView { known }).await?, kept) {
+    let policy = match (call::policy_object(env, GetView { known }).await?, kept) {
         (Some(policy), _) => policy,
         (None, Some(view)) => view.policy.clone(),
         (None, None) => return Err(Unavailable("no view came".to_owned())),
@@ -168,7 +168,7 @@ async fn registered(
     let get = GetClient {
         client_id: client_id.to_owned(),
     };
-    let answer = call::policy(env, get).await?;
+    let answer = call::policy_object(env, get).await?;
     let found = match answer.client {
         Some(json) => {
             let client = serde_json::from_str(&json);

@@ -104,7 +104,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
 
 async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<Response> {
     let (subject, session, token) = (request.subject, request.session, request.token);
-    let reply: CheckReply = match call::subject(&ctx.env, subject, request).await {
+    let reply: CheckReply = match call::check(&ctx.env, request).await {
         Ok(reply) => reply,
         Err(error) => {
             worker::console_error!("check: {error}");

@@ -96,7 +96,7 @@ impl Ctx {
 
     /// The query's parameters; a repeated one is an error, as RFC 6749 section 3.1 has it.
     pub fn query(&self) -> std::result::Result<BTreeMap<String, String>, Problem> {
-        once_each(self.url.query_pairs())
+        once_each(self.url.query_pairs().into_owned())
     }
 
     /// The query's parameters, the first of each, and the names that came more than once.
@@ -157,6 +157,22 @@ impl Ctx {
 
     /// The body as a form, each parameter once.
     pub async fn form(&mut self) -> Result<std::result::Result<BTreeMap<String, String>, Problem>> {
+        Ok(self.pairs().await?.and_then(once_each))
+    }
+
+    /// The body as a form in which `resource` alone may come more than once (RFC 8707 section 2).
+    pub async fn token_form(&mut self) -> Result<std::result::Result<Form, Problem>> {
+        Ok(self.pairs().await?.and_then(|pairs| {
+            let (resources, others): (Vec<_>, Vec<_>) =
+                pairs.into_iter().partition(|(name, _)| name == "resource");
+            Ok(Form {
+                fields: once_each(others)?,
+                resources: resources.into_iter().map(|(_, value)| value).collect(),
+            })
+        }))
+    }
+
+    async fn pairs(&mut self) -> Result<std::result::Result<Vec<(String, String)>, Problem>> {
         let content_type = self.request.headers().get("content-type")?;
         let is_form = content_type.is_some_and(|content_type| {
             let media_type = content_type.split(';').next().unwrap_or_default();
@@ -167,10 +183,11 @@ impl Ctx {
         if !is_form {
             return Ok(Err(Problem::bad_request("the body is no form")));
         }
-        Ok(self
-            .text()
-            .await?
-            .and_then(|text| once_each(url::form_urlencoded::parse(text.as_bytes()))))
+        Ok(self.text().await?.map(|text| {
+            url::form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect()
+        }))
     }
 
     /// The subject that `text` names: its key, or `connection:value`.
@@ -195,16 +212,29 @@ impl Ctx {
     }
 }
 
-fn once_each<'a>(
-    pairs: impl Iterator<Item = (std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>,
+/// A form's fields.
+pub struct Form {
+    /// Each once.
+    pub fields: BTreeMap<String, String>,
+    /// Every `resource`.
+    pub resources: Vec<String>,
+}
+
+impl Form {
+    /// The field of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+}
+
+fn once_each(
+    pairs: impl IntoIterator<Item = (String, String)>,
 ) -> std::result::Result<BTreeMap<String, String>, Problem> {
     let mut found = BTreeMap::new();
     for (name, value) in pairs {
-        if found
-            .insert(name.clone().into_owned(), value.into_owned())
-            .is_some()
-        {
-            return Err(Problem::bad_request(format!("{name} came more than once")));
+        let problem = format!("{name} came more than once");
+        if found.insert(name, value).is_some() {
+            return Err(Problem::bad_request(problem));
         }
     }
     Ok(found)

@@ -4,15 +4,21 @@
 //! every answer of the domain; any other is a failure of transport or storage, and says nothing of
 //! whether the call was carried out.
 
+use crate::policy::{self, View};
+use crate::runtime::now;
+use futures::future::{join, try_join_all};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::policy::call::PolicyRequest;
+use portcullis_core::policy::{PolicyView, WideRevocation};
 use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest};
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
+use portcullis_core::session::check::{CheckReply, CheckRequest, DenyReason, Verdict};
 use portcullis_core::wire::{self, Call};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::rc::Rc;
 use wasm_bindgen_futures::JsFuture;
 use worker::js_sys::Uint8Array;
 use worker::{Env, Method, Request, RequestInit, Response};
@@ -89,28 +95,65 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Calls a subject.
+/// Calls a subject, under a view of the policy that is fresh enough.
 pub async fn subject<C: Call<Request = SubjectRequest>>(
     env: &Env,
     subject: SubjectKey,
     call: C,
 ) -> Result<C::Reply, CallError> {
-    let request = call.into_request();
-    subject_request(env, subject, request).await
+    let view = view(env).await?;
+    let revoked = view.that_may_cover(None);
+    subject_request(env, subject, revoked, call.into_request()).await
 }
 
-/// Calls a subject with a request whose reply the caller knows.
+/// Asks whether a credential is in force: of its key, of its subject, and of whoever acts with it.
+pub async fn check(env: &Env, mut request: CheckRequest) -> Result<CheckReply, CallError> {
+    let view = view(env).await?;
+    if request.kid.take().is_some_and(|kid| view.covers_key(&kid)) {
+        return Ok(CheckReply {
+            verdict: Verdict::Denied(DenyReason::KeyRevoked),
+            checked_at: now(),
+        });
+    }
+    let actors = std::mem::take(&mut request.actors);
+    let actors = actors.iter().map(CheckRequest::from).map(|of_actor| {
+        let view = &view;
+        async move { ask(env, view, of_actor).await }
+    });
+    let (reply, actors) = join(ask(env, &view, request), try_join_all(actors)).await;
+    let (mut reply, actors) = (reply?, actors?);
+    if reply.verdict.is_active() && !actors.iter().all(|reply| reply.verdict.is_active()) {
+        reply.verdict = Verdict::Denied(DenyReason::ActorDenied);
+    }
+    Ok(reply)
+}
+
+async fn ask(env: &Env, view: &PolicyView, request: CheckRequest) -> Result<CheckReply, CallError> {
+    let revoked = view.that_may_cover(None);
+    subject_request(env, request.subject, revoked, request.into_request()).await
+}
+
+async fn view(env: &Env) -> Result<Rc<View>, CallError> {
+    policy::view(env)
+        .await
+        .map_err(|error| CallError(error.to_string()))
+}
+
+/// Sends a request whose reply the caller knows. What only ends or lifts something, whatever the
+/// policy is, needs no wide revocations.
 pub async fn subject_request<R: DeserializeOwned>(
     env: &Env,
     subject: SubjectKey,
+    revoked: Vec<WideRevocation>,
     request: SubjectRequest,
 ) -> Result<R, CallError> {
+    let call = SubjectCall {
+        subject,
+        revoked,
+        request,
+    };
     Object::named(env, "SUBJECT", subject.to_string())
-        .send(&SubjectCall {
-            subject,
-            revoked: Vec::new(),
-            request,
-        })
+        .send(&call)
         .await
 }
 
@@ -124,8 +167,8 @@ pub async fn lane<C: Call<Request = LaneRequest>>(
         .await
 }
 
-/// Calls the policy; there is one.
-pub async fn policy<C: Call<Request = PolicyRequest>>(
+/// Calls the policy object; there is one.
+pub async fn policy_object<C: Call<Request = PolicyRequest>>(
     env: &Env,
     call: C,
 ) -> Result<C::Reply, CallError> {

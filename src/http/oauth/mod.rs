@@ -2,6 +2,8 @@
 
 pub mod authorize;
 pub mod callback;
+pub mod client_auth;
+pub mod dpop;
 pub mod logout;
 pub mod metadata;
 pub mod token;

@@ -120,12 +120,12 @@ impl Directory {
         let request = pending.request(connection);
         let sent = match pending.command {
             SubjectCommand::Disable(_) => {
-                subject_request::<RevokeReply>(&self.env, pending.subject, request)
+                subject_request::<RevokeReply>(&self.env, pending.subject, Vec::new(), request)
                     .await
                     .map(drop)
             }
             SubjectCommand::Reactivate => {
-                subject_request::<ReactivateReply>(&self.env, pending.subject, request)
+                subject_request::<ReactivateReply>(&self.env, pending.subject, Vec::new(), request)
                     .await
                     .map(drop)
             }

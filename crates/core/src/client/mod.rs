@@ -56,6 +56,21 @@ pub enum GrantType {
     JwtBearer,
 }
 
+impl GrantType {
+    /// The grant of that `grant_type`, exactly as registered.
+    #[must_use]
+    pub fn parse(grant_type: &str) -> Option<Self> {
+        match grant_type {
+            "authorization_code" => Some(Self::AuthorizationCode),
+            "refresh_token" => Some(Self::RefreshToken),
+            "client_credentials" => Some(Self::ClientCredentials),
+            "urn:ietf:params:oauth:grant-type:token-exchange" => Some(Self::TokenExchange),
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => Some(Self::JwtBearer),
+            _ => None,
+        }
+    }
+}
+
 /// `token_endpoint_auth_method`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -82,6 +82,14 @@ pub enum Verdict {
     Denied(DenyReason),
 }
 
+impl Verdict {
+    /// Whether it may be accepted.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self, Self::Active { .. })
+    }
+}
+
 /// Why a credential is not accepted. The text form goes into replies and into the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

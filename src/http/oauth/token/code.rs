@@ -1,11 +1,11 @@
 //! `grant_type=authorization_code` (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
+use super::mint::{Minted, mint};
 use super::{Asked, Granted, Rejection, forged};
-use crate::http::oauth::token::mint::{Minted, mint};
 use crate::keys;
 use crate::objects::call;
-use crate::policy;
 use crate::runtime::{new_id, random};
+use portcullis_core::client::GrantType;
 use portcullis_core::id::TokenId;
 use portcullis_core::oauth::opaque::{AuthorizationCode, RefreshSecret, RefreshToken};
 use portcullis_core::oauth::s256_challenge;
@@ -13,16 +13,12 @@ use portcullis_core::session::redeem::Redeem;
 
 pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
     let ctx = asked.ctx;
-    let (Some(client_id), Some(code), Some(redirect_uri), Some(verifier)) = (
-        asked.get("client_id"),
+    let (Some(code), Some(redirect_uri), Some(verifier)) = (
         asked.get("code"),
         asked.get("redirect_uri"),
         asked.get("code_verifier"),
     ) else {
         return Ok(Err(Rejection::InvalidRequest));
-    };
-    let Some(client) = policy::client(&ctx.env, &ctx.config, client_id).await? else {
-        return Ok(Err(Rejection::InvalidClient));
     };
     let Some(code_challenge) = s256_challenge(verifier) else {
         return Ok(Err(Rejection::InvalidGrant));
@@ -31,13 +27,17 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
         return Ok(Err(forged(ctx, "code_forged")));
     };
     let token = TokenId::from_bytes(new_id()?);
-    let refresh = RefreshSecret::new(random()?);
+    let may_refresh = asked.client.allows_grant(GrantType::RefreshToken);
+    let refresh = may_refresh
+        .then(random)
+        .transpose()?
+        .map(RefreshSecret::new);
     let redeem = Redeem {
         code: code.digest,
         redirect_uri: redirect_uri.to_owned(),
         code_challenge,
-        refresh: Some(refresh.digest()),
-        ask: asked.ask(&client.client_id, token),
+        refresh: refresh.as_ref().map(RefreshSecret::digest),
+        ask: asked.ask(token),
     };
     // The keys first: a code that was redeemed and could not be answered for is lost.
     let keys = keys::ours(&ctx.env, &ctx.config).await?;
@@ -46,12 +46,10 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
         Ok(Err(refusal)) => return Ok(Err(refusal.into())),
         Err(error) => return Ok(Err(error.into())),
     };
-    let refresh = RefreshToken::new(code.subject, facts.session.id, refresh);
+    let session = facts.session.id;
     let minted = Minted {
-        subject: code.subject,
-        token,
-        facts,
-        refresh: Some(refresh),
+        refresh: refresh.map(|secret| RefreshToken::new(code.subject, session, secret)),
+        ..Minted::new(code.subject, token, facts)
     };
     mint(ctx, &keys, minted).await.map(Ok)
 }

@@ -2,8 +2,10 @@
 
 use crate::http::context::Ctx;
 use crate::keys::OurKeys;
+use portcullis_core::client::GrantType;
 use portcullis_core::id::{SubjectKey, TokenId};
 use portcullis_core::jwt::access_token::{self, AccessTokenClaims, Confirmation};
+use portcullis_core::jwt::actor::Actor;
 use portcullis_core::jwt::id_token::{self, IdTokenClaims, at_hash};
 use portcullis_core::oauth::opaque::RefreshToken;
 use portcullis_core::session::grant::TokenFacts;
@@ -24,6 +26,19 @@ pub(super) struct Tokens {
     refresh_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_token: Option<String>,
+    /// Of a token exchange (RFC 8693 section 2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
+}
+
+impl Tokens {
+    /// The same, with the type of what was issued where the grant's answer has to say it.
+    pub fn of_type(self, token_type: &'static str, grant: GrantType) -> Self {
+        Self {
+            issued_token_type: (grant == GrantType::TokenExchange).then_some(token_type),
+            ..self
+        }
+    }
 }
 
 /// What a subject has decided to give.
@@ -31,19 +46,39 @@ pub(super) struct Minted {
     pub subject: SubjectKey,
     pub token: TokenId,
     pub facts: TokenFacts,
+    /// The client that it is given to: the session's, but for an exchange.
+    pub client_id: String,
     pub refresh: Option<RefreshToken>,
+    /// Who acts with it in the subject's stead.
+    pub act: Option<Actor>,
+}
+
+impl Minted {
+    /// An access token for the session's own client, and nothing with it.
+    pub fn new(subject: SubjectKey, token: TokenId, facts: TokenFacts) -> Self {
+        Self {
+            subject,
+            token,
+            client_id: facts.session.client_id.clone(),
+            facts,
+            refresh: None,
+            act: None,
+        }
+    }
 }
 
 pub(super) async fn mint(ctx: &Ctx, keys: &OurKeys, minted: Minted) -> Result<Tokens> {
+    let claims = access_token_claims(ctx, &minted);
+    let access_token = keys.sign(&claims, access_token::TYP).await?;
     let Minted {
         subject,
-        token,
         facts,
         refresh,
+        act,
+        ..
     } = minted;
-    let claims = access_token_claims(ctx, subject, token, &facts);
-    let access_token = keys.sign(&claims, access_token::TYP).await?;
-    let id_token = if facts.scope.split(' ').any(|scope| scope == "openid") {
+    let asks_who = facts.scope.split(' ').any(|scope| scope == "openid");
+    let id_token = if asks_who && act.is_none() {
         let claims = id_token_claims(ctx, subject, &facts, &access_token);
         Some(keys.sign(&claims, id_token::TYP).await?)
     } else {
@@ -60,24 +95,21 @@ pub(super) async fn mint(ctx: &Ctx, keys: &OurKeys, minted: Minted) -> Result<To
         scope: facts.scope,
         refresh_token: refresh.map(|refresh| refresh.to_text(&ctx.config.routing_key)),
         id_token,
+        issued_token_type: None,
     })
 }
 
-fn access_token_claims(
-    ctx: &Ctx,
-    subject: SubjectKey,
-    token: TokenId,
-    facts: &TokenFacts,
-) -> AccessTokenClaims {
+fn access_token_claims(ctx: &Ctx, minted: &Minted) -> AccessTokenClaims {
+    let facts = &minted.facts;
     let session = &facts.session;
     AccessTokenClaims {
         iss: ctx.config.issuer.clone(),
-        sub: subject,
+        sub: minted.subject,
         aud: facts.audiences.clone(),
-        client_id: session.client_id.clone(),
+        client_id: minted.client_id.clone(),
         exp: facts.expires_at.secs(),
         iat: facts.issued_at.secs(),
-        jti: token,
+        jti: minted.token,
         sid: session.id,
         gid: session.grant,
         generation: facts.generation,
@@ -87,7 +119,7 @@ fn access_token_claims(
         roles: Vec::new(),
         groups: session.groups.clone(),
         cnf: facts.jkt.clone().map(|jkt| Confirmation { jkt: Some(jkt) }),
-        act: None,
+        act: minted.act.clone(),
     }
 }
 

@@ -4,25 +4,31 @@
 //! one and a wrong verifier are all `invalid_grant`. What was wrong is in the log.
 
 mod code;
+mod exchange;
 mod mint;
 mod refresh;
+mod service;
 
+use super::client_auth::{Unproven, authenticate};
+use super::dpop;
 use crate::error::json;
-use crate::http::context::Ctx;
+use crate::http::context::{Ctx, Form};
 use crate::objects::call::CallError;
 use mint::Tokens;
 use portcullis_core::audit::event::{Action, Event, Outcome};
+use portcullis_core::client::{Client, GrantType};
 use portcullis_core::id::TokenId;
-use portcullis_core::session::grant::{Refusal, TokenRequest};
+use portcullis_core::session::grant::{Proof, Refusal, TokenRequest};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::rc::Rc;
 use worker::{Response, Result};
 
 /// Why no token is given; the text is the RFC's error code.
 enum Rejection {
     InvalidRequest,
-    InvalidClient,
+    Unproven(Unproven),
     InvalidGrant,
+    UnauthorizedClient,
     UnsupportedGrantType,
     InvalidScope,
     InvalidTarget,
@@ -33,14 +39,15 @@ enum Rejection {
 impl Rejection {
     fn response(&self) -> Result<Response> {
         let (status, error) = match self {
+            Self::Unproven(unproven) => return unproven.response(),
             Self::InvalidRequest => (400, "invalid_request"),
-            Self::InvalidClient => (401, "invalid_client"),
             Self::InvalidGrant => (400, "invalid_grant"),
+            Self::UnauthorizedClient => (400, "unauthorized_client"),
             Self::UnsupportedGrantType => (400, "unsupported_grant_type"),
             Self::InvalidScope => (400, "invalid_scope"),
             Self::InvalidTarget => (400, "invalid_target"),
             Self::InvalidDpopProof => (400, "invalid_dpop_proof"),
-            Self::Unavailable => (503, "temporarily_unavailable"),
+            Self::Unavailable => return Unproven::Unavailable.response(),
         };
         json(status, &json!({"error": error}))
     }
@@ -61,7 +68,9 @@ impl From<Refusal> for Rejection {
             Refusal::ScopeExceeded => Self::InvalidScope,
             Refusal::TargetExceeded => Self::InvalidTarget,
             Refusal::ProofReplayed => Self::InvalidDpopProof,
-            Refusal::AssertionReplayed => Self::InvalidClient,
+            Refusal::AssertionReplayed => {
+                Self::Unproven(Unproven::InvalidClient { by_header: false })
+            }
         }
     }
 }
@@ -76,47 +85,53 @@ impl From<CallError> for Rejection {
 /// Tokens, or why not; the outer error is a failure of ours that is logged.
 type Granted = Result<std::result::Result<Tokens, Rejection>>;
 
-/// A request for a token: the HTTP request and its form.
+/// A request for a token, by whom, and the key that the token is to be bound to.
 struct Asked<'a> {
     ctx: &'a Ctx,
-    form: &'a BTreeMap<String, String>,
+    form: &'a Form,
+    client: Rc<Client>,
+    proof: Option<Proof>,
 }
 
 impl Asked<'_> {
     fn get(&self, name: &str) -> Option<&str> {
-        self.form.get(name).map(String::as_str)
+        self.form.get(name)
     }
 
     /// What every grant asks of the subject.
-    fn ask(&self, client_id: &str, token: TokenId) -> TokenRequest {
+    fn ask(&self, token: TokenId) -> TokenRequest {
         TokenRequest {
-            client_id: client_id.to_owned(),
+            client_id: self.client.client_id.clone(),
             scope: self.get("scope").map(str::to_owned),
-            resources: self
-                .get("resource")
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
-            proof: None,
+            resources: self.form.resources.clone(),
+            proof: self.proof.clone(),
             token,
             request: self.ctx.facts(),
         }
+    }
+
+    /// The same, for a grant that does not say which audience is meant: the client's first.
+    fn ask_with_default_resource(&self, token: TokenId) -> TokenRequest {
+        let mut ask = self.ask(token);
+        if ask.resources.is_empty() {
+            ask.resources = self.audiences().first().cloned().into_iter().collect();
+        }
+        ask
+    }
+
+    /// The audiences that the client may have tokens for.
+    fn audiences(&self) -> &[String] {
+        self.client.resources(&self.ctx.config.resources)
     }
 }
 
 /// 200 with tokens, or an error of the RFC.
 pub async fn post(mut ctx: Ctx) -> Result<Response> {
-    let response = match ctx.form().await? {
-        Ok(form) => {
-            let asked = Asked {
-                ctx: &ctx,
-                form: &form,
-            };
-            match grant(&asked).await? {
-                Ok(tokens) => json(200, &tokens)?,
-                Err(rejection) => rejection.response()?,
-            }
-        }
+    let response = match ctx.token_form().await? {
+        Ok(form) => match grant(&ctx, &form).await? {
+            Ok(tokens) => json(200, &tokens)?,
+            Err(rejection) => rejection.response()?,
+        },
         Err(problem) if problem.status() == 413 => problem.response()?,
         Err(_) => Rejection::InvalidRequest.response()?,
     };
@@ -125,13 +140,39 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
     Ok(response)
 }
 
-async fn grant(asked: &Asked<'_>) -> Granted {
-    match asked.get("grant_type") {
-        Some("authorization_code") => code::redeem(asked).await,
-        Some("refresh_token") => refresh::rotate(asked).await,
-        Some(_) => Ok(Err(Rejection::UnsupportedGrantType)),
-        None => Ok(Err(Rejection::InvalidRequest)),
+async fn grant(ctx: &Ctx, form: &Form) -> Granted {
+    let Some(asked) = form.get("grant_type") else {
+        return Ok(Err(Rejection::InvalidRequest));
+    };
+    let Some(grant) = GrantType::parse(asked) else {
+        return Ok(Err(Rejection::UnsupportedGrantType));
+    };
+    let client = match authenticate(ctx, &form.fields).await? {
+        Ok(client) => client,
+        Err(unproven) => return Ok(Err(Rejection::Unproven(unproven))),
+    };
+    if !client.allows_grant(grant) {
+        return Ok(Err(Rejection::UnauthorizedClient));
     }
+    // Never downgraded to bearer (RFC 9449 section 5.2).
+    let proof = match dpop::proof(ctx)? {
+        Ok(proof) if proof.is_some() || !client.dpop_bound_access_tokens => proof,
+        _ => return Ok(Err(Rejection::InvalidDpopProof)),
+    };
+    let asked = Asked {
+        ctx,
+        form,
+        client,
+        proof,
+    };
+    let granted = match grant {
+        GrantType::AuthorizationCode => code::redeem(&asked).await,
+        GrantType::RefreshToken => refresh::rotate(&asked).await,
+        GrantType::ClientCredentials => service::issue(&asked, None).await,
+        GrantType::TokenExchange => exchange::exchange(&asked).await,
+        GrantType::JwtBearer => return Ok(Err(Rejection::UnsupportedGrantType)),
+    };
+    Ok(granted?.map(|tokens| tokens.of_type(exchange::ACCESS_TOKEN, grant)))
 }
 
 /// A credential that we never made. Nobody's object was woken, so the Worker logs it.

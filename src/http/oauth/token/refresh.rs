@@ -1,10 +1,9 @@
 //! `grant_type=refresh_token` (RFC 6749 section 6): every exchange rotates.
 
+use super::mint::{Minted, mint};
 use super::{Asked, Granted, Rejection, forged};
-use crate::http::oauth::token::mint::{Minted, mint};
 use crate::keys;
 use crate::objects::call;
-use crate::policy;
 use crate::runtime::{new_id, random};
 use portcullis_core::id::TokenId;
 use portcullis_core::oauth::opaque::RefreshToken;
@@ -12,12 +11,8 @@ use portcullis_core::session::refresh::Refresh;
 
 pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
     let ctx = asked.ctx;
-    let (Some(client_id), Some(presented)) = (asked.get("client_id"), asked.get("refresh_token"))
-    else {
+    let Some(presented) = asked.get("refresh_token") else {
         return Ok(Err(Rejection::InvalidRequest));
-    };
-    let Some(client) = policy::client(&ctx.env, &ctx.config, client_id).await? else {
-        return Ok(Err(Rejection::InvalidClient));
     };
     let Some(presented) = RefreshToken::parse(&ctx.config.routing_key, presented) else {
         return Ok(Err(forged(ctx, "refresh_forged")));
@@ -29,7 +24,7 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
         presented: presented.digest(),
         salt,
         successor: presented.successor(&salt).digest(),
-        ask: asked.ask(&client.client_id, token),
+        ask: asked.ask(token),
     };
     let keys = keys::ours(&ctx.env, &ctx.config).await?;
     let refreshed = match call::subject(&ctx.env, presented.subject, refresh).await {
@@ -38,10 +33,8 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
         Err(error) => return Ok(Err(error.into())),
     };
     let minted = Minted {
-        subject: presented.subject,
-        token,
-        facts: refreshed.facts,
         refresh: Some(presented.successor(&refreshed.salt)),
+        ..Minted::new(presented.subject, token, refreshed.facts)
     };
     mint(ctx, &keys, minted).await.map(Ok)
 }
