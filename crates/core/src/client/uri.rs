@@ -88,9 +88,11 @@ pub fn is_resource(uri: &str) -> bool {
 }
 
 /// The URL in `uri`, if that is short, without fragment or user, and no more than what is meant:
-/// a parser forgives spaces, backslashes and dots that another reads differently.
+/// a parser forgives spaces, backslashes and dots that another reads differently, and characters
+/// that no URI has (RFC 3986 section 2).
 fn canonical(uri: &str) -> Option<Url> {
-    if uri.len() > MAX_URI_BYTES {
+    let of_a_uri = |c: u8| c.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&c);
+    if uri.len() > MAX_URI_BYTES || !uri.bytes().all(of_a_uri) {
         return None;
     }
     let url = Url::parse(uri).ok()?;
@@ -134,6 +136,8 @@ mod tests {
             "javascript:alert(1)",
             "data:text/html,x",
             "myapp:/cb",
+            "x.:/&\\:",
+            "com.example.app:/c|b",
         ] {
             assert!(!is_redirect_uri(bad), "{bad}");
         }
