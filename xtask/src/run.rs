@@ -30,7 +30,21 @@ pub fn test(kit: &Kit, scope: TestScope, filter: Option<&str>) -> Result<(), Fai
         TestScope::EndToEnd => cargo.args(["--package", E2E]),
     };
     cargo.args(filter);
-    step("tests", || process::run(&mut cargo))
+    step("tests", || process::run(&mut cargo))?;
+    if scope == TestScope::EndToEnd {
+        return Ok(());
+    }
+    step("tests of the fuzz targets", || fuzz_bodies(kit, filter))
+}
+
+/// What the fuzz targets do, with inputs made up by proptest: the fuzzer needs a nightly compiler.
+fn fuzz_bodies(kit: &Kit, filter: Option<&str>) -> Result<(), Failure> {
+    let mut cargo = kit.cargo();
+    cargo
+        .args(["test", "--locked", "--no-default-features", "--lib"])
+        .args(["--manifest-path", "fuzz/Cargo.toml"])
+        .args(filter);
+    process::run(&mut cargo)
 }
 
 pub fn demo(kit: &Kit, args: &[OsString]) -> Result<(), Failure> {

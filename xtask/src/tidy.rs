@@ -52,6 +52,7 @@ pub fn tidy(kit: &Kit) -> Result<(), Failure> {
         step("format", || format(kit)),
         step("lints, host", || host_lints(kit)),
         step("lints, wasm32", || wasm_lints(kit)),
+        step("lints, fuzz targets", || fuzz_lints(kit)),
         step("what core depends on", || core_dependencies(kit)),
         step("file lengths", || file_lengths(&kit.place.root)),
     ];
@@ -109,6 +110,27 @@ fn wasm_lints(kit: &Kit) -> Result<(), Failure> {
             .env("WASM_BINDGEN_USE_JS_SYS", "1"); // as worker-build does
         process::run(&mut cargo)
     })
+}
+
+/// The bodies of the fuzz targets, without the fuzzer, which needs a nightly compiler.
+fn fuzz_lints(kit: &Kit) -> Result<(), Failure> {
+    process::run(
+        kit.cargo()
+            .args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
+    )
+    .map_err(|_| Failure::step("not formatted: `cargo fmt --manifest-path fuzz/Cargo.toml`"))?;
+    let mut cargo = kit.cargo();
+    cargo
+        .arg("clippy")
+        .args([
+            "--quiet",
+            "--locked",
+            "--no-default-features",
+            "--lib",
+            "--tests",
+        ])
+        .args(["--manifest-path", "fuzz/Cargo.toml", "--", "-D", "warnings"]);
+    process::run(&mut cargo)
 }
 
 /// Makes sure of a part of Rust that minimal installations lack.

@@ -1,0 +1,118 @@
+//! What the fuzz targets do with their input: each parser that meets what strangers send, and what
+//! must hold whatever it is. Any panic is a finding.
+//!
+//! A target is two lines in `fuzz_targets/`; its body is here, so that stable Rust can build it and
+//! the tests below can run it without a fuzzer.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod dpop;
+mod jwt;
+mod opaque;
+mod scim;
+mod wire;
+
+pub use client::{client_metadata, redirect_uri};
+pub use dpop::dpop;
+pub use jwt::{jwt, jwt_signed};
+pub use opaque::opaque_token;
+pub use scim::scim;
+pub use wire::wire;
+
+/// The first half of the input and the second, parted by the first zero byte.
+fn parted(data: &[u8]) -> Option<(&str, &str)> {
+    let at = data.iter().position(|byte| *byte == 0)?;
+    let (first, second) = (data.get(..at)?, data.get(at + 1..)?);
+    Some((str::from_utf8(first).ok()?, str::from_utf8(second).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Text that is closer to what the parsers read than arbitrary bytes are.
+    fn likely() -> impl Strategy<Value = Vec<u8>> {
+        const WORDS: [&str; 30] = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "\0",
+            ".",
+            "null",
+            "1",
+            "-1",
+            "1e99",
+            "\"exp\"",
+            "\"iat\"",
+            "\"alg\"",
+            "\"ES256\"",
+            "\"typ\"",
+            "\"at+jwt\"",
+            "userName eq ",
+            "\"op\"",
+            "\"path\"",
+            "\"Operations\"",
+            "pc_ac_",
+            "http://127.0.0.1",
+            ":80",
+            "/cb",
+            "https://a.example",
+            "\"redirect_uris\"",
+            "\"scope\"",
+        ];
+        prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40)
+            .prop_map(|words| words.concat().into_bytes())
+    }
+
+    fn input() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![prop::collection::vec(any::<u8>(), 0..200), likely()]
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_of_strangers_are_refused(data in input()) {
+            jwt(&data);
+        }
+
+        #[test]
+        fn signed_tokens_say_what_they_must(data in input()) {
+            jwt_signed(&data);
+        }
+
+        #[test]
+        fn proofs_are_for_one_request(data in input()) {
+            dpop(&data);
+        }
+
+        #[test]
+        fn redirects_lead_where_they_may(data in input()) {
+            redirect_uri(&data);
+        }
+
+        #[test]
+        fn strangers_register_as_strangers(data in input()) {
+            client_metadata(&data);
+        }
+
+        #[test]
+        fn opaque_tokens_are_exact(data in input()) {
+            opaque_token(&data);
+        }
+
+        #[test]
+        fn provisioning_keeps_who_is_meant(data in input()) {
+            scim(&data);
+        }
+
+        #[test]
+        fn messages_are_read_as_they_were_written(data in input()) {
+            wire(&data);
+        }
+    }
+}
