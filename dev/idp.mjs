@@ -19,10 +19,14 @@ const USERS = new Map([
 ]);
 
 /**
- * @param {{ issuer: string, service: string, clientId: string, secrets: object }} options
- *   `issuer` is this server's own URL, `service` that of the one client
+ * @param {{ issuer: string, service: string, clientId: string, secrets: object, crowd: number }} options
+ *   `issuer` is this server's own URL, `service` that of the one client; so many more people, `person-0`
+ *   and on, may log in
  */
-export function idpServer({ issuer, service, clientId, secrets }) {
+export function idpServer({ issuer, service, clientId, secrets, crowd }) {
+  for (let number = 0; number < crowd; number += 1) {
+    USERS.set(`person-${number}`, { name: `Person ${number}`, groups: ["staff"] });
+  }
   const provider = new Provider(issuer, {
     adapter: Memory,
     clients: [

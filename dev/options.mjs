@@ -14,7 +14,7 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --port N             service on 127.0.0.1:N, gateway N+1, identity provider N+2, origin N+3 (8787)
   --persist DIR        where state is kept (.portcullis in the checkout)
   --fresh              start from empty state
-  --bench              also the floor Worker of bench/floor.mjs, on N+4
+  --bench              also the Workers of bench/, on N+4 and N+5, and more people: person-0 to person-15
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                        the same for the gateway
@@ -38,7 +38,7 @@ export function parseOptions(args) {
     },
   });
   const port = Number(values.port);
-  if (!Number.isInteger(port) || port < 1 || port > 65531) throw new TypeError(`--port ${values.port} is not a port`);
+  if (!Number.isInteger(port) || port < 1 || port > 65530) throw new TypeError(`--port ${values.port} is not a port`);
   return {
     ...values,
     port,

@@ -18,6 +18,9 @@ import { loadSecrets } from "./secrets.mjs";
 const HOST = "127.0.0.1";
 const CLIENT_ID = "portcullis";
 
+/** How many more people a measurement can log in. */
+const CROWD = 16;
+
 /** A mistake of the user's or a state of the machine, not of this program: told without a stack trace. */
 class Refusal extends Error {}
 
@@ -40,7 +43,8 @@ async function main() {
   const url = Object.fromEntries(Object.entries(ports).map(([what, port]) => [what, `http://${HOST}:${port}`]));
 
   // The identity provider and the origin first: the Workers may ask for them as soon as they run.
-  const idp = idpServer({ issuer: url.idp, service: url.service, clientId: CLIENT_ID, secrets });
+  const crowd = options.bench ? CROWD : 0;
+  const idp = idpServer({ issuer: url.idp, service: url.service, clientId: CLIENT_ID, secrets, crowd });
   await listen(idp, ports.idp);
   await listen(originServer(), ports.origin);
   const runtime = await startRuntime(workers({ options, url, ports, secrets }), state);
@@ -64,7 +68,7 @@ function readOptions() {
 
 function assignPorts({ port, bench }) {
   const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
-  return bench ? { ...ports, floor: port + 4 } : ports;
+  return bench ? { ...ports, floor: port + 4, es256: port + 5 } : ports;
 }
 
 /** Every Worker of the stack, each answering on its own port with nothing in front of it. */
@@ -94,7 +98,10 @@ function workers({ options, url, ports, secrets }) {
     on(ports.service, workerOptions(ROOT, "wrangler.toml", service)),
     on(ports.gateway, workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway)),
   ];
-  if (options.bench) list.push(on(ports.floor, floor(list[0].compatibilityDate)));
+  if (options.bench) {
+    const { compatibilityDate } = list[0];
+    list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
+  }
   return list;
 }
 
@@ -109,8 +116,20 @@ function floor(compatibilityDate) {
   };
 }
 
+/** Signatures in wasm and by the runtime: see bench/es256.mjs. */
+function es256(compatibilityDate) {
+  const built = join(ROOT, "bench/build/es256.wasm");
+  if (!existsSync(built)) throw new Refusal(`${built} is missing: \`cargo xtask bench\` builds it`);
+  const modules = [
+    { type: "ESModule", path: join(ROOT, "bench/es256.mjs") },
+    { type: "CompiledWasm", path: built },
+  ];
+  return { name: "es256", compatibilityDate, modules, modulesRoot: join(ROOT, "bench") };
+}
+
 function on(port, worker) {
-  if (!existsSync(worker.scriptPath)) throw new Refusal(`${worker.scriptPath} is missing: run \`cargo xtask build\``);
+  const script = worker.scriptPath ?? worker.modules[0].path;
+  if (!existsSync(script)) throw new Refusal(`${script} is missing: run \`cargo xtask build\``);
   return { ...worker, unsafeDirectSockets: [{ host: HOST, port }] };
 }
 

@@ -78,7 +78,7 @@ cargo xtask dev [OPTIONS]: run everything on 127.0.0.1; prints `ready` when all 
   --port N               service on N, gateway N+1, identity provider N+2, origin N+3 (8787)
   --persist DIR          where state is kept (.portcullis in the checkout)
   --fresh                start from empty state
-  --bench                also the floor Worker of bench/floor.mjs, on N+4
+  --bench                also the Workers of bench/, on N+4 and N+5, and people person-0 to person-15
   --var NAME=VALUE       set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                          the same for the gateway
@@ -100,10 +100,12 @@ cargo xtask demo [--port N] [--json]: narrate the main job; non-zero if a step f
 ";
 
 const BENCH_HELP: &str = "\
-cargo xtask bench [NAME] [--seconds S]: a table, and target/bench/NAME.json.
+cargo xtask bench [NAME]... [OPTIONS]: a table, and target/bench/NAME.json in the checkout.
 
-  NAME           strict-check, tokens, gateway, kill, scim or audit; all of them without it
-  --seconds S    length of a round
+  NAME           strict-check or tokens; without a name, each of them
+  --seconds S    length of one measurement (2)
+  --rounds R     measurements of each, interleaved; the median counts (5)
+  --json         print the report instead of a table
 ";
 
 const TIDY_HELP: &str = "\

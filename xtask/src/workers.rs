@@ -62,6 +62,28 @@ pub fn build(kit: &Kit, finish: Finish) -> Result<(), Failure> {
     })
 }
 
+/// Builds what is measured beside the Workers: ES256 in wasm, for `bench/es256.mjs`.
+pub fn build_es256(kit: &Kit) -> Result<(), Failure> {
+    let mut cargo = kit.command("cargo");
+    cargo
+        .args(["build", "--quiet", "--lib", "--release", "--target", TRIPLE])
+        .args(["--package", "portcullis-es256"])
+        .env("WASM_BINDGEN_USE_JS_SYS", "1"); // as for the Workers: dependencies are shared
+    kit.wasm_target.apply(&mut cargo);
+    step("building ES256 for the benchmark", || {
+        process::run(&mut cargo)?;
+        let release = kit.place.target_dir().join(TRIPLE).join("release");
+        let built = kit.place.root.join("bench/build");
+        fs::create_dir_all(&built).doing(format!("making {}", built.display()))?;
+        fs::copy(
+            release.join("portcullis_es256.wasm"),
+            built.join("es256.wasm"),
+        )
+        .map(drop)
+        .doing("copying es256.wasm")
+    })
+}
+
 fn build_one(kit: &Kit, worker: &Worker, finish: Finish) -> Result<(), Failure> {
     let directory = kit.place.root.join(worker.directory);
     // As worker-build will, so that its own run of cargo finds everything done.

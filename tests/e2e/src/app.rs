@@ -55,7 +55,14 @@ pub struct Tokens {
 impl App {
     /// The application at the service of these endpoints, by its published metadata.
     pub fn discover(at: &Endpoints) -> Result<Self> {
-        let address = format!("{}/.well-known/oauth-authorization-server", at.service);
+        Self::described_at(&format!(
+            "{}/.well-known/oauth-authorization-server",
+            at.service
+        ))
+    }
+
+    /// The application at the provider whose metadata is at `address`.
+    pub fn described_at(address: &str) -> Result<Self> {
         let metadata = Request::get(address).send()?.expect(200)?.json()?;
         Ok(Self {
             authorization_endpoint: Url::parse(text(&metadata, "authorization_endpoint")?)?,

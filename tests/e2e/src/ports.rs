@@ -4,8 +4,8 @@ use crate::{Failure, Result};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Service, gateway, identity provider, origin, and the floor, which few stacks have.
-pub const PER_STACK: u16 = 5;
+/// Service, gateway, identity provider, origin, and two to measure, which few stacks have.
+pub const PER_STACK: u16 = 6;
 
 /// Below the range from which systems take ports for outgoing connections.
 const FIRST: u16 = 20_000;

@@ -32,6 +32,8 @@ pub struct Endpoints {
     pub origin: String,
     /// What the strict check is measured against; there in a stack with `bench` only.
     pub floor: String,
+    /// Signatures in wasm and by the runtime, likewise.
+    pub es256: String,
 }
 
 impl Endpoints {
@@ -45,6 +47,7 @@ impl Endpoints {
             idp: url(2),
             origin: url(3),
             floor: url(4),
+            es256: url(5),
         }
     }
 }
@@ -56,7 +59,7 @@ pub struct Settings {
     pub vars: Vec<String>,
     /// The gateway's variables, likewise.
     pub gateway_vars: Vec<String>,
-    /// Whether to start the floor Worker too.
+    /// Whether to start what measurements need, too.
     pub bench: bool,
 }
 
@@ -132,6 +135,12 @@ impl Stack {
         self.run(settings)
     }
 
+    /// Its process group, while it runs.
+    #[must_use]
+    pub fn group(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     /// What the stack has written since it was last started.
     #[must_use]
     pub fn output(&self) -> String {
@@ -170,7 +179,11 @@ impl Stack {
         self.output.collect(process.stdout.take());
         self.output.collect(process.stderr.take());
         self.process = Some(process);
-        self.listening = ports::PER_STACK - u16::from(!settings.bench);
+        self.listening = if settings.bench {
+            ports::PER_STACK
+        } else {
+            ports::PER_STACK - 2
+        };
         self.wait_until_ready()
     }
 

@@ -4,11 +4,18 @@
 //! Exit codes: 0 measured, whatever came of it; 1 it could not be measured; 2 the command line makes
 //! no sense.
 
+mod connection;
+mod cpu;
+mod es256;
 mod load;
+mod peer;
+mod prepare;
 mod report;
 mod statistics;
 mod strict_check;
+mod tokens;
 mod wire;
+mod work;
 
 use portcullis_e2e::Result;
 use portcullis_e2e::stack::checkout;
@@ -18,9 +25,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const HELP: &str = "\
-cargo xtask bench [strict-check] [--seconds S] [--rounds R] [--json]: measure against the targets.
+cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against the targets.
 
   strict-check   POST /v1/check against a hand-written Worker that only answers \"ok\"
+  tokens         code -> token and refresh, beside npm oidc-provider in memory
+                 (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
   --json         print the report instead of a table
@@ -30,8 +39,17 @@ The report is also written to target/bench/NAME.json.
 Exit codes: 0 measured, 1 it could not be measured, 2 bad command line.
 ";
 
+/// A measurement and its name.
+type Measurement = (&'static str, fn(&Options) -> Result<Report>);
+
+const MEASUREMENTS: [Measurement; 2] = [
+    (strict_check::NAME, strict_check::measure),
+    (tokens::NAME, tokens::measure),
+];
+
 /// What every measurement needs to know.
 pub struct Options {
+    chosen: Vec<Measurement>,
     seconds: Duration,
     rounds: usize,
     json: bool,
@@ -50,7 +68,8 @@ fn main() -> ExitCode {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }
-    match strict_check::measure(&options).and_then(|report| publish(&report, options.json)) {
+    let mut chosen = options.chosen.iter();
+    match chosen.try_for_each(|(_, measure)| publish(&measure(&options)?, options.json)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -79,6 +98,7 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
     use lexopt::{Arg::Long, Arg::Short, Arg::Value, Parser, ValueExt};
     let mut parser = Parser::from_env();
     let mut options = Options {
+        chosen: Vec::new(),
         seconds: Duration::from_secs(2),
         rounds: 5,
         json: false,
@@ -86,11 +106,10 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
     };
     while let Some(arg) = parser.next()? {
         match arg {
-            // The only one so far, and so what is measured without a name.
-            Value(name) if name == strict_check::NAME => {}
             Value(name) => {
-                let name = name.to_string_lossy();
-                return Err(format!("there is no measurement `{name}`").into());
+                let known = MEASUREMENTS.iter().find(|(known, _)| name == *known);
+                let unknown = || format!("there is no measurement `{}`", name.to_string_lossy());
+                options.chosen.push(*known.ok_or_else(unknown)?);
             }
             Long("seconds") => {
                 let seconds: f64 = parser.value()?.parse()?;
@@ -109,6 +128,9 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
             Long("help") | Short('h') => options.help = true,
             other => return Err(other.unexpected()),
         }
+    }
+    if options.chosen.is_empty() {
+        options.chosen = MEASUREMENTS.to_vec();
     }
     Ok(options)
 }

@@ -83,7 +83,7 @@ impl Report {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 table,
-                "{:<22} {:>10} {:<6} {target:<14} {}",
+                "{:<30} {:>9} {:<6} {target:<14} {}",
                 row.metric,
                 shown(row.value),
                 row.unit,
