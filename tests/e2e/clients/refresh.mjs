@@ -51,7 +51,7 @@ await main({
   /** A token that nobody was given, and one of another client's. */
   async foreign({ service, user }) {
     const config = await discover({ service });
-    const other = await discover({ service, clientId: "demo-gateway" });
+    const other = await discover({ service, clientId: "demo-third-party" });
     const tokens = await logIn(config, user);
     return {
       made: await refusal(oidc.refreshTokenGrant(config, "pc_rt_AAAA.00000000")),
