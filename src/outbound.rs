@@ -1,4 +1,4 @@
-//! Requests to the identity provider: bounded in size and time, and never redirected.
+//! Requests to identity providers and clients: bounded in size and time, and never redirected.
 
 use futures::future::{Either, select};
 use futures::pin_mut;
@@ -23,13 +23,26 @@ pub async fn post_form(
     authorization: &str,
     form: &[(&str, &str)],
 ) -> Result<Vec<u8>, Error> {
-    let body: String = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(form)
-        .finish();
     let headers = Headers::new();
-    headers.set("content-type", "application/x-www-form-urlencoded")?;
     headers.set("authorization", authorization)?;
+    let body = form_body(form, &headers)?;
     send(url, Method::Post, headers, Some(body)).await
+}
+
+/// POSTs a form to `url` and gives back the status. What comes with it is not read.
+pub async fn notify(url: &str, form: &[(&str, &str)]) -> Result<u16, Error> {
+    let headers = Headers::new();
+    let body = form_body(form, &headers)?;
+    in_time(url, Method::Post, headers, Some(body), async |response| {
+        Ok(response.status_code())
+    })
+    .await
+}
+
+fn form_body(form: &[(&str, &str)], headers: &Headers) -> Result<String, Error> {
+    headers.set("content-type", "application/x-www-form-urlencoded")?;
+    let mut body = url::form_urlencoded::Serializer::new(String::new());
+    Ok(body.extend_pairs(form).finish())
 }
 
 async fn send(
@@ -39,6 +52,17 @@ async fn send(
     body: Option<String>,
 ) -> Result<Vec<u8>, Error> {
     headers.set("accept", "application/json")?;
+    in_time(url, method, headers, body, read).await
+}
+
+/// What `read` makes of the answer, if all of that is done in time.
+async fn in_time<T>(
+    url: &str,
+    method: Method,
+    headers: Headers,
+    body: Option<String>,
+    read: impl AsyncFnOnce(&mut Response) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut init = RequestInit::new();
     init.with_method(method)
         .with_headers(headers)

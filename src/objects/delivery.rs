@@ -4,37 +4,36 @@ use super::call;
 use super::outbox::Producer;
 use crate::runtime::now;
 use portcullis_core::audit::call::Append;
+use portcullis_core::time::UnixMillis;
 use std::cell::Cell;
 use std::time::Duration;
 use worker::{Env, State, console_error};
 
 /// How long after a change the alarm looks whether everything was delivered.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN_MS: u64 = 2000;
 
 /// The object's alarm and its deliveries, as far as this instance knows.
 #[derive(Default)]
 pub struct Watch {
-    armed: Cell<bool>,
+    /// When the alarm will ring, if this instance has set it.
+    rings_at: Cell<Option<UnixMillis>>,
     delivering: Cell<bool>,
 }
 
 impl Watch {
-    /// Makes sure that the alarm will ring. Before a reply goes out, this and the change that it
+    /// Makes sure that the alarm will ring soon. Before a reply goes out, this and the change that it
     /// watches over are durable.
     pub async fn arm(&self, state: &State) -> Result<(), worker::Error> {
-        if self.armed.replace(true) {
+        let soon = UnixMillis(now().0 + LOOK_AGAIN_MS);
+        if self.rings_at.get().is_some_and(|at| at <= soon) {
             return Ok(());
         }
-        let set = state.storage().set_alarm(LOOK_AGAIN).await;
-        if set.is_err() {
-            self.armed.set(false);
-        }
-        set
+        self.set(state, soon).await
     }
 
     /// The alarm rang: sets it again before any work, so that a crash in the work is survived.
     pub async fn rang(&self, state: &State) -> Result<(), worker::Error> {
-        self.armed.set(false);
+        self.rings_at.set(None);
         self.arm(state).await
     }
 
@@ -42,10 +41,31 @@ impl Watch {
     /// comes while the alarm is being deleted finds it unarmed and sets it again, behind the
     /// deletion.
     pub async fn disarm(&self, state: &State) {
-        self.armed.set(false);
+        self.rings_at.set(None);
         if let Err(error) = state.storage().delete_alarm().await {
             console_error!("alarm: {error}");
         }
+    }
+
+    /// Nothing is left to do before `at`: the caller has just looked, without an await since. Never
+    /// sooner than the alarm would ring anyway: what is due and cannot be done must not keep an
+    /// object busy. A change that comes meanwhile finds the alarm too far away and sets it again,
+    /// behind this.
+    pub async fn sleep_until(&self, state: &State, at: UnixMillis) {
+        let at = at.max(UnixMillis(now().0 + LOOK_AGAIN_MS));
+        if let Err(error) = self.set(state, at).await {
+            console_error!("alarm: {error}");
+        }
+    }
+
+    async fn set(&self, state: &State, at: UnixMillis) -> Result<(), worker::Error> {
+        self.rings_at.set(Some(at));
+        let from_now = Duration::from_millis(at.0.saturating_sub(now().0));
+        let set = state.storage().set_alarm(from_now).await;
+        if set.is_err() {
+            self.rings_at.set(None);
+        }
+        set
     }
 
     /// Delivers, unless another request of this instance is at it: that one goes on until nothing

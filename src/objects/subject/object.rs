@@ -1,5 +1,6 @@
 //! The subject's Durable Object: no rules, only the runtime's side of them.
 
+use super::announce;
 use super::service::SubjectService;
 use crate::objects::call::{answered, received};
 use crate::objects::delivery::{Watch, deliver};
@@ -60,18 +61,28 @@ impl DurableObject for Subject {
 
     async fn alarm(&self) -> Result<Response> {
         self.watch.rang(&self.state).await?;
+        deliver(&self.env, &*self.service).await;
+        announce::deliver(&self.env, &self.service).await;
         if deliver(&self.env, &*self.service).await {
-            self.watch.disarm(&self.state).await;
+            // Looked at now, after every await: what came meanwhile keeps the alarm.
+            match self.service.next_announcement()? {
+                None => self.watch.disarm(&self.state).await,
+                Some(at) => self.watch.sleep_until(&self.state, at).await,
+            }
         }
         Response::empty()
     }
 }
 
 impl Subject {
-    /// Sends what is in the outbox without making the caller wait, under the alarm's watch.
+    /// Sends what is in the outbox, and tells clients what is due, without making the caller wait,
+    /// under the alarm's watch.
     async fn send_events(&self) -> Result<()> {
         let waiting = self.service.waiting();
-        if waiting.is_ok_and(|packs| packs.is_empty()) {
+        let next = self.service.next_announcement();
+        if waiting.is_ok_and(|packs| packs.is_empty())
+            && next.is_ok_and(|next| next.is_none_or(|at| now() < at))
+        {
             return Ok(());
         }
         self.watch.arm(&self.state).await?;
@@ -82,6 +93,8 @@ impl Subject {
             if held_back > 0 {
                 Delay::from(Duration::from_millis(held_back)).await;
             }
+            watch.deliver_once(&env, &*service).await;
+            announce::deliver(&env, &service).await;
             watch.deliver_once(&env, &*service).await;
         });
         Ok(())

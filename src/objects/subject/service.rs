@@ -8,6 +8,7 @@ use crate::objects::sql::{Sql, SqlError, has_schema, migrate};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::policy::WideRevocation;
+use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
 use portcullis_core::session::{CheckFacts, Command, Session, State, judge};
@@ -155,6 +156,61 @@ impl<S: Sql> SubjectService<S> {
             session.is_live(now)
         });
         Ok(sessions)
+    }
+
+    /// Announcements that are due, and whose subject's they are. Each counts as attempted and is due
+    /// again only later, so that nobody else takes it on and a crash loses none. Those for which it
+    /// is too late are given up here.
+    pub fn claim(
+        &self,
+        now: UnixMillis,
+        limit: u64,
+        new_producer: ProducerId,
+    ) -> Result<Option<(SubjectKey, Vec<Announcement>)>, SqlError> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let due = store::due(&self.sql, now, limit)?;
+        let Some(subject) = store::subject(&self.sql)?.filter(|_| !due.is_empty()) else {
+            return Ok(None);
+        };
+        let (late, claimed): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|one| one.is_given_up(now));
+        self.sql.transaction(|| {
+            for one in &claimed {
+                store::postpone(&self.sql, one, one.next_at(now))?;
+            }
+            for one in &late {
+                store::forget(&self.sql, one.id)?;
+            }
+            let events = late.iter().map(|one| one.given_up(subject.key, now));
+            outbox::append(&self.sql, events.collect(), new_producer)
+        })?;
+        Ok(Some((subject.key, claimed)))
+    }
+
+    /// The client has confirmed it. Of several confirmations the first counts.
+    pub fn confirm(
+        &self,
+        subject: SubjectKey,
+        announcement: &Announcement,
+        now: UnixMillis,
+        new_producer: ProducerId,
+    ) -> Result<(), SqlError> {
+        self.sql.transaction(|| {
+            let first = store::forget(&self.sql, announcement.id)?;
+            let event = first.then(|| announcement.confirmed(subject, now));
+            outbox::append(&self.sql, event.into_iter().collect(), new_producer)
+        })
+    }
+
+    /// When an announcement is due next; `None` if there is none.
+    pub fn next_announcement(&self) -> Result<Option<UnixMillis>, SqlError> {
+        if self.exists()? {
+            store::next_due(&self.sql)
+        } else {
+            Ok(None)
+        }
     }
 
     fn exists(&self) -> Result<bool, SqlError> {

@@ -3,6 +3,7 @@
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::id::{SessionId, SubjectKey, TokenId};
 use portcullis_core::secret::Digest;
+use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::check::CheckRequest;
 use portcullis_core::session::grant::{OneTime, Replayed};
 use portcullis_core::session::revoke::IdempotencyKey;
@@ -166,6 +167,54 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
     }
 }
 
+/// Announcements that are due, the longest first.
+pub fn due(sql: &impl Sql, now: UnixMillis, limit: u64) -> Result<Vec<Announcement>, SqlError> {
+    sql.exec(
+        "SELECT id, session, client_id, ended_at, attempts FROM announcement \
+         WHERE next_at <= ? ORDER BY next_at, id LIMIT ?",
+        &[now.0.into(), limit.into()],
+    )?
+    .iter()
+    .map(Announcement::try_from)
+    .collect()
+}
+
+/// When an announcement is due next.
+pub fn next_due(sql: &impl Sql) -> Result<Option<UnixMillis>, SqlError> {
+    let next = sql.exec("SELECT min(next_at) FROM announcement", &[])?;
+    let next = next
+        .first()
+        .map(|row| row.optional_integer(0))
+        .transpose()?;
+    Ok(next.flatten().map(UnixMillis))
+}
+
+/// Counts an attempt; the caller holds the transaction.
+pub fn postpone(
+    sql: &impl Sql,
+    announcement: &Announcement,
+    next: UnixMillis,
+) -> Result<(), SqlError> {
+    run(
+        sql,
+        "UPDATE announcement SET attempts = ?, next_at = ? WHERE id = ?",
+        &[
+            (announcement.attempts + 1).into(),
+            next.0.into(),
+            announcement.id.into(),
+        ],
+    )
+}
+
+/// Forgets an announcement and says whether it was there; the caller holds the transaction.
+pub fn forget(sql: &impl Sql, id: u64) -> Result<bool, SqlError> {
+    let gone = sql.exec(
+        "DELETE FROM announcement WHERE id = ? RETURNING id",
+        &[id.into()],
+    )?;
+    Ok(!gone.is_empty())
+}
+
 fn run(sql: &impl Sql, statement: &str, values: &[Value]) -> Result<(), SqlError> {
     sql.exec(statement, values).map(drop)
 }
@@ -216,7 +265,22 @@ impl TryFrom<&Row> for Subject {
     }
 }
 
-fn subject(sql: &impl Sql) -> Result<Option<Subject>, SqlError> {
+impl TryFrom<&Row> for Announcement {
+    type Error = SqlError;
+
+    fn try_from(row: &Row) -> Result<Self, SqlError> {
+        Ok(Self {
+            id: row.integer(0)?,
+            session: SessionId::from_bytes(row.bytes(1)?),
+            client_id: row.text(2)?.to_owned(),
+            ended_at: UnixMillis(row.integer(3)?),
+            attempts: row.integer(4)?,
+        })
+    }
+}
+
+/// The subject as a whole, if it was ever seen.
+pub fn subject(sql: &impl Sql) -> Result<Option<Subject>, SqlError> {
     sql.exec(
         "SELECT key, generation, disabled, directory_version, killed_at FROM subject",
         &[],

@@ -35,11 +35,13 @@ pub enum Action {
     ClientChanged,
     /// A trust was declared, changed or removed; the reason says which.
     TrustChanged,
+    /// A client was told that a session is over and has confirmed it, or never did.
+    LogoutAnnounced,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -52,6 +54,7 @@ impl Action {
         Self::AuditRead,
         Self::ClientChanged,
         Self::TrustChanged,
+        Self::LogoutAnnounced,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -70,6 +73,7 @@ impl Action {
             Self::AuditRead => "audit.read",
             Self::ClientChanged => "client.changed",
             Self::TrustChanged => "trust.changed",
+            Self::LogoutAnnounced => "logout.announced",
         }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! A command never partly applies, and every way to end something is [`revoke::Revoke`].
 
+pub mod announce;
 pub mod call;
 pub mod check;
 pub mod consent;

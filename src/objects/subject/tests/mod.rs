@@ -1,5 +1,6 @@
 //! A subject over its storage, one rule at a time; [`history`] mixes them and breaks the storage.
 
+mod announce;
 mod grants;
 mod history;
 mod sign_out;
