@@ -2,7 +2,7 @@
 
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
-use crate::http::{audit, check, health, oauth, openapi, revocations, scim, sessions};
+use crate::http::{audit, check, health, oauth, openapi, preflight, revocations, scim, sessions};
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
 
@@ -53,8 +53,20 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/authorize", PUBLIC, "Authorization endpoint (RFC 6749 section 3.1)", oauth::authorize::get),
     route!("GET", "/callback", PUBLIC, "Where the identity provider sends browsers back", oauth::callback::get),
     route!("POST", "/token", PUBLIC, "Token endpoint (RFC 6749 section 3.2)", oauth::token::post),
+    route!("POST", "/introspect", PUBLIC, "Token introspection (RFC 7662)", oauth::introspect::post),
+    route!("POST", "/revoke", PUBLIC, "Token revocation (RFC 7009)", oauth::revoke::post),
+    route!("GET", "/userinfo", PUBLIC, "Claims about a person (OIDC Core section 5.3)", oauth::userinfo::get),
+    route!("POST", "/userinfo", PUBLIC, "Claims about a person (OIDC Core section 5.3)", oauth::userinfo::get),
     route!("GET", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::get),
     route!("POST", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::post),
+
+    // What apps in browsers call with more than a browser lets any page send.
+    route!("OPTIONS", "/.well-known/oauth-authorization-server", PUBLIC, "CORS preflight", preflight::options),
+    route!("OPTIONS", "/.well-known/openid-configuration", PUBLIC, "CORS preflight", preflight::options),
+    route!("OPTIONS", "/.well-known/jwks.json", PUBLIC, "CORS preflight", preflight::options),
+    route!("OPTIONS", "/token", PUBLIC, "CORS preflight", preflight::options),
+    route!("OPTIONS", "/revoke", PUBLIC, "CORS preflight", preflight::options),
+    route!("OPTIONS", "/userinfo", PUBLIC, "CORS preflight", preflight::options),
 
     route!("POST", "/v1/check", CHECKERS, "Whether a credential is in force, strictly", check::post),
     route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, or a token", revocations::post),

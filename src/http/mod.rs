@@ -6,6 +6,7 @@ pub mod context;
 pub mod health;
 pub mod oauth;
 pub mod openapi;
+pub mod preflight;
 pub mod revocations;
 pub mod scim;
 pub mod sessions;

@@ -3,6 +3,7 @@
 use crate::error::json;
 use crate::http::context::Ctx;
 use crate::keys;
+use portcullis_core::jwt::assertion::ALGORITHMS;
 use serde_json::json;
 use worker::{Response, Result};
 
@@ -17,6 +18,15 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
             "token_endpoint": format!("{issuer}/token"),
             "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
             "end_session_endpoint": format!("{issuer}/logout"),
+            "userinfo_endpoint": format!("{issuer}/userinfo"),
+            "introspection_endpoint": format!("{issuer}/introspect"),
+            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+            "revocation_endpoint": format!("{issuer}/revoke"),
+            "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"],
+            "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "backchannel_logout_supported": true,
+            "backchannel_logout_session_supported": true,
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
@@ -25,7 +35,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
             "scopes_supported": ["openid", "profile", "email", "offline_access"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
-            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr"],
+            "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr", "name", "preferred_username", "email", "email_verified"],
             "authorization_response_iss_parameter_supported": true,
         }),
     )?)

@@ -3,10 +3,14 @@
 pub mod authorize;
 pub mod callback;
 pub mod client_auth;
+mod described;
 pub mod dpop;
+pub mod introspect;
 pub mod logout;
 pub mod metadata;
+pub mod revoke;
 pub mod token;
+pub mod userinfo;
 
 use crate::config::Config;
 use crate::objects::call::{CallError, Object};

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod forge;
 pub mod http;
 pub mod json;
+pub mod oauth;
 pub mod people;
 pub mod ports;
 pub mod scim;

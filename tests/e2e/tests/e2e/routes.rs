@@ -9,7 +9,7 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 10] = [
+const PUBLIC: [&str; 20] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
@@ -18,8 +18,18 @@ const PUBLIC: [&str; 10] = [
     "GET /healthz",
     "GET /logout",
     "GET /openapi.json",
+    "GET /userinfo",
+    "OPTIONS /.well-known/jwks.json",
+    "OPTIONS /.well-known/oauth-authorization-server",
+    "OPTIONS /.well-known/openid-configuration",
+    "OPTIONS /revoke",
+    "OPTIONS /token",
+    "OPTIONS /userinfo",
+    "POST /introspect",
     "POST /logout",
+    "POST /revoke",
     "POST /token",
+    "POST /userinfo",
 ];
 
 const ROLES: [&str; 4] = ["admin", "auditor", "gateway", "scim"];
