@@ -6,6 +6,7 @@
 use crate::auth::Role;
 use portcullis_core::client::uri::{is_loopback, is_resource};
 use portcullis_core::client::{Client, Origin};
+use portcullis_core::keyring::Timing;
 use portcullis_core::secret::{Digest, derived_key};
 use portcullis_core::text::{base64url, from_base64url};
 use portcullis_core::time::UnixMillis;
@@ -33,6 +34,8 @@ pub struct Config {
     pub resources: Vec<String>,
     /// API credentials by digest.
     pub credentials: Vec<(Digest, Role)>,
+    /// How long keys sign, and how long before they are published.
+    pub key_timing: Timing,
     /// Holds back an object's first delivery, so that tests can crash before it. Development only.
     pub delivery_delay_ms: u64,
 }
@@ -128,6 +131,13 @@ impl Config {
                     token("SCIM_TOKEN", Role::Scim)?,
                     token("GATEWAY_TOKEN", Role::Gateway)?,
                 ]
+            },
+            key_timing: match var("TEST_KEY_AHEAD_SECS") {
+                Some(ahead) if dev => Timing {
+                    ahead_on_demand_secs: ahead.parse().map_err(|_| "TEST_KEY_AHEAD_SECS")?,
+                    ..Timing::default()
+                },
+                _ => Timing::default(),
             },
             delivery_delay_ms: match var("TEST_DELIVERY_DELAY_MS") {
                 Some(delay) if dev => delay.parse().map_err(|_| "TEST_DELIVERY_DELAY_MS")?,

@@ -62,6 +62,7 @@ const fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
         413 => "Content Too Large",
         422 => "Unprocessable Content",
         _ => "Service Unavailable",

@@ -14,14 +14,15 @@ use crate::objects::call::{self, CallError};
 use crate::runtime::now;
 use portcullis_core::client::Client;
 use portcullis_core::policy::call::{GetClient, GetView};
-use portcullis_core::policy::{PolicyView, VIEW_MAX_AGE_MS};
+use portcullis_core::policy::{IN_FORCE_AFTER_MS, PolicyView, VIEW_MAX_AGE_MS};
 use portcullis_core::time::UnixMillis;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
-use worker::Env;
+use std::time::Duration;
+use worker::{Delay, Env};
 
 /// From what age on a view is asked for anew, in milliseconds.
 const REFRESH_AGE_MS: u64 = VIEW_MAX_AGE_MS * 3 / 4;
@@ -133,6 +134,12 @@ async fn ask(
         }
     });
     Ok(fresh)
+}
+
+/// Waits until nobody decides without a change of policy that has just been committed. Whatever takes
+/// something away is acknowledged after this and not before.
+pub async fn in_force_everywhere() {
+    Delay::from(Duration::from_millis(IN_FORCE_AFTER_MS)).await;
 }
 
 /// The client of that id, if there is one and it may be dealt with: one that is disabled, or whose

@@ -2,7 +2,9 @@
 
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
-use crate::http::{audit, check, health, oauth, openapi, preflight, revocations, scim, sessions};
+use crate::http::{
+    audit, check, health, keys, oauth, openapi, preflight, revocations, scim, sessions,
+};
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
 
@@ -74,6 +76,9 @@ pub const ROUTES: &[Route] = &[
     route!("DELETE", "/v1/subjects/{subject}/sessions/{session}", ADMIN, "Sign a subject out of one session", sessions::end),
     route!("POST", "/v1/subjects/{subject}/sign-out", ADMIN, "Sign a subject out of all sessions, or all but one", sessions::end_all),
     route!("DELETE", "/v1/subjects/{subject}/consents/{client_id}", ADMIN, "Forget what a subject allowed a client, and end its sessions", sessions::withdraw),
+    route!("GET", "/v1/keys", ADMIN, "The signing keys and where they are in their lives", keys::list),
+    route!("POST", "/v1/keys/rotate", ADMIN, "Have another key sign, as soon as every cache can know it", keys::rotate),
+    route!("POST", "/v1/keys/{kid}/compromise", ADMIN, "Have a key count for nothing, at once", keys::compromise),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),

@@ -35,6 +35,11 @@ impl Signer {
         })
     }
 
+    /// The name of the key.
+    pub fn kid(&self) -> &str {
+        &self.jwk.kid
+    }
+
     /// A compact JWS of exactly these claims, with that `typ`.
     pub async fn sign(&self, claims: &impl Serialize, typ: &str) -> Result<String> {
         let input = self

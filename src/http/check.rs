@@ -72,7 +72,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             session: None,
             jti: None,
         } => {
-            let keys = keys::ours(&ctx.env, &ctx.config).await?;
+            let keys = keys::for_token(&ctx.env, &ctx.config, &token).await?;
             let verifier = AccessTokenVerifier {
                 issuer: &ctx.config.issuer,
                 audience: None,

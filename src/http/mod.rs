@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod context;
 pub mod health;
+pub mod keys;
 pub mod oauth;
 pub mod openapi;
 pub mod preflight;

@@ -55,6 +55,10 @@ fn describe(server: &str) -> Value {
                 "Revocation": super::revocations::reply_schema(),
                 "Sessions": super::sessions::reply_schema(),
                 "SignOut": super::sessions::sign_out_schema(),
+                "Empty": {"type": "object", "additionalProperties": false},
+                "Keys": super::keys::list_schema(),
+                "KeyRotation": super::keys::rotation_schema(),
+                "KeyCompromise": super::keys::compromise_schema(),
                 "Events": super::audit::reply_schema(),
             },
         },
@@ -74,7 +78,8 @@ fn operation(route: &Route) -> Value {
         .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
-        .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA");
+        .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     let mut parameters: Vec<Value> = route
         .path
         .split('/')
@@ -97,6 +102,9 @@ fn operation(route: &Route) -> Value {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (None, Some("Revocation"))
         }
+        "/v1/keys" => (None, Some("Keys")),
+        "/v1/keys/rotate" => (Some("Empty"), Some("KeyRotation")),
+        "/v1/keys/{kid}/compromise" => (Some("Empty"), Some("KeyCompromise")),
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));

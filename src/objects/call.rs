@@ -4,6 +4,7 @@
 //! every answer of the domain; any other is a failure of transport or storage, and says nothing of
 //! whether the call was carried out.
 
+use crate::objects::keyring::call::KeyringRequest;
 use crate::policy::{self, View};
 use crate::runtime::now;
 use futures::future::{join, try_join_all};
@@ -173,6 +174,16 @@ pub async fn policy_object<C: Call<Request = PolicyRequest>>(
     call: C,
 ) -> Result<C::Reply, CallError> {
     Object::named(env, "POLICY", "policy".to_owned())
+        .send(&call.into_request())
+        .await
+}
+
+/// Calls the keyring; there is one.
+pub async fn keyring<C: Call<Request = KeyringRequest>>(
+    env: &Env,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    Object::named(env, "KEYRING", "keyring".to_owned())
         .send(&call.into_request())
         .await
 }

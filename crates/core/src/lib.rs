@@ -10,6 +10,7 @@ pub mod audit;
 pub mod client;
 pub mod id;
 pub mod jwt;
+pub mod keyring;
 pub mod oauth;
 pub mod policy;
 pub mod scim;

@@ -30,7 +30,7 @@ pub async fn believe(
     token: &str,
     presentation: Presentation<'_>,
 ) -> Result<std::result::Result<VerifiedAccessToken, TokenError>> {
-    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let keys = keys::for_token(&ctx.env, &ctx.config, token).await?;
     let verifier = AccessTokenVerifier {
         issuer: &ctx.config.issuer,
         audience: None,

@@ -68,7 +68,7 @@ async fn hint(
     let Some(hint) = hint else {
         return Ok(None);
     };
-    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let keys = keys::for_token(&ctx.env, &ctx.config, hint).await?;
     match keys.verify_id_token_hint(hint, &ctx.config.issuer).await? {
         Ok(verified) if client_id.is_none_or(|id| id == verified.client_id) => Ok(Some(verified)),
         Ok(_) => Ok(None),

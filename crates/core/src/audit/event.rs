@@ -37,11 +37,15 @@ pub enum Action {
     TrustChanged,
     /// A client was told that a session is over and has confirmed it, or never did.
     LogoutAnnounced,
+    /// Another signing key was made or brought forward; the reason says why.
+    KeyRotated,
+    /// A signing key was declared compromised.
+    KeyCompromised,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -55,6 +59,8 @@ impl Action {
         Self::ClientChanged,
         Self::TrustChanged,
         Self::LogoutAnnounced,
+        Self::KeyRotated,
+        Self::KeyCompromised,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -74,6 +80,8 @@ impl Action {
             Self::ClientChanged => "client.changed",
             Self::TrustChanged => "trust.changed",
             Self::LogoutAnnounced => "logout.announced",
+            Self::KeyRotated => "key.rotated",
+            Self::KeyCompromised => "key.compromised",
         }
     }
 

@@ -44,6 +44,7 @@ impl std::error::Error for InvalidClaims {}
 pub struct SigningKey {
     key: p256::ecdsa::SigningKey,
     jwk: PublicJwk,
+    point: [u8; POINT_BYTES],
 }
 
 /// The public half, as it is published (RFC 7517 section 4, RFC 7518 section 6.2).
@@ -64,8 +65,9 @@ impl SigningKey {
     /// The key whose private scalar is `secret`, random. About one in 2^32 random values is none.
     pub fn from_secret(secret: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = p256::ecdsa::SigningKey::from_slice(secret).map_err(|_| InvalidKey)?;
-        let jwk = PublicJwk::of(&key).ok_or(InvalidKey)?;
-        Ok(Self { key, jwk })
+        let point = point_of(&key).ok_or(InvalidKey)?;
+        let jwk = PublicJwk::of_point(&point).ok_or(InvalidKey)?;
+        Ok(Self { key, jwk, point })
     }
 
     /// The key's name in token headers: its RFC 7638 thumbprint.
@@ -82,13 +84,8 @@ impl SigningKey {
 
     /// The public half as an uncompressed point (SEC 1 section 2.3.3).
     #[must_use]
-    pub fn public_point(&self) -> [u8; POINT_BYTES] {
-        let point = self.key.verifying_key().to_encoded_point(false);
-        let mut bytes = [0; POINT_BYTES];
-        for (to, from) in bytes.iter_mut().zip(point.as_bytes()) {
-            *to = *from;
-        }
-        bytes
+    pub const fn public_point(&self) -> &[u8; POINT_BYTES] {
+        &self.point
     }
 
     /// The private key as a JWK (RFC 7518 section 6.2.2), to import it where tokens are signed and
@@ -106,6 +103,11 @@ impl SigningKey {
         let signature: Signature = self.key.sign(input.as_bytes());
         Ok(input.with_signature(&signature.to_bytes().into()))
     }
+}
+
+fn point_of(key: &p256::ecdsa::SigningKey) -> Option<[u8; POINT_BYTES]> {
+    let point = key.verifying_key().to_encoded_point(false);
+    point.as_bytes().try_into().ok()
 }
 
 /// What is signed (RFC 7515 section 5.1 step 5): the header and claims of a token that has no
@@ -155,9 +157,12 @@ impl PublicJwk {
         Ok(SigningInput(input))
     }
 
-    fn of(key: &p256::ecdsa::SigningKey) -> Option<Self> {
-        let point = key.verifying_key().to_encoded_point(false);
-        let (x, y) = (base64url(point.x()?), base64url(point.y()?));
+    /// What to publish for the key of that point (SEC 1 section 2.3.3, uncompressed). Whether it is
+    /// on the curve shows when it is used.
+    #[must_use]
+    pub fn of_point(point: &[u8; POINT_BYTES]) -> Option<Self> {
+        let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+        let (x, y) = (base64url(x), base64url(y));
         // The required members in lexical order, without white space (RFC 7638 section 3).
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         Some(Self {

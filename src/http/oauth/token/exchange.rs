@@ -30,7 +30,7 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Granted {
     if !is_access_token("requested_token_type") || asked.get("actor_token").is_some() {
         return Ok(Err(Rejection::InvalidRequest));
     }
-    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let keys = keys::for_token(&ctx.env, &ctx.config, presented).await?;
     let verifier = AccessTokenVerifier {
         issuer: &ctx.config.issuer,
         audience: None,

@@ -14,6 +14,7 @@ mod crash;
 mod gateway;
 mod gateway_browser;
 mod introspection;
+mod keys;
 mod kill;
 mod log_in;
 mod machine;

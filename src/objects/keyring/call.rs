@@ -1,0 +1,168 @@
+//! What the keyring can be asked. Append only: the order is the wire form.
+
+use super::seal::Sealed;
+use portcullis_core::keyring::{Key, KeyState};
+use portcullis_core::policy::call::ChangedBy;
+use portcullis_core::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// A key as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptKey {
+    /// Its name and times.
+    pub key: Key,
+    /// The public half, an uncompressed point.
+    pub point: Vec<u8>,
+    /// The private half, until it is destroyed.
+    pub sealed: Option<Sealed>,
+}
+
+/// Get the keys; a keyring without keys makes one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetKeys;
+
+/// Describe the keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListKeys;
+
+/// A key and where it is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLife {
+    /// Its name and times.
+    pub key: Key,
+    /// Where it is.
+    pub state: KeyState,
+    /// When another signs instead, as far as is known.
+    pub superseded_at: Option<UnixMillis>,
+    /// When it leaves the set, as far as is known.
+    pub retires_at: Option<UnixMillis>,
+}
+
+/// Have another key sign, as soon as every cache can know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotateKey {
+    /// Who says so.
+    pub by: ChangedBy,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyRotated {
+    /// This key signs from then.
+    Rotated {
+        /// Which.
+        kid: String,
+        /// From when.
+        signs_from: UnixMillis,
+        /// Whether that was not so before.
+        changed: bool,
+    },
+    /// So many keys are published that another has to wait.
+    TooMany,
+}
+
+/// Somebody else may have this key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompromiseKey {
+    /// Which.
+    pub kid: String,
+    /// Who says so.
+    pub by: ChangedBy,
+}
+
+/// What came of it. The policy has committed it too; it may not be acknowledged before that is in
+/// force everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyCompromised {
+    /// When it was declared so first.
+    pub at: UnixMillis,
+    /// Whether that was now.
+    pub changed: bool,
+    /// The key that signs.
+    pub signing: String,
+}
+
+portcullis_core::object_calls! {
+    /// One operation of the keyring.
+    KeyringRequest {
+        /// Get the keys.
+        Get(GetKeys) -> Vec<KeptKey>,
+        /// Describe them.
+        List(ListKeys) -> Vec<KeyLife>,
+        /// Have another sign.
+        Rotate(RotateKey) -> KeyRotated,
+        /// One is not ours alone any more; `None`: no such key is known.
+        Compromise(CompromiseKey) -> Option<KeyCompromised>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_core::audit::event::Actor;
+    use portcullis_core::wire::{self, Call};
+
+    fn bytes_of(call: impl Call<Request = KeyringRequest>) -> Vec<u8> {
+        wire::encode(&call.into_request()).expect("encodes")
+    }
+
+    fn by() -> ChangedBy {
+        ChangedBy {
+            actor: Actor::Operator("a".into()),
+            request: None,
+        }
+    }
+
+    fn key() -> Key {
+        Key {
+            kid: "k".into(),
+            created_at: UnixMillis(1),
+            signs_from: UnixMillis(2),
+            compromised_at: Some(UnixMillis(3)),
+        }
+    }
+
+    #[test]
+    fn golden_bytes() {
+        assert_eq!(bytes_of(GetKeys), [1, 0]);
+        assert_eq!(bytes_of(ListKeys), [1, 1]);
+        assert_eq!(bytes_of(RotateKey { by: by() }), [1, 2, 2, 1, b'a', 0]);
+        let compromise = CompromiseKey {
+            kid: "k".into(),
+            by: by(),
+        };
+        assert_eq!(bytes_of(compromise), [1, 3, 1, b'k', 2, 1, b'a', 0]);
+    }
+
+    #[test]
+    fn golden_reply_bytes() {
+        let kept = KeptKey {
+            key: key(),
+            point: vec![4, 5],
+            sealed: Some(Sealed::from_bytes(&[6])),
+        };
+        let expected = vec![1, 1, 1, b'k', 1, 2, 1, 3, 2, 4, 5, 1, 1, 6];
+        assert_eq!(wire::encode(&vec![kept]), Ok(expected));
+        let life = KeyLife {
+            key: key(),
+            state: KeyState::Compromised,
+            superseded_at: Some(UnixMillis(7)),
+            retires_at: None,
+        };
+        let expected = vec![1, 1, b'k', 1, 2, 1, 3, 4, 1, 7, 0];
+        assert_eq!(wire::encode(&life), Ok(expected));
+        let rotated = KeyRotated::Rotated {
+            kid: "k".into(),
+            signs_from: UnixMillis(8),
+            changed: true,
+        };
+        assert_eq!(wire::encode(&rotated), Ok(vec![1, 0, 1, b'k', 8, 1]));
+        assert_eq!(wire::encode(&KeyRotated::TooMany), Ok(vec![1, 1]));
+        let compromised = KeyCompromised {
+            at: UnixMillis(9),
+            changed: false,
+            signing: "k".into(),
+        };
+        assert_eq!(wire::encode(&compromised), Ok(vec![1, 9, 0, 1, b'k']));
+    }
+}

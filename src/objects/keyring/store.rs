@@ -1,0 +1,134 @@
+//! The keyring's statements.
+
+use super::call::KeptKey;
+use super::seal::Sealed;
+use crate::objects::sql::{Row, Sql, SqlError};
+use portcullis_core::keyring::Key;
+use portcullis_core::time::UnixMillis;
+
+/// Applied in order, once each.
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_keyring.sql"),
+    include_str!("migrations/0002_lifecycle.sql"),
+];
+
+impl TryFrom<&Row> for KeptKey {
+    type Error = SqlError;
+
+    fn try_from(row: &Row) -> Result<Self, SqlError> {
+        let created_at = UnixMillis(row.integer(3)?);
+        let sealed = row.blob(2)?;
+        Ok(Self {
+            key: Key {
+                kid: row.text(0)?.to_owned(),
+                created_at,
+                signs_from: row.optional_integer(4)?.map_or(created_at, UnixMillis),
+                compromised_at: row.optional_integer(5)?.map(UnixMillis),
+            },
+            point: row.blob(1)?.to_vec(),
+            sealed: (!sealed.is_empty()).then(|| Sealed::from_bytes(sealed)),
+        })
+    }
+}
+
+/// The keys in the order in which they were made.
+pub fn keys(sql: &impl Sql) -> Result<Vec<KeptKey>, SqlError> {
+    sql.exec(
+        "SELECT kid, point, sealed, created_at, signs_from, compromised_at FROM signing_key
+         ORDER BY number",
+        &[],
+    )?
+    .iter()
+    .map(KeptKey::try_from)
+    .collect()
+}
+
+/// Keys that the first migration knew, without a name: their number and private half.
+pub fn nameless(sql: &impl Sql) -> Result<Vec<(u64, Sealed)>, SqlError> {
+    sql.exec(
+        "SELECT number, sealed FROM signing_key WHERE kid IS NULL",
+        &[],
+    )?
+    .iter()
+    .map(|row| Ok((row.integer(0)?, Sealed::from_bytes(row.blob(1)?))))
+    .collect()
+}
+
+/// Gives such a key its name.
+pub fn name(sql: &impl Sql, number: u64, kid: &str, point: &[u8]) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE signing_key SET kid = ?, point = ? WHERE number = ?",
+        &[kid.into(), point.to_vec().into(), number.into()],
+    )?;
+    Ok(())
+}
+
+/// Keeps a new key.
+pub fn add(sql: &impl Sql, key: &Key, point: &[u8], sealed: &Sealed) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT INTO signing_key (kid, point, sealed, created_at, signs_from)
+         VALUES (?, ?, ?, ?, ?)",
+        &[
+            key.kid.as_str().into(),
+            point.to_vec().into(),
+            sealed.as_bytes().into(),
+            key.created_at.0.into(),
+            key.signs_from.0.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Has a key sign from another time.
+pub fn set_signs_from(sql: &impl Sql, kid: &str, at: UnixMillis) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE signing_key SET signs_from = ? WHERE kid = ?",
+        &[at.0.into(), kid.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes that a key is compromised, and destroys it.
+pub fn set_compromised(sql: &impl Sql, kid: &str, at: UnixMillis) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE signing_key SET compromised_at = ?, sealed = x'' WHERE kid = ?",
+        &[at.0.into(), kid.into()],
+    )?;
+    Ok(())
+}
+
+/// Destroys the private half of a key.
+pub fn destroy(sql: &impl Sql, kid: &str) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE signing_key SET sealed = x'' WHERE kid = ?",
+        &[kid.into()],
+    )?;
+    Ok(())
+}
+
+/// Forgets a key.
+pub fn forget(sql: &impl Sql, kid: &str) -> Result<(), SqlError> {
+    sql.exec("DELETE FROM signing_key WHERE kid = ?", &[kid.into()])?;
+    Ok(())
+}
+
+/// Compromised keys of which the policy has not heard, with when they were declared so.
+pub fn untold(sql: &impl Sql) -> Result<Vec<String>, SqlError> {
+    sql.exec(
+        "SELECT kid FROM signing_key WHERE compromised_at IS NOT NULL AND told_policy IS NULL
+         ORDER BY number",
+        &[],
+    )?
+    .iter()
+    .map(|row| row.text(0).map(str::to_owned))
+    .collect()
+}
+
+/// The policy has heard of it.
+pub fn set_told(sql: &impl Sql, kid: &str) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE signing_key SET told_policy = 1 WHERE kid = ?",
+        &[kid.into()],
+    )?;
+    Ok(())
+}
