@@ -192,6 +192,7 @@ fn demo_clients(audience: &str) -> Vec<Map<String, Value>> {
             "client_id": "demo-app",
             "client_name": "Demo application",
             "redirect_uris": on_loopback(&["/callback", "/cb", "/"]),
+            "post_logout_redirect_uris": on_loopback(&["/callback", "/logged-out", "/"]),
             "grant_types": ["authorization_code", "refresh_token"],
             "scope": "openid profile email offline_access",
             "first_party": true,

@@ -1,7 +1,12 @@
 //! `/logout`: end a session by its ID token (OIDC RP-Initiated Logout 1.0 section 2).
 //!
-//! The ID token is proof enough, expired or not: it was given to the one client in whose session it
-//! names. The browser is sent on only to a URI registered for that client.
+//! The ID token is proof enough, expired or not: it was given to the one client whose session it
+//! names. What cannot be validated is left undone, and nothing else is (section 4): a URI that is not
+//! registered for that client leads nowhere, and the session ends all the same.
+//!
+//! Without an ID token there is nothing to end: we keep no log-in of our own in the browser, and
+//! `client_id` names an application and not one of its sessions. Then nobody is sent on, either, for
+//! that would say that the log-out was done.
 
 use super::{page, redirect};
 use crate::http::context::Ctx;
@@ -32,15 +37,6 @@ async fn log_out(ctx: &Ctx, parameters: &BTreeMap<String, String>) -> Result<Res
         let text = "The request does not show which session to end.";
         return page(400, "You are not logged out", text);
     };
-    let after = get("post_logout_redirect_uri");
-    if let Some(uri) = after
-        && !policy::client(&ctx.env, &ctx.config, &hint.client_id)
-            .await?
-            .is_some_and(|client| client.allows_post_logout_redirect_to(uri))
-    {
-        let text = "The application's request is not valid.";
-        return page(400, "You are not logged out", text);
-    }
     let actor = Actor::Subject(hint.subject);
     let revoke = Revoke::new(Scope::Session(hint.session), Cause::Logout, actor);
     match call::subject(&ctx.env, hint.subject, revoke).await {
@@ -53,9 +49,23 @@ async fn log_out(ctx: &Ctx, parameters: &BTreeMap<String, String>) -> Result<Res
             return page(503, "You are not logged out", text);
         }
     }
-    match after {
-        Some(uri) => redirect(uri, &[("state", get("state"))]),
-        None => page(200, "You are logged out", "You can close this page."),
+    match get("post_logout_redirect_uri") {
+        Some(uri) if is_registered(ctx, &hint, uri).await => {
+            redirect(uri, &[("state", get("state"))])
+        }
+        _ => page(200, "You are logged out", "You can close this page."),
+    }
+}
+
+/// Whether a browser may be sent to `uri` (section 3). A client that is not dealt with any more has
+/// nowhere; that its session ended does not hang on it.
+async fn is_registered(ctx: &Ctx, hint: &VerifiedHint, uri: &str) -> bool {
+    match policy::client(&ctx.env, &ctx.config, &hint.client_id).await {
+        Ok(client) => client.is_some_and(|client| client.allows_post_logout_redirect_to(uri)),
+        Err(error) => {
+            worker::console_error!("logout: {error}");
+            false
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::triggers::at_the_gateway;
 use portcullis_e2e::Result;
 use portcullis_e2e::api::{bearer, token_in_log};
+use portcullis_e2e::app::Tokens;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::people::Person;
 use serde_json::json;
@@ -157,17 +158,60 @@ fn a_log_out_ends_its_own_session_only_and_needs_the_services_own_hint() -> Resu
 #[test]
 fn a_log_out_leads_to_a_registered_place_or_nowhere() -> Result {
     let person = Person::new()?;
+    let log_out = |tokens: &Tokens, uri: &str| {
+        Request::post(format!("{}/logout", person.endpoints().service))
+            .form(&[
+                ("id_token_hint", tokens.id.as_deref().unwrap_or_default()),
+                ("client_id", "demo-app"),
+                ("post_logout_redirect_uri", uri),
+                ("state", "a b&c"),
+            ])
+            .send()
+    };
+    for elsewhere in [
+        "https://evil.example/",
+        // Registered for codes, not for this.
+        "http://127.0.0.1:53682/cb",
+        "http://127.0.0.1:53682/logged-out/",
+    ] {
+        let tokens = person.app.log_in(person.name)?;
+        let response = log_out(&tokens, elsewhere)?.expect(200)?;
+        assert_eq!(response.header("location"), None);
+        person.api.expect_denied(&tokens, "session_ended")?;
+    }
+    let tokens = person.app.log_in(person.name)?;
+    let response = log_out(&tokens, "http://127.0.0.1:53682/logged-out")?.expect(302)?;
+    assert_eq!(
+        response.header("location"),
+        Some("http://127.0.0.1:53682/logged-out?state=a+b%26c")
+    );
+    person.api.expect_denied(&tokens, "session_ended")
+}
+
+#[test]
+fn a_log_out_that_names_no_session_ends_none_and_leads_nowhere() -> Result {
+    let person = Person::new()?;
     let tokens = person.app.log_in(person.name)?;
     let logout = format!("{}/logout", person.endpoints().service);
-    let fields = [
-        ("id_token_hint", tokens.id.as_deref().unwrap_or_default()),
-        ("client_id", "demo-app"),
-        ("post_logout_redirect_uri", "https://evil.example/"),
+    let hint = tokens.id.as_deref().unwrap_or_default();
+    let uri = (
+        "post_logout_redirect_uri",
+        "http://127.0.0.1:53682/logged-out",
+    );
+    let wrong: [&[(&str, &str)]; 3] = [
+        &[("client_id", "demo-app"), uri],
+        &[("client_id", "demo-gateway"), ("id_token_hint", hint), uri],
+        &[
+            ("client_id", "demo-app"),
+            ("id_token_hint", &tokens.access),
+            uri,
+        ],
     ];
-    let response = Request::post(&logout).form(&fields).send()?;
-    let location = response.header("location").unwrap_or_default();
-    assert!(!location.contains("evil.example"), "{location}");
-    Ok(())
+    for fields in wrong {
+        let refused = Request::post(&logout).form(fields).send()?.expect(400)?;
+        assert_eq!(refused.header("location"), None);
+    }
+    person.api.expect_active(&tokens)
 }
 
 #[test]
