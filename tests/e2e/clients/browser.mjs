@@ -1,25 +1,33 @@
-// A browser as far as a log-in needs one: cookies by host, redirects, and the identity provider's
-// form filled in. tests/e2e/src/browser.rs is the same for tests that use no stock client.
+// A browser as far as a log-in needs one: cookies by host, redirects, and forms filled in. tests/e2e/src/browser.rs is the same for tests that use no stock client.
 
 const MOST_REDIRECTS = 20;
 
 export class Browser {
   #cookies = [];
 
+  /** What the pages asked on the way, by the names of the fields that answer them. */
+  asked = [];
+
   /**
-   * Opens `url` and follows where it leads, logging in as `user` when a page asks for a password.
+   * Opens `url` and follows where it leads, logging in as `user` when a page asks for a password, and
+   * giving `answer` when one asks for consent.
    *
    * @param {URL} url
-   * @param {{ user: string, app: string }} options `app` is the redirect URI, which nobody serves
+   * @param {{ user: string, app: string, answer?: "allow" | "deny" }} options `app` is the redirect URI,
+   *   which nobody serves
    * @returns {Promise<URL>} where the browser was sent at `app`
    * @throws when it ends at a page; `page` of the error is the status and the address
    */
-  async open(url, { user, app }) {
+  async open(url, { user, app, answer = "allow" }) {
+    const fields = { password: { login: user, password: user, code: "000000" }, answer: { answer } };
     let [at, response] = await this.#follow(url, await this.#send(url), app);
-    const form = response && loginForm(at, await response.text());
-    if (form) {
-      const body = new URLSearchParams({ login: user, password: user });
-      [at, response] = await this.#follow(form, await this.#send(form, { method: "POST", body }), app);
+    for (const name of ["password", "answer"]) {
+      const form = response && readForm(at, await response.clone().text());
+      if (!form?.names.includes(name)) continue;
+      this.asked.push(name);
+      const given = Object.entries(fields[name]).filter(([field]) => form.names.includes(field));
+      const body = new URLSearchParams([...form.hidden, ...given]);
+      [at, response] = await this.#follow(form.action, await this.#send(form.action, { method: "POST", body }), app);
     }
     if (!response) return at;
     const error = new Error(`the browser was left at ${at} with ${response.status}`);
@@ -70,8 +78,12 @@ export class Browser {
   }
 }
 
-/** Where the page's form goes, if it asks for a password. */
-function loginForm(at, html) {
+/** Where the page's form goes, the names of its fields and buttons, and what it sends along unseen. */
+function readForm(at, html) {
   const action = /<form[^>]* action="([^"]*)"/.exec(html)?.[1];
-  return html.includes('name="password"') && action ? new URL(action.replaceAll("&amp;", "&"), at) : undefined;
+  if (action === undefined) return undefined;
+  const text = (value) => value.replaceAll("&amp;", "&");
+  const names = [...html.matchAll(/<(?:input|button)[^>]* name="([^"]*)"/g)].map(([, name]) => name);
+  const hidden = [...html.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)];
+  return { action: new URL(text(action), at), names, hidden: hidden.map(([, name, value]) => [name, text(value)]) };
 }

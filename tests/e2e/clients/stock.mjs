@@ -7,9 +7,12 @@
 // seen is for the Rust test to say. A refusal that the flow is about is part of that JSON; anything
 // else ends the script with status 1.
 
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Browser } from "./browser.mjs";
+
+export { Browser };
 
 const { resolve } = createRequire(new URL("../../../dev/package.json", import.meta.url));
 
@@ -27,7 +30,8 @@ export async function main(flows) {
   const [name, input] = process.argv.slice(2);
   const flow = flows[name];
   if (!flow) throw new Error(`there is no flow "${name}", only ${Object.keys(flows).join(", ")}`);
-  console.log(JSON.stringify(await flow(JSON.parse(input))));
+  const seen = await flow(JSON.parse(input));
+  process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0)); // whatever is still open
 }
 
 /**
@@ -63,8 +67,8 @@ export async function request(config, parameters = {}) {
 }
 
 /** The address that `user`'s browser comes back with. */
-export function authorize(url, user, browser = new Browser()) {
-  return browser.open(url, { user, app: REDIRECT_URI });
+export function authorize(url, user, { browser = new Browser(), answer } = {}) {
+  return browser.open(url, { user, app: REDIRECT_URI, answer });
 }
 
 /** The whole log-in, from a new browser to tokens. */
@@ -79,6 +83,28 @@ export async function verified(config, token, audience) {
   const keys = jose.createRemoteJWKSet(new URL(jwks_uri));
   const { payload } = await jose.jwtVerify(token, keys, { issuer, audience, typ: "at+jwt", algorithms: ["ES256"] });
   return payload;
+}
+
+/** The operator's part: a request to the service's own API. */
+export async function operator(service, method, path, body) {
+  const headers = { authorization: "Bearer dev-admin", "content-type": "application/json" };
+  const response = await fetch(service + path, { method, headers, body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+/** Serves on a port of its own until the script ends; `handle(request, body)` gives back what to answer. */
+export async function serve(handle) {
+  const server = createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const answer = handle(request, Buffer.concat(chunks).toString("utf8"));
+    response.writeHead(answer ? 200 : 404, { "content-type": "application/json", "cache-control": "no-store" });
+    response.end(answer ? JSON.stringify(answer) : "");
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  server.unref();
+  return `http://127.0.0.1:${server.address().port}`;
 }
 
 /** What the library says of a request that must be refused; throws if it is not. */
