@@ -1,16 +1,19 @@
 // The demo identity provider's few pages. Plain HTML that works without scripts.
 
-export function loginPage({ action, login = "", failure }) {
+export function loginPage({ action, login = "", twoFactors = false, failure }) {
   const alert = failure ? `<p role="alert">${escape(failure)}</p>` : "";
+  const code = `<p><label for="code">One-time code</label><br>
+  <input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" required></p>`;
   const form = action
     ? `<form method="post" action="${escape(action)}">
   <p><label for="login">User name</label><br>
   <input id="login" name="login" autocomplete="username" autofocus required value="${escape(login)}"></p>
   <p><label for="password">Password</label><br>
   <input id="password" name="password" type="password" autocomplete="current-password" required></p>
+  ${twoFactors ? code : ""}
   <p><button type="submit">Log in</button></p>
 </form>
-<p>Demo users: alice, bob, carol. The password is the name.</p>`
+<p>Demo users: alice, bob, carol. The password is the name${twoFactors ? ", and the code is 000000" : ""}.</p>`
     : "";
   return page("Log in to the demo identity provider", alert + form);
 }

@@ -3,7 +3,7 @@
 // Sessions live in memory and end with the process; the signing key is kept, so that tokens and
 // cached key sets survive a restart.
 
-import Provider from "oidc-provider";
+import Provider, { interactionPolicy } from "oidc-provider";
 import MemoryAdapter from "oidc-provider/lib/adapters/memory_adapter.js";
 import { createServer } from "node:http";
 import { errorPage, loginPage, logoutPage, loggedOutPage } from "./idp-pages.mjs";
@@ -17,6 +17,12 @@ const USERS = new Map([
   ["bob", { name: "Bob Cratchit", groups: ["staff"] }],
   ["carol", { name: "Carol Kennicott", groups: ["staff", "auditors"] }],
 ]);
+
+/** How somebody proved who they are (`acr`). The second factor is asked for only when a client asks (`acr_values`). */
+const PASSWORD = "urn:demo:acr:password";
+const TWO_FACTORS = "urn:demo:acr:two-factors";
+/** Everyone's one-time code, always. */
+const ONE_TIME_CODE = "000000";
 
 /**
  * @param {{ issuer: string, service: string, clientId: string, secrets: object, crowd: number }} options
@@ -43,6 +49,7 @@ export function idpServer({ issuer, service, clientId, secrets, crowd }) {
     ],
     jwks: { keys: [secrets.idpSigningKey] },
     cookies: { keys: [secrets.idpCookieKey] },
+    acrValues: [PASSWORD, TWO_FACTORS],
     pkce: { required: () => true },
     responseTypes: ["code"],
     scopes: ["openid", "offline_access"],
@@ -55,7 +62,7 @@ export function idpServer({ issuer, service, clientId, secrets, crowd }) {
     conformIdTokenClaims: false,
     findAccount: (_ctx, id) => account(id),
     loadExistingGrant,
-    interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    interactions: { policy: policy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     features: {
       devInteractions: { enabled: false },
       rpInitiatedLogout: { enabled: true, logoutSource: logoutPage, postLogoutSuccessSource: loggedOutPage },
@@ -77,23 +84,52 @@ export function idpServer({ issuer, service, clientId, secrets, crowd }) {
   });
 }
 
+/** The library's policy, and two things that it leaves to others: choosing an account, and stepping up. */
+function policy() {
+  const { base, Check, Prompt } = interactionPolicy;
+  const policy = base();
+  policy.add(new Prompt({ name: "select_account", requestable: true }), 0);
+  policy.get("login").checks.add(
+    new Check("acr_values", "a stronger proof is needed", ({ oidc }) => {
+      const possible = possibleAcrs(oidc.params);
+      return possible.length > 0 && !possible.includes(oidc.session.acr);
+    }),
+  );
+  return policy;
+}
+
+/** What a client would be content with, of what there is: with none of that its wish is no command (Core 3.1.2.1). */
+function possibleAcrs({ acr_values: wanted = "" }) {
+  return wanted.split(" ").filter((acr) => [PASSWORD, TWO_FACTORS].includes(acr));
+}
+
 const HTML = { "content-type": "text/html; charset=utf-8", "cache-control": "no-store" };
 
-/** GET shows the form; POST checks `login` and `password` and sends the browser back to the client. */
+/** GET shows the form; POST checks what was typed and sends the browser back to the client. */
 async function interact(provider, request, response) {
-  const { uid, params } = await provider.interactionDetails(request, response);
+  const { uid, params, prompt } = await provider.interactionDetails(request, response);
   const action = `/interaction/${uid}`;
+  const acr = possibleAcrs(params)[0] ?? PASSWORD;
+  const twoFactors = acr === TWO_FACTORS;
   if (request.method !== "POST") {
-    response.writeHead(200, HTML).end(loginPage({ action, login: params.login_hint ?? "" }));
+    response.writeHead(200, HTML).end(loginPage({ action, twoFactors, login: params.login_hint ?? "" }));
     return;
   }
   const form = new URLSearchParams(await body(request));
   const login = form.get("login") ?? "";
   if (!USERS.has(login) || form.get("password") !== login) {
-    response.writeHead(401, HTML).end(loginPage({ action, login, failure: "Unknown user or wrong password." }));
+    response.writeHead(401, HTML).end(loginPage({ action, twoFactors, login, failure: "Unknown user or wrong password." }));
     return;
   }
-  await provider.interactionFinished(request, response, { login: { accountId: login, amr: ["pwd"] } });
+  if (twoFactors && form.get("code") !== ONE_TIME_CODE) {
+    response.writeHead(401, HTML).end(loginPage({ action, twoFactors, login, failure: "Wrong one-time code." }));
+    return;
+  }
+  const amr = twoFactors ? ["pwd", "otp", "mfa"] : ["pwd"];
+  await provider.interactionFinished(request, response, {
+    login: { accountId: login, amr, acr },
+    ...(prompt.name === "select_account" && { select_account: {} }),
+  });
 }
 
 function account(id) {

@@ -2,7 +2,7 @@
 
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::audit::pack::Pack;
-use portcullis_core::oauth::FlowRequest;
+use portcullis_core::oauth::flow::FlowRequest;
 use portcullis_core::policy::call::PolicyRequest;
 use portcullis_core::scim::call::DirectoryCall;
 use portcullis_core::session::call::SubjectCall;

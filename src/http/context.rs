@@ -9,8 +9,7 @@ use portcullis_core::audit::event::{Actor, RequestFacts};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::time::UnixMillis;
 use serde::de::DeserializeOwned;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use url::Url;
 use worker::{Context, Env, Request, Result};
@@ -99,23 +98,6 @@ impl Ctx {
         once_each(self.url.query_pairs().into_owned())
     }
 
-    /// The query's parameters, the first of each, and the names that came more than once.
-    pub fn query_and_repeated(&self) -> (BTreeMap<String, String>, BTreeSet<String>) {
-        let mut query = BTreeMap::new();
-        let mut repeated = BTreeSet::new();
-        for (name, value) in self.url.query_pairs() {
-            match query.entry(name.into_owned()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(value.into_owned());
-                }
-                Entry::Occupied(entry) => {
-                    repeated.insert(entry.key().clone());
-                }
-            }
-        }
-        (query, repeated)
-    }
-
     /// The body as text, within bounds.
     pub async fn text(&mut self) -> Result<std::result::Result<String, Problem>> {
         let too_large = Problem::new(413, format!("the body exceeds {MAX_BODY_BYTES} bytes"));
@@ -172,7 +154,8 @@ impl Ctx {
         }))
     }
 
-    async fn pairs(&mut self) -> Result<std::result::Result<Vec<(String, String)>, Problem>> {
+    /// The body as a form, whatever comes how often.
+    pub async fn pairs(&mut self) -> Result<std::result::Result<Vec<(String, String)>, Problem>> {
         let content_type = self.request.headers().get("content-type")?;
         let is_form = content_type.is_some_and(|content_type| {
             let media_type = content_type.split(';').next().unwrap_or_default();

@@ -1,22 +1,29 @@
 //! `GET /callback`: the browser comes back from the identity provider, and a session begins.
 //!
-//! Before anything is believed: the flow is one of ours, not used yet, and this browser began it;
-//! the answer is by our provider (RFC 9207); the ID token verifies. Then the subject decides.
+//! Before anything is believed: the flow is one of ours, not used yet, and this browser began it; the
+//! answer is by our provider (RFC 9207); the ID token verifies, and its log-in is as new and as strong
+//! as the client asked. Then the person is asked for their consent if they must be, and then the subject
+//! decides.
 
-use super::{flow, flow_cookie, page, redirect, redirect_error};
+use super::log_in::{Arrival, begin};
+use super::{
+    FLOW_TTL_SECS, browser_of, clear_flow_cookie, flow, page, redirect, refuse, set_flow_cookie,
+};
 use crate::http::context::Ctx;
 use crate::objects::call;
-use crate::runtime::{new_id, random};
+use crate::policy;
 use crate::upstream::{self, UpstreamError};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
-use portcullis_core::id::{GrantId, SessionId, SubjectKey};
+use portcullis_core::client::Client;
+use portcullis_core::id::SubjectKey;
 use portcullis_core::jwt::id_token::VerifiedIdToken;
-use portcullis_core::oauth::opaque::AuthorizationCode;
-use portcullis_core::oauth::{Flow, TakeFlow};
+use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode, Prompt};
+use portcullis_core::oauth::flow::{Asked, Away, FlowId, Keep, Kind, Person, Stage, TakeAway};
+use portcullis_core::oauth::relay::{LoginFacts, upstream_error};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::Profile;
-use portcullis_core::session::login::{Login, LoginReply};
-use portcullis_core::text::{from_base64url, truncated};
+use portcullis_core::session::consent::{AskConsent, covers};
+use portcullis_core::text::truncated;
 use worker::{Response, Result};
 
 /// Tokens go into cookies, which hold 4 KB.
@@ -25,98 +32,141 @@ const MAX_GROUP_BYTES: usize = 64;
 /// The longest name or address that is kept.
 const MAX_CLAIM_BYTES: usize = 256;
 
-/// Finishes a log-in and sends the browser back to the client.
-pub async fn get(ctx: Ctx) -> Result<Response> {
-    let Some((id, flow)) = begun_flow(&ctx).await? else {
-        let text = "This log-in has expired, was finished before, or was begun in another browser. \
-                    Please start again.";
-        return page(400, "Log-in is not possible", text);
-    };
-    let response = finish(&ctx, flow).await?;
-    let cookie = format!(
-        "{}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
-        flow_cookie(&id)
-    );
-    response.headers().set("set-cookie", &cookie)?;
-    Ok(response)
+/// What comes of a browser's return.
+enum Came {
+    /// The flow is over.
+    Done(Response),
+    /// The person is asked first.
+    Ask(Box<Asked>),
 }
 
-/// The flow that `state` names, if this browser began it. It cannot be taken again.
-async fn begun_flow(ctx: &Ctx) -> Result<Option<(String, Flow)>> {
-    let Some(id) = ctx.query().ok().and_then(|mut query| query.remove("state")) else {
-        return Ok(None);
-    };
+/// Finishes a log-in and sends the browser back to the client, or asks the person first.
+pub async fn get(ctx: Ctx) -> Result<Response> {
+    let query = ctx.query().unwrap_or_default();
     // Nothing but an id of ours wakes an object.
-    if from_base64url(&id).is_none_or(|bytes| bytes.len() != 16) {
-        return Ok(None);
-    }
-    let Some(browser) = cookie(ctx, &flow_cookie(&id))? else {
-        return Ok(None);
+    let id = query
+        .get("state")
+        .and_then(|id| FlowId::parse(&ctx.config.routing_key, Kind::LogIn, id));
+    let Some(id) = id else {
+        return not_begun();
     };
-    let take = TakeFlow {
+    let Some(browser) = browser_of(&ctx, &id)? else {
+        return not_begun();
+    };
+    let take = TakeAway {
         browser: Digest::of(browser.as_bytes()),
     };
     let taken = flow(&ctx.env, &id, take).await;
     let taken = taken.map_err(|error| worker::Error::RustError(error.to_string()))?;
-    Ok(taken.map(|flow| (id, flow)))
+    let Some(away) = taken else {
+        return not_begun();
+    };
+    match arrived(&ctx, away).await? {
+        Came::Done(response) => {
+            clear_flow_cookie(&response, &id)?;
+            Ok(response)
+        }
+        Came::Ask(asked) => ask(&ctx, &id, &browser, *asked).await,
+    }
 }
 
-fn cookie(ctx: &Ctx, name: &str) -> Result<Option<String>> {
-    let header = ctx.request.headers().get("cookie")?.unwrap_or_default();
-    Ok(header.split(';').find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        (key == name).then(|| value.to_owned())
-    }))
+fn not_begun() -> Result<Response> {
+    let text = "This log-in has expired, was finished before, or was begun in another browser. \
+                Please start again.";
+    page(400, "Log-in is not possible", text)
 }
 
-async fn finish(ctx: &Ctx, flow: Flow) -> Result<Response> {
-    let state = flow.client_state.clone();
-    let redirect_uri = flow.client.redirect_uri.clone();
-    let back = |error| redirect_error(&ctx.config, &redirect_uri, state.as_deref(), error);
+/// Sends the browser to the question.
+async fn ask(ctx: &Ctx, id: &FlowId, browser: &str, asked: Asked) -> Result<Response> {
+    let request = asked.request.clone();
+    let keep = Keep {
+        stage: Stage::Asked(asked),
+        ttl_secs: FLOW_TTL_SECS,
+    };
+    if let Err(error) = flow(&ctx.env, id, keep).await {
+        worker::console_error!("{error}");
+        return refuse(ctx, &request, ErrorCode::TemporarilyUnavailable);
+    }
+    let consent = format!("{}/consent", ctx.config.issuer);
+    let response = redirect(&consent, &[("flow", Some(id.as_str()))])?;
+    set_flow_cookie(&response, id, browser)?;
+    Ok(response)
+}
+
+async fn arrived(ctx: &Ctx, away: Away) -> Result<Came> {
+    let client_id = &away.request.client.client_id;
+    let client = policy::client(&ctx.env, &ctx.config, client_id).await?;
+    let redirect_uri = &away.request.client.redirect_uri;
+    // It may have been changed or removed since the browser set out.
+    let Some(client) = client.filter(|client| client.allows_redirect_to(redirect_uri)) else {
+        return not_begun().map(Came::Done);
+    };
+    let person = match identified(ctx, &away).await? {
+        Ok(person) => person,
+        Err(error) => return refuse(ctx, &away.request, error).map(Came::Done),
+    };
+    match must_ask(ctx, &client, &away.request, person.subject).await? {
+        Ok(false) => {
+            let arrival = Arrival {
+                request: away.request,
+                begun_at: away.begun_at,
+                person,
+                allowed: false,
+            };
+            begin(ctx, &client, arrival).await.map(Came::Done)
+        }
+        Ok(true) => Ok(Came::Ask(Box::new(Asked {
+            request: away.request,
+            begun_at: away.begun_at,
+            browser: away.browser,
+            person,
+        }))),
+        Err(error) => refuse(ctx, &away.request, error).map(Came::Done),
+    }
+}
+
+/// Who is there, if their log-in is what was asked for.
+async fn identified(ctx: &Ctx, away: &Away) -> Result<std::result::Result<Person, ErrorCode>> {
     let query = ctx.query().unwrap_or_default();
     let by_our_provider = query
         .get("iss")
         .is_none_or(|iss| iss.trim_end_matches('/') == ctx.config.connection.issuer);
-    let Some(code) = query.get("code").filter(|_| by_our_provider) else {
-        return back("access_denied");
+    if !by_our_provider {
+        refused(ctx, "provider_mismatch").await?;
+        return Ok(Err(ErrorCode::AccessDenied));
+    }
+    let Some(code) = query.get("code") else {
+        return Ok(Err(upstream_error(query.get("error").map(String::as_str))));
     };
-    let identified = upstream::identify(&ctx.config, code, &flow.code_verifier, &flow.nonce).await;
-    let id_token = match identified {
+    let id_token = upstream::identify(&ctx.config, code, &away.code_verifier, &away.nonce).await;
+    let id_token = match id_token {
         Ok(id_token) => id_token,
         Err(error) => {
             worker::console_error!("{error}");
-            return match error {
-                UpstreamError::Unavailable(_) => back("temporarily_unavailable"),
+            return Ok(Err(match error {
+                UpstreamError::Unavailable(_) => ErrorCode::TemporarilyUnavailable,
                 UpstreamError::Token(error) => {
-                    refused_token(ctx, error.as_str()).await?;
-                    back("server_error")
+                    refused(ctx, &format!("id_token_{}", error.as_str())).await?;
+                    ErrorCode::ServerError
                 }
-            };
+            }));
         }
     };
-    let Some(value) = identifying_value(&id_token, &ctx.config.connection.subject_claim) else {
-        refused_token(ctx, "subject_claim").await?;
-        return back("server_error");
+    let connection = &ctx.config.connection;
+    let Some(value) = identifying_value(&id_token, &connection.subject_claim) else {
+        refused(ctx, "id_token_subject_claim").await?;
+        return Ok(Err(ErrorCode::ServerError));
     };
-    let connection = &ctx.config.connection.id;
-    let subject = SubjectKey::derive(&ctx.config.naming_key, connection, value);
-    let code = AuthorizationCode::new(&ctx.config.routing_key, subject, &random()?);
-    let login = login(ctx, flow, &id_token, &code)?;
-    match call::subject(&ctx.env, subject, login).await {
-        Ok(LoginReply::Begun) => redirect(
-            &redirect_uri,
-            &[
-                ("code", Some(code.as_text())),
-                ("state", state.as_deref()),
-                ("iss", Some(&ctx.config.issuer)),
-            ],
-        ),
-        Ok(LoginReply::SubjectDisabled | LoginReply::Superseded) => back("access_denied"),
-        Err(error) => {
-            worker::console_error!("{error}");
-            back("temporarily_unavailable")
-        }
+    let subject = SubjectKey::derive(&ctx.config.naming_key, &connection.id, value);
+    let login = LoginFacts {
+        auth_time: id_token.auth_time,
+        acr: id_token.acr.as_deref(),
+    };
+    if let Err(error) = away.request.is_satisfied_by(login, away.begun_at, ctx.now) {
+        not_satisfied(ctx, &away.request, subject, error).await?;
+        return Ok(Err(error));
     }
+    Ok(Ok(person(subject, connection.id.clone(), &id_token)))
 }
 
 /// The value of the claim that identifies the person. An address counts only if the provider has
@@ -128,21 +178,14 @@ fn identifying_value<'t>(id_token: &'t VerifiedIdToken, claim: &str) -> Option<&
         .filter(|_| claim != "email" || verified)
 }
 
-fn login(
-    ctx: &Ctx,
-    flow: Flow,
-    id_token: &VerifiedIdToken,
-    code: &AuthorizationCode,
-) -> Result<Login> {
+fn person(subject: SubjectKey, connection: String, id_token: &VerifiedIdToken) -> Person {
     let groups = id_token
         .claims()
         .get("groups")
         .and_then(|groups| groups.as_array());
-    Ok(Login {
-        session: SessionId::from_bytes(new_id()?),
-        grant: GrantId::from_bytes(new_id()?),
-        connection: ctx.config.connection.id.clone(),
-        flow_begun_at: flow.begun_at,
+    Person {
+        subject,
+        connection,
         auth_time_secs: id_token.auth_time.unwrap_or(id_token.issued_at).secs(),
         acr: id_token.acr.as_deref().map(|acr| truncated(acr, 128)),
         groups: groups
@@ -155,12 +198,7 @@ fn login(
             .map(str::to_owned)
             .collect(),
         profile: profile(id_token),
-        announce_end: false,
-        allowed: false,
-        client: flow.client,
-        code: code.digest,
-        request: ctx.facts(),
-    })
+    }
 }
 
 /// What the provider says of the person, within bounds.
@@ -178,13 +216,67 @@ fn profile(id_token: &VerifiedIdToken) -> Profile {
     }
 }
 
-async fn refused_token(ctx: &Ctx, reason: &str) -> Result<()> {
+/// Whether the person has to be asked before `client` gets what it wants; an error if they would
+/// have to be and must not.
+async fn must_ask(
+    ctx: &Ctx,
+    client: &Client,
+    request: &AuthorizationRequest,
+    subject: SubjectKey,
+) -> Result<std::result::Result<bool, ErrorCode>> {
+    if request.prompts(Prompt::Consent) {
+        return Ok(Ok(true));
+    }
+    if !client.needs_consent() {
+        return Ok(Ok(false));
+    }
+    let ask = AskConsent {
+        client_id: client.client_id.clone(),
+    };
+    let allowed = match call::subject(&ctx.env, subject, ask).await {
+        Ok(allowed) => allowed,
+        Err(error) => {
+            worker::console_error!("{error}");
+            return Ok(Err(ErrorCode::TemporarilyUnavailable));
+        }
+    };
+    let is_allowed = allowed.is_some_and(|allowed| covers(&allowed, &request.client.scope));
+    Ok(match is_allowed {
+        true => Ok(false),
+        false if request.prompts(Prompt::None) => Err(ErrorCode::ConsentRequired),
+        false => Ok(true),
+    })
+}
+
+async fn refused(ctx: &Ctx, reason: &str) -> Result<()> {
     let event = Event {
-        reason: Some(format!("id_token_{reason}")),
+        reason: Some(reason.to_owned()),
         request: Some(ctx.facts()),
         ..Event::new(
             ctx.now,
             Action::CredentialRefused,
+            Outcome::Denied,
+            Actor::Connection(ctx.config.connection.id.clone()),
+        )
+    };
+    crate::audit::record(&ctx.env, event).await
+}
+
+/// A log-in that was too old or too weak for what the client asked.
+async fn not_satisfied(
+    ctx: &Ctx,
+    request: &AuthorizationRequest,
+    subject: SubjectKey,
+    error: ErrorCode,
+) -> Result<()> {
+    let event = Event {
+        reason: Some(error.as_str().to_owned()),
+        subject: Some(subject),
+        client_id: Some(request.client.client_id.clone()),
+        request: Some(ctx.facts()),
+        ..Event::new(
+            ctx.now,
+            Action::Login,
             Outcome::Denied,
             Actor::Connection(ctx.config.connection.id.clone()),
         )

@@ -8,7 +8,8 @@
 //! `client_id` names an application and not one of its sessions. Then nobody is sent on, either, for
 //! that would say that the log-out was done.
 
-use super::{page, redirect};
+use super::pages::page;
+use super::redirect;
 use crate::http::context::Ctx;
 use crate::keys;
 use crate::objects::call;

@@ -4,6 +4,7 @@ use crate::error::json;
 use crate::http::context::Ctx;
 use crate::keys;
 use portcullis_core::jwt::assertion::ALGORITHMS;
+use portcullis_core::oauth::authorize::Prompt;
 use serde_json::json;
 use worker::{Response, Result};
 
@@ -16,6 +17,8 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/authorize"),
             "token_endpoint": format!("{issuer}/token"),
+            "pushed_authorization_request_endpoint": format!("{issuer}/par"),
+            "require_pushed_authorization_requests": false,
             "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
             "end_session_endpoint": format!("{issuer}/logout"),
             "userinfo_endpoint": format!("{issuer}/userinfo"),
@@ -27,6 +30,10 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
             "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "backchannel_logout_supported": true,
             "backchannel_logout_session_supported": true,
+            "prompt_values_supported": Prompt::ALL.map(Prompt::as_str),
+            "request_parameter_supported": false,
+            "request_uri_parameter_supported": false,
+            "claims_parameter_supported": false,
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],

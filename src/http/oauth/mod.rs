@@ -3,35 +3,71 @@
 pub mod authorize;
 pub mod callback;
 pub mod client_auth;
+pub mod consent;
 mod described;
 pub mod dpop;
 pub mod introspect;
+pub mod log_in;
 pub mod logout;
 pub mod metadata;
+pub mod pages;
+pub mod par;
 pub mod revoke;
 pub mod token;
 pub mod userinfo;
 
 use crate::config::Config;
+use crate::http::context::Ctx;
 use crate::objects::call::{CallError, Object};
-use portcullis_core::oauth::FlowRequest;
+use pages::page;
+use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
+use portcullis_core::oauth::flow::{FlowId, FlowRequest};
 use portcullis_core::wire::Call;
 use url::Url;
 use worker::{Env, Response, Result};
 
-/// The cookie that binds a log-in to the browser that began it; one a log-in, so that tabs do not
-/// disturb each other.
-fn flow_cookie(flow: &str) -> String {
-    format!("__Host-portcullis-flow-{}", flow.get(..8).unwrap_or(flow))
+/// How long a person may take at the identity provider, and again over their consent, in seconds.
+const FLOW_TTL_SECS: u64 = 600;
+
+/// The name of the cookie that binds a log-in to the browser that began it; one a log-in, so that
+/// tabs do not disturb each other.
+fn flow_cookie(flow: &FlowId) -> String {
+    let id = flow.as_str();
+    format!("__Host-portcullis-flow-{}", id.get(..8).unwrap_or(id))
+}
+
+/// Has the browser keep `value` under a flow's name.
+fn set_flow_cookie(response: &Response, flow: &FlowId, value: &str) -> Result<()> {
+    let name = flow_cookie(flow);
+    let cookie =
+        format!("{name}={value}; Path=/; Max-Age={FLOW_TTL_SECS}; HttpOnly; Secure; SameSite=Lax");
+    response.headers().append("set-cookie", &cookie)
+}
+
+/// Has the browser forget a flow.
+fn clear_flow_cookie(response: &Response, flow: &FlowId) -> Result<()> {
+    let name = flow_cookie(flow);
+    let cookie = format!("{name}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax");
+    response.headers().append("set-cookie", &cookie)
+}
+
+/// The value that the browser keeps for a flow.
+fn browser_of(ctx: &Ctx, flow: &FlowId) -> Result<Option<String>> {
+    let name = flow_cookie(flow);
+    let header = ctx.request.headers().get("cookie")?.unwrap_or_default();
+    Ok(header.split(';').find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then(|| value.to_owned())
+    }))
 }
 
 /// Calls the object of a flow.
 async fn flow<C: Call<Request = FlowRequest>>(
     env: &Env,
-    id: &str,
+    id: &FlowId,
     call: C,
 ) -> std::result::Result<C::Reply, CallError> {
-    Object::named(env, "FLOW", id.to_owned())
+    Object::named(env, "FLOW", id.as_str().to_owned())
         .send(&call.into_request())
         .await
 }
@@ -57,34 +93,20 @@ fn redirect_error(
     config: &Config,
     redirect_uri: &str,
     state: Option<&str>,
-    error: &str,
+    error: ErrorCode,
 ) -> Result<Response> {
     redirect(
         redirect_uri,
         &[
-            ("error", Some(error)),
+            ("error", Some(error.as_str())),
             ("state", state),
             ("iss", Some(&config.issuer)),
         ],
     )
 }
 
-/// A page for a person, when there is nowhere safe to send them.
-fn page(status: u16, title: &str, text: &str) -> Result<Response> {
-    // Both are our own words: nothing of the request is ever shown.
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <main><h1>{title}</h1><p>{text}</p></main></html>"
-    );
-    let response = Response::from_html(html)?.with_status(status);
-    let headers = response.headers();
-    headers.set("cache-control", "no-store")?;
-    headers.set(
-        "content-security-policy",
-        "default-src 'none'; frame-ancestors 'none'",
-    )?;
-    headers.set("x-content-type-options", "nosniff")?;
-    headers.set("referrer-policy", "no-referrer")?;
-    Ok(response)
+/// The same for a request that was found valid.
+fn refuse(ctx: &Ctx, request: &AuthorizationRequest, error: ErrorCode) -> Result<Response> {
+    let state = request.state.as_deref();
+    redirect_error(&ctx.config, &request.client.redirect_uri, state, error)
 }

@@ -6,6 +6,8 @@ use crate::{Failure, Result};
 use url::Url;
 
 const MOST_REDIRECTS: usize = 20;
+/// Everyone's second factor at the demo identity provider.
+const ONE_TIME_CODE: &str = "000000";
 const USER_AGENT: &str = "Mozilla/5.0 (portcullis-e2e)";
 
 /// A person's browser.
@@ -58,13 +60,33 @@ impl Landing {
 impl Page {
     /// Where the page's form goes, if it asks for a password.
     fn login_form(&self) -> Option<Url> {
-        let body = &self.response.body;
-        if !body.contains("name=\"password\"") {
-            return None;
-        }
-        let (_, rest) = body.split_once("action=\"")?;
+        self.asks_for("password").then(|| self.form())?
+    }
+
+    /// Where the page's form goes.
+    #[must_use]
+    pub fn form(&self) -> Option<Url> {
+        let (_, rest) = self.response.body.split_once("action=\"")?;
         let (action, _) = rest.split_once('"')?;
         self.url.join(&action.replace("&amp;", "&")).ok()
+    }
+
+    /// Whether the page has a field of that name.
+    #[must_use]
+    pub fn asks_for(&self, name: &str) -> bool {
+        self.response.body.contains(&format!("name=\"{name}\""))
+    }
+
+    /// The names and values of the form's hidden fields.
+    #[must_use]
+    pub fn hidden_fields(&self) -> Vec<(String, String)> {
+        let attribute = |tag: &str, name: &str| {
+            let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value.to_owned())
+        };
+        let tags = self.response.body.split("<input type=\"hidden\"").skip(1);
+        tags.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?)))
+            .collect()
     }
 }
 
@@ -95,8 +117,25 @@ impl Browser {
         let Some(form) = page.login_form() else {
             return Ok(landing);
         };
-        let response = self.submit(&page.url, &form, &[("login", user), ("password", user)])?;
+        let mut fields = vec![("login", user), ("password", user)];
+        if page.asks_for("code") {
+            fields.push(("code", ONE_TIME_CODE));
+        }
+        let response = self.submit(&page.url, &form, &fields)?;
         self.follow(form, response, app)
+    }
+
+    /// Answers our question for consent, `allow` or `deny`, without following where that leads.
+    pub fn answer(&mut self, question: &Page, answer: &str) -> Result<Response> {
+        let form = question.form();
+        let form = form.ok_or_else(|| question.response.unexpected("a page with a form"))?;
+        let hidden = question.hidden_fields();
+        let mut fields: Vec<(&str, &str)> = hidden
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        fields.push(("answer", answer));
+        self.submit(&question.url, &form, &fields)
     }
 
     /// Posts a form that stands on the page `from`, without following where the answer points.

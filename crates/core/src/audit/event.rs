@@ -41,11 +41,13 @@ pub enum Action {
     KeyRotated,
     /// A signing key was declared compromised.
     KeyCompromised,
+    /// A person was asked what a client may have: they allowed it, or they did not.
+    ConsentAnswered,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -61,6 +63,7 @@ impl Action {
         Self::LogoutAnnounced,
         Self::KeyRotated,
         Self::KeyCompromised,
+        Self::ConsentAnswered,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -82,6 +85,7 @@ impl Action {
             Self::LogoutAnnounced => "logout.announced",
             Self::KeyRotated => "key.rotated",
             Self::KeyCompromised => "key.compromised",
+            Self::ConsentAnswered => "consent.answered",
         }
     }
 

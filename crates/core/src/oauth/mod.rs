@@ -1,14 +1,12 @@
-//! OAuth: opaque credentials, PKCE, and the state of a log-in on its way through the identity
-//! provider.
+//! OAuth: authorization requests, their way through the identity provider, opaque credentials, PKCE.
 
+pub mod authorize;
+pub mod flow;
 pub mod opaque;
+pub mod relay;
 
-use crate::secret::Digest;
-use crate::session::login::ClientRequest;
 use crate::text::{base64url, from_base64url};
-use crate::time::UnixMillis;
 use hmac_sha256::Hash;
-use serde::{Deserialize, Serialize};
 
 /// The S256 challenge of a PKCE verifier (RFC 7636 section 4.2); `None` if it is no verifier
 /// (section 4.1: 43 to 128 unreserved characters).
@@ -25,44 +23,52 @@ pub fn is_s256_challenge(challenge: &str) -> bool {
     from_base64url(challenge).is_some_and(|bytes| bytes.len() == 32)
 }
 
-/// A log-in that has left for the identity provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Flow {
-    /// What the client asked for.
-    pub client: ClientRequest,
-    /// The client's own `state`.
-    pub client_state: Option<String>,
-    /// When the browser set out.
-    pub begun_at: UnixMillis,
-    /// Of the cookie that the browser must bring back: a stranger's browser cannot finish it.
-    pub browser: Digest,
-    /// The `nonce` that the ID token must repeat.
-    pub nonce: String,
-    /// The PKCE verifier for the identity provider.
-    pub code_verifier: String,
-}
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A client and its usual request.
 
-/// Keep a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BeginFlow {
-    /// The flow.
-    pub flow: Flow,
-}
+    use super::authorize::{AuthorizationRequest, Parameters, Via};
+    use crate::client::{Client, Origin};
+    use crate::time::UnixMillis;
+    use serde_json::json;
 
-/// Take a flow back. It is gone afterwards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TakeFlow {
-    /// Of the cookie that the browser brought.
-    pub browser: Digest,
-}
+    /// RFC 7636 appendix B.
+    pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-crate::object_calls! {
-    /// One operation of a flow's object.
-    FlowRequest {
-        /// Keep it.
-        Begin(BeginFlow) -> (),
-        /// Take it back, once, by the browser that began it.
-        Take(TakeFlow) -> Option<Flow>,
+    pub const USUAL: [(&str, &str); 5] = [
+        ("response_type", "code"),
+        ("client_id", "app"),
+        ("redirect_uri", "https://a.example/cb"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+
+    pub fn client() -> Client {
+        let metadata = json!({
+            "client_id": "app",
+            "redirect_uris": ["https://a.example/cb"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "scope": "openid profile email offline_access",
+            "resources": ["https://api.example"],
+        });
+        let metadata = metadata.as_object().expect("an object").clone();
+        Origin::Configuration
+            .client("", metadata, UnixMillis(0), false)
+            .expect("valid")
+    }
+
+    /// The usual parameters with some replaced or added.
+    pub fn parameters(changes: &[(&str, &str)]) -> Parameters {
+        let kept = USUAL
+            .iter()
+            .filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+        Parameters::read(kept.chain(changes).copied())
+    }
+
+    pub fn request(changes: &[(&str, &str)]) -> AuthorizationRequest {
+        parameters(changes)
+            .judge(&client(), &[], Via::Browser)
+            .expect("valid")
     }
 }
 

@@ -134,6 +134,7 @@ impl Command for Login {
             events.push(event);
         }
         if self.allowed {
+            events.push(self.consent_event(state, now));
             let before = state.consented.as_deref().unwrap_or_default();
             changes.push(Change::PutConsent {
                 client_id: self.client.client_id.clone(),
@@ -160,6 +161,21 @@ impl Login {
             .killed_at
             .is_some_and(|killed_at| self.flow_begun_at <= killed_at);
         killed_since.then_some(LoginReply::Superseded)
+    }
+
+    fn consent_event(&self, state: &State, now: UnixMillis) -> Event {
+        Event {
+            subject: Some(state.subject.key),
+            session: Some(LogHash::of_session(self.session)),
+            client_id: Some(self.client.client_id.clone()),
+            request: Some(self.request.clone()),
+            ..Event::new(
+                now,
+                Action::ConsentAnswered,
+                Outcome::Success,
+                Actor::Subject(state.subject.key),
+            )
+        }
     }
 
     fn into_session_and_code(self, now: UnixMillis) -> (Session, Code) {

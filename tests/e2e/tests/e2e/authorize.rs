@@ -1,6 +1,6 @@
 //! Authorization requests that are wrong (RFC 6749 sections 3.1.2.4 and 4.1.2.1).
 
-use portcullis_e2e::app::parameter;
+use portcullis_e2e::app::{Tokens, audiences, claims, parameter};
 use portcullis_e2e::browser::Browser;
 use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::{Failure, Result};
@@ -48,6 +48,59 @@ fn an_unknown_client_or_redirect_uri_is_told_to_the_person_and_never_redirected(
 }
 
 #[test]
+fn an_unknown_client_looks_like_a_wrong_redirect_uri() -> Result {
+    let site = Site::any()?;
+    let page = |name, value| {
+        let attempt = site.app.attempt_with(&[(name, value)])?;
+        Browser::new().step(&attempt.url)
+    };
+    let unknown = page("client_id", "nobody")?;
+    let wrong = page("redirect_uri", "https://evil.example/callback")?;
+    assert_eq!(unknown.status, wrong.status);
+    assert_eq!(unknown.body, wrong.body);
+    Ok(())
+}
+
+#[test]
+fn parameters_may_come_in_a_form() -> Result {
+    let site = Site::any()?;
+    let attempt = site.app.attempt()?;
+    let mut endpoint = attempt.url.clone();
+    endpoint.set_query(None);
+    let fields: Vec<(String, String)> = attempt.url.query_pairs().into_owned().collect();
+    let fields: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let app = Url::parse("https://app.example/")?;
+    let response = Browser::new().submit(&app, &endpoint, &fields)?;
+    let at_idp = response.header("location").unwrap_or_default();
+    assert_eq!(response.status, 302);
+    assert!(
+        at_idp.starts_with(site.endpoints().idp.as_str()),
+        "{at_idp}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_resource_that_the_application_may_have_is_the_audience() -> Result {
+    let person = Person::new()?;
+    let usual = person.app.log_in(person.name)?;
+    let audience = claims(&usual.access)?;
+    let audience = audiences(&audience);
+    let resource = audience.first().copied().expect("an audience");
+    let attempt = person.app.attempt_with(&[("resource", resource)])?;
+    let code = person
+        .app
+        .code(&mut Browser::new(), person.name, &attempt)?;
+    let tokens = person.app.redeem(&code, &attempt.verifier)?.expect(200)?;
+    let named = claims(&Tokens::read(&tokens)?.access)?;
+    assert_eq!(audiences(&named), [resource]);
+    Ok(())
+}
+
+#[test]
 fn a_loopback_redirect_uri_may_have_any_port() -> Result {
     let person = Person::new()?;
     let other = Url::parse("http://127.0.0.1:41234/callback")?;
@@ -81,6 +134,19 @@ fn any_other_mistake_goes_back_to_the_application_with_its_state() -> Result {
         ("code_challenge_method", "plain", "invalid_request"),
         ("code_challenge_method", "s256", "invalid_request"),
         ("response_type", "", "invalid_request"),
+        ("response_mode", "fragment", "invalid_request"),
+        ("prompt", "none login", "invalid_request"),
+        ("prompt", "create", "invalid_request"),
+        ("max_age", "-1", "invalid_request"),
+        ("dpop_jkt", "short", "invalid_request"),
+        ("resource", "https://other.example", "invalid_target"),
+        ("resource", "not a URI", "invalid_target"),
+        ("request", "e30.e30.", "request_not_supported"),
+        (
+            "request_uri",
+            "https://a.example/r",
+            "request_uri_not_supported",
+        ),
     ];
     for &(name, value, error) in wrong {
         let attempt = site.app.attempt_with(&[(name, value)])?;

@@ -125,6 +125,33 @@ fn a_refusal_by_the_provider_reaches_the_application() -> Result {
 }
 
 #[test]
+fn what_the_provider_needs_of_the_person_is_told_and_what_is_between_us_is_not() -> Result {
+    let person = Person::new()?;
+    for (error, expected) in [
+        ("login_required", "login_required"),
+        ("interaction_required", "interaction_required"),
+        ("consent_required", "consent_required"),
+        ("account_selection_required", "account_selection_required"),
+        ("unauthorized_client", "server_error"),
+        ("no_such_error", "server_error"),
+    ] {
+        let mut browser = Browser::new();
+        let attempt = person.app.attempt()?;
+        let at_idp = browser.step(&attempt.url)?.expect(302)?;
+        let at_idp = Url::parse(at_idp.header("location").unwrap_or_default())?;
+        let mut back = Url::parse(&format!("{}/callback", person.endpoints().service))?;
+        back.query_pairs_mut().extend_pairs([
+            ("error", error),
+            ("state", &parameter(&at_idp, "state").unwrap_or_default()),
+            ("iss", person.endpoints().idp.as_str()),
+        ]);
+        let told = browser.go(&back, Some(&person.app.redirect_uri))?.app()?;
+        assert_eq!(parameter(&told, "error").as_deref(), Some(expected));
+    }
+    Ok(())
+}
+
+#[test]
 fn a_log_in_that_set_out_before_a_kill_must_begin_again() -> Result {
     let person = Person::new()?;
     let mut browser = Browser::new();

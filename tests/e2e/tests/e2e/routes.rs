@@ -9,12 +9,13 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 20] = [
+const PUBLIC: [&str; 25] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
     "GET /authorize",
     "GET /callback",
+    "GET /consent",
     "GET /healthz",
     "GET /logout",
     "GET /openapi.json",
@@ -22,11 +23,15 @@ const PUBLIC: [&str; 20] = [
     "OPTIONS /.well-known/jwks.json",
     "OPTIONS /.well-known/oauth-authorization-server",
     "OPTIONS /.well-known/openid-configuration",
+    "OPTIONS /par",
     "OPTIONS /revoke",
     "OPTIONS /token",
     "OPTIONS /userinfo",
+    "POST /authorize",
+    "POST /consent",
     "POST /introspect",
     "POST /logout",
+    "POST /par",
     "POST /revoke",
     "POST /token",
     "POST /userinfo",

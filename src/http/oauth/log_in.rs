@@ -1,0 +1,70 @@
+//! The last step of a log-in: a session begins and the client gets a code for it.
+
+use super::{redirect, refuse};
+use crate::http::context::Ctx;
+use crate::objects::call;
+use crate::runtime::{new_id, random};
+use portcullis_core::client::Client;
+use portcullis_core::id::{GrantId, SessionId};
+use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
+use portcullis_core::oauth::flow::Person;
+use portcullis_core::oauth::opaque::AuthorizationCode;
+use portcullis_core::session::login::{Login, LoginReply};
+use portcullis_core::time::UnixMillis;
+use worker::{Response, Result};
+
+/// Somebody who is known and may be let in.
+pub(super) struct Arrival {
+    /// What the client asked for.
+    pub request: AuthorizationRequest,
+    /// When the browser set out.
+    pub begun_at: UnixMillis,
+    /// Who.
+    pub person: Person,
+    /// They have just allowed the client what it asks.
+    pub allowed: bool,
+}
+
+/// Has the subject begin a session, and sends the browser back to `client`.
+pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Result<Response> {
+    let Arrival {
+        request,
+        begun_at,
+        person,
+        allowed,
+    } = arrival;
+    let subject = person.subject;
+    let code = AuthorizationCode::new(&ctx.config.routing_key, subject, &random()?);
+    let login = Login {
+        session: SessionId::from_bytes(new_id()?),
+        grant: GrantId::from_bytes(new_id()?),
+        connection: person.connection,
+        flow_begun_at: begun_at,
+        auth_time_secs: person.auth_time_secs,
+        acr: person.acr,
+        groups: person.groups,
+        profile: person.profile,
+        announce_end: client.backchannel_logout_uri.is_some(),
+        allowed,
+        client: request.client.clone(),
+        code: code.digest,
+        request: ctx.facts(),
+    };
+    match call::subject(&ctx.env, subject, login).await {
+        Ok(LoginReply::Begun) => redirect(
+            &request.client.redirect_uri,
+            &[
+                ("code", Some(code.as_text())),
+                ("state", request.state.as_deref()),
+                ("iss", Some(&ctx.config.issuer)),
+            ],
+        ),
+        Ok(LoginReply::SubjectDisabled | LoginReply::Superseded) => {
+            refuse(ctx, &request, ErrorCode::AccessDenied)
+        }
+        Err(error) => {
+            worker::console_error!("{error}");
+            refuse(ctx, &request, ErrorCode::TemporarilyUnavailable)
+        }
+    }
+}
