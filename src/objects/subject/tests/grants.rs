@@ -164,6 +164,7 @@ fn every_kill_ends_the_refresh_tokens() {
         Scope::OtherSessions(other),
     ] {
         let (subject, first, check) = with_refresh();
+        run(&subject, login(7, at(2)), at(2));
         run(&subject, kill(scope), at(3));
         assert!(run(&subject, refresh(&first, 10), at(4)).is_err());
         assert!(!is_active(&subject, &check, at(4)));
