@@ -76,6 +76,9 @@ const TRANSLATE = {
   services: (services) => ({
     serviceBindings: byKey(services, "binding", ({ service, entrypoint }) => ({ name: service, entrypoint })),
   }),
+  ratelimits: (limits) => ({
+    ratelimits: byKey(limits, "name", ({ namespace_id, simple }) => ({ namespace_id, simple })),
+  }),
   r2_buckets: (buckets) => ({
     r2Buckets: byKey(buckets, "binding", ({ bucket_name }) => bucket_name),
   }),

@@ -14,6 +14,7 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --port N             service on 127.0.0.1:N, gateway N+1, identity provider N+2, origin N+3 (8787)
   --persist DIR        where state is kept (.portcullis in the checkout)
   --fresh              start from empty state
+  --limit N            every rate limit is N; 0: there is none
   --bench              also the Workers of bench/, on N+4 and N+5, and more people: person-0 to person-15
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
@@ -30,6 +31,7 @@ export function parseOptions(args) {
       port: { type: "string", default: "8787" },
       persist: { type: "string", default: join(ROOT, ".portcullis") },
       fresh: { type: "boolean", default: false },
+      limit: { type: "string" },
       bench: { type: "boolean", default: false },
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
@@ -39,9 +41,12 @@ export function parseOptions(args) {
   });
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 1 || port > 65530) throw new TypeError(`--port ${values.port} is not a port`);
+  const limit = values.limit === undefined ? undefined : Number(values.limit);
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) throw new TypeError(`--limit ${values.limit} is no number`);
   return {
     ...values,
     port,
+    limit,
     vars: assignments(values.var),
     gatewayVars: assignments(values["gateway-var"]),
   };

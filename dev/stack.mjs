@@ -95,7 +95,7 @@ function workers({ options, url, ports, secrets }) {
     ...options.gatewayVars,
   };
   const list = [
-    on(ports.service, workerOptions(ROOT, "wrangler.toml", service)),
+    on(ports.service, limited(workerOptions(ROOT, "wrangler.toml", service), options.limit)),
     on(ports.gateway, workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway)),
   ];
   if (options.bench) {
@@ -103,6 +103,15 @@ function workers({ options, url, ports, secrets }) {
     list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
   }
   return list;
+}
+
+/** The Worker with every rate limit at `limit`; without any if that is 0. */
+function limited(worker, limit) {
+  if (limit === undefined) return worker;
+  const { ratelimits, ...rest } = worker;
+  if (limit === 0) return rest;
+  const each = ([name, { namespace_id, simple }]) => [name, { namespace_id, simple: { ...simple, limit } }];
+  return { ...rest, ratelimits: Object.fromEntries(Object.entries(ratelimits).map(each)) };
 }
 
 /** What a strict check is measured against: see bench/floor.mjs. */

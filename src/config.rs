@@ -5,7 +5,7 @@
 
 use crate::auth::Role;
 use portcullis_core::client::uri::{is_loopback, is_resource};
-use portcullis_core::client::{Client, Origin};
+use portcullis_core::client::{Client, DEFAULT_SCOPE, Origin};
 use portcullis_core::keyring::Timing;
 use portcullis_core::secret::{Digest, derived_key};
 use portcullis_core::text::{base64url, from_base64url};
@@ -32,12 +32,24 @@ pub struct Config {
     pub clients: Vec<Rc<Client>>,
     /// The resources (RFC 8707) of clients that bring none; the first is the default audience.
     pub resources: Vec<String>,
+    /// How clients come to be known that no operator registered.
+    pub registration: Registration,
     /// API credentials by digest.
     pub credentials: Vec<(Digest, Role)>,
     /// How long keys sign, and how long before they are published.
     pub key_timing: Timing,
     /// Holds back an object's first delivery, so that tests can crash before it. Development only.
     pub delivery_delay_ms: u64,
+}
+
+/// What strangers may bring.
+pub struct Registration {
+    /// Whether a `client_id` may be the URL of the client's metadata document.
+    pub metadata_documents: bool,
+    /// Whether clients may register themselves (RFC 7591).
+    pub dynamic: bool,
+    /// The scopes that such clients can have, separated by spaces.
+    pub scope: String,
 }
 
 /// The identity provider through which people log in and which provisions them.
@@ -70,6 +82,19 @@ impl Config {
             <[u8; 32]>::try_from(bytes).map_err(|_| name)
         };
         let service_key = key("SERVICE_KEY")?;
+        let registration = registration(&var)?;
+        let resources = match var("RESOURCES") {
+            Some(list) if !list.is_empty() => serde_json::from_str(&list)
+                .ok()
+                .filter(|list: &Vec<String>| list.iter().all(|uri| is_resource(uri)))
+                .ok_or("RESOURCES")?,
+            _ if dev => vec![base_url("DEFAULT_AUDIENCE")?],
+            // Strangers bring none, and a token must be for something.
+            _ if registration.dynamic || registration.metadata_documents => {
+                return Err("RESOURCES");
+            }
+            _ => Vec::new(),
+        };
         Ok(Self {
             dev,
             // At the root: the routes are, and so is where RFC 8414 looks for the metadata.
@@ -103,14 +128,8 @@ impl Config {
                     .and_then(|clients| static_clients(clients, dev))
             }
             .ok_or("CLIENTS")?,
-            resources: match var("RESOURCES") {
-                Some(list) if !list.is_empty() => serde_json::from_str(&list)
-                    .ok()
-                    .filter(|list: &Vec<String>| list.iter().all(|uri| is_resource(uri)))
-                    .ok_or("RESOURCES")?,
-                _ if dev => vec![base_url("DEFAULT_AUDIENCE")?],
-                _ => Vec::new(),
-            },
+            resources,
+            registration,
             credentials: if dev {
                 demo_credentials()
             } else {
@@ -152,6 +171,26 @@ impl Config {
             .iter()
             .find(|client| client.client_id == client_id)
     }
+}
+
+/// What strangers may bring, by `CLIENT_REGISTRATION` and `CLIENT_REGISTRATION_SCOPE`.
+fn registration(var: impl Fn(&str) -> Option<String>) -> Result<Registration, &'static str> {
+    let mut registration = Registration {
+        metadata_documents: false,
+        dynamic: false,
+        scope: var("CLIENT_REGISTRATION_SCOPE")
+            .filter(|scope| !scope.is_empty())
+            .unwrap_or_else(|| DEFAULT_SCOPE.to_owned()),
+    };
+    let ways = var("CLIENT_REGISTRATION").unwrap_or_default();
+    for way in ways.split(',').map(str::trim).filter(|way| !way.is_empty()) {
+        match way {
+            "metadata-document" => registration.metadata_documents = true,
+            "dynamic" => registration.dynamic = true,
+            _ => return Err("CLIENT_REGISTRATION"),
+        }
+    }
+    Ok(registration)
 }
 
 /// `text` as an https origin with an optional path, or http on loopback in development.
@@ -239,7 +278,7 @@ fn demo_credentials() -> Vec<(Digest, Role)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     const SETTINGS: [(&str, &str); 13] = [
@@ -269,6 +308,43 @@ mod tests {
             }
             .map(str::to_owned)
         })
+    }
+
+    /// A developer's configuration.
+    pub fn dev() -> Config {
+        let dev = with(&[
+            ("MODE", Some("dev")),
+            ("DEFAULT_AUDIENCE", Some("http://127.0.0.1:1")),
+        ]);
+        let Ok(dev) = dev else { panic!("valid") };
+        dev
+    }
+
+    #[test]
+    fn nobody_registers_unless_the_configuration_says_so() {
+        let ways = |text| {
+            with(&[
+                ("CLIENT_REGISTRATION", text),
+                ("RESOURCES", Some(r#"["https://r.example"]"#)),
+            ])
+        };
+        for (text, documents, dynamic) in [
+            (None, false, false),
+            (Some(""), false, false),
+            (Some("dynamic"), false, true),
+            (Some("metadata-document, dynamic"), true, true),
+        ] {
+            let Ok(config) = ways(text) else {
+                panic!("valid")
+            };
+            let registration = config.registration;
+            assert_eq!(registration.metadata_documents, documents);
+            assert_eq!(registration.dynamic, dynamic);
+            assert_eq!(registration.scope, "openid profile");
+        }
+        assert_eq!(ways(Some("all")).err(), Some("CLIENT_REGISTRATION"));
+        let nothing_to_reach = with(&[("CLIENT_REGISTRATION", Some("dynamic"))]);
+        assert_eq!(nothing_to_reach.err(), Some("RESOURCES"));
     }
 
     #[test]
@@ -336,11 +412,7 @@ mod tests {
 
     #[test]
     fn every_demo_client_is_valid() {
-        let dev = with(&[
-            ("MODE", Some("dev")),
-            ("DEFAULT_AUDIENCE", Some("http://127.0.0.1:1")),
-        ]);
-        let Ok(dev) = dev else { panic!("valid") };
+        let dev = dev();
         assert_eq!(dev.clients.len(), 4);
         let service = dev.client("demo-service").expect("known");
         assert!(service.authenticates_with_secret("dev-secret", UnixMillis(0)));

@@ -6,10 +6,12 @@
 
 mod audit;
 mod auth;
+mod client_documents;
 mod config;
 mod error;
 mod http;
 mod keys;
+mod limits;
 mod objects;
 mod outbound;
 mod policy;

@@ -14,7 +14,12 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// GETs `url`; anything but 200 is an error.
 pub async fn get(url: &str) -> Result<Vec<u8>, Error> {
-    send(url, Method::Get, Headers::new(), None).await
+    get_at_most(url, MAX_BYTES).await
+}
+
+/// The same with a bound of the caller's on the answer's size.
+pub async fn get_at_most(url: &str, max_bytes: usize) -> Result<Vec<u8>, Error> {
+    send(url, Method::Get, Headers::new(), None, max_bytes).await
 }
 
 /// POSTs a form to `url` under HTTP Basic credentials (RFC 6749 section 2.3.1).
@@ -26,7 +31,7 @@ pub async fn post_form(
     let headers = Headers::new();
     headers.set("authorization", authorization)?;
     let body = form_body(form, &headers)?;
-    send(url, Method::Post, headers, Some(body)).await
+    send(url, Method::Post, headers, Some(body), MAX_BYTES).await
 }
 
 /// POSTs a form to `url` and gives back the status. What comes with it is not read.
@@ -50,9 +55,13 @@ async fn send(
     method: Method,
     headers: Headers,
     body: Option<String>,
+    max_bytes: usize,
 ) -> Result<Vec<u8>, Error> {
     headers.set("accept", "application/json")?;
-    in_time(url, method, headers, body, read).await
+    in_time(url, method, headers, body, async |response| {
+        read(response, max_bytes).await
+    })
+    .await
 }
 
 /// What `read` makes of the answer, if all of that is done in time.
@@ -86,14 +95,14 @@ async fn in_time<T>(
     }
 }
 
-async fn read(response: &mut Response) -> Result<Vec<u8>, Error> {
+async fn read(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, Error> {
     if response.status_code() != 200 {
         return Err(Error::RustError(format!(
             "status {}",
             response.status_code()
         )));
     }
-    bounded(response.stream()?, MAX_BYTES)
+    bounded(response.stream()?, max_bytes)
         .await?
         .ok_or_else(|| Error::from("too large"))
 }

@@ -7,13 +7,16 @@
 //!
 //! Clients and trusts are kept as long as the view's version stands: every change of one is a new
 //! version. Static clients come from the configuration and are looked for first; nobody can
-//! register over one.
+//! register over one. Then come the policy's; last, where the deployment allows it, the document at
+//! the `client_id` itself. So an operator turns such a client away by registering its URL as disabled.
 
+use crate::client_documents;
 use crate::config::Config;
 use crate::objects::call::{self, CallError};
 use crate::runtime::now;
 use portcullis_core::client::Client;
-use portcullis_core::policy::call::{GetClient, GetView};
+use portcullis_core::policy::call::{GetClient, GetView, ListTrusts};
+use portcullis_core::policy::trust::Trust;
 use portcullis_core::policy::{IN_FORCE_AFTER_MS, PolicyView, VIEW_MAX_AGE_MS};
 use portcullis_core::time::UnixMillis;
 use std::cell::{Cell, RefCell};
@@ -84,6 +87,7 @@ thread_local! {
     static VIEW: RefCell<Option<Rc<View>>> = const { RefCell::new(None) };
     /// When a request last took it on itself to ask anew.
     static ASKED_ANEW_AT: Cell<UnixMillis> = const { Cell::new(UnixMillis(0)) };
+    static TRUSTS: RefCell<Option<(u64, Rc<Vec<Trust>>)>> = const { RefCell::new(None) };
     static CLIENTS: RefCell<Option<Remembered>> = const { RefCell::new(None) };
 }
 
@@ -142,6 +146,29 @@ pub async fn in_force_everywhere() {
     Delay::from(Duration::from_millis(IN_FORCE_AFTER_MS)).await;
 }
 
+/// Every trust.
+pub async fn trusts(env: &Env) -> Result<Rc<Vec<Trust>>, Unavailable> {
+    let view = view(env).await?;
+    let remembered = TRUSTS.with_borrow(|remembered| {
+        remembered
+            .as_ref()
+            .filter(|(version, _)| *version == view.version)
+            .map(|(_, trusts)| Rc::clone(trusts))
+    });
+    if let Some(trusts) = remembered {
+        return Ok(trusts);
+    }
+    let answer = call::policy_object(env, ListTrusts).await?;
+    let trusts: Result<Vec<Trust>, _> = answer
+        .trusts
+        .iter()
+        .map(|json| serde_json::from_str(json))
+        .collect();
+    let trusts = Rc::new(trusts.map_err(|error| Unavailable(error.to_string()))?);
+    TRUSTS.set(Some((answer.version, Rc::clone(&trusts))));
+    Ok(trusts)
+}
+
 /// The client of that id, if there is one and it may be dealt with: one that is disabled, or whose
 /// revocation is not in force yet, is not there.
 pub async fn client(
@@ -152,7 +179,12 @@ pub async fn client(
     let view = view(env).await?;
     let found = match config.client(client_id) {
         Some(client) => Some(Rc::clone(client)),
-        None => registered(env, &view, client_id).await?,
+        None => match registered(env, &view, client_id).await? {
+            None if config.registration.metadata_documents => {
+                client_documents::client(env, config, client_id).await
+            }
+            found => found,
+        },
     };
     Ok(found.filter(|client| !client.disabled && !view.holds_back(client_id, now())))
 }

@@ -3,7 +3,8 @@
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
-    audit, check, health, keys, oauth, openapi, preflight, revocations, scim, sessions,
+    audit, check, clients, health, keys, oauth, openapi, preflight, revocations, scim, sessions,
+    trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -63,6 +64,7 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/revoke", PUBLIC, "Token revocation (RFC 7009)", oauth::revoke::post),
     route!("GET", "/userinfo", PUBLIC, "Claims about a person (OIDC Core section 5.3)", oauth::userinfo::get),
     route!("POST", "/userinfo", PUBLIC, "Claims about a person (OIDC Core section 5.3)", oauth::userinfo::get),
+    route!("POST", "/register", PUBLIC, "Register a client, where that is allowed (RFC 7591)", oauth::register::post),
     route!("GET", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::get),
     route!("POST", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::post),
 
@@ -72,11 +74,12 @@ pub const ROUTES: &[Route] = &[
     route!("OPTIONS", "/.well-known/jwks.json", PUBLIC, "CORS preflight", preflight::options),
     route!("OPTIONS", "/token", PUBLIC, "CORS preflight", preflight::options),
     route!("OPTIONS", "/par", PUBLIC, "CORS preflight", preflight::options),
+    route!("OPTIONS", "/register", PUBLIC, "CORS preflight", preflight::options),
     route!("OPTIONS", "/revoke", PUBLIC, "CORS preflight", preflight::options),
     route!("OPTIONS", "/userinfo", PUBLIC, "CORS preflight", preflight::options),
 
     route!("POST", "/v1/check", CHECKERS, "Whether a credential is in force, strictly", check::post),
-    route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, or a token", revocations::post),
+    route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, a token, or all of a client or connection", revocations::post),
     route!("GET", "/v1/subjects/{subject}/sessions", ADMIN, "A subject's live sessions", sessions::list),
     route!("DELETE", "/v1/subjects/{subject}/sessions/{session}", ADMIN, "Sign a subject out of one session", sessions::end),
     route!("POST", "/v1/subjects/{subject}/sign-out", ADMIN, "Sign a subject out of all sessions, or all but one", sessions::end_all),
@@ -84,6 +87,17 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/v1/keys", ADMIN, "The signing keys and where they are in their lives", keys::list),
     route!("POST", "/v1/keys/rotate", ADMIN, "Have another key sign, as soon as every cache can know it", keys::rotate),
     route!("POST", "/v1/keys/{kid}/compromise", ADMIN, "Have a key count for nothing, at once", keys::compromise),
+    route!("POST", "/v1/clients", ADMIN, "Register an OAuth client", clients::create),
+    route!("GET", "/v1/clients", ADMIN, "OAuth clients", clients::list),
+    route!("GET", "/v1/clients/{client_id}", ADMIN, "An OAuth client", clients::get),
+    route!("PUT", "/v1/clients/{client_id}", ADMIN, "Replace an OAuth client's metadata", clients::put),
+    route!("DELETE", "/v1/clients/{client_id}", ADMIN, "Remove an OAuth client and end all that it has", clients::delete),
+    route!("POST", "/v1/clients/{client_id}/secrets", ADMIN, "Give an OAuth client a new secret", clients::rotate),
+    route!("POST", "/v1/trusts", ADMIN, "Declare a trust in workload identities", trusts::create),
+    route!("GET", "/v1/trusts", ADMIN, "Trusts in workload identities", trusts::list),
+    route!("GET", "/v1/trusts/{trust}", ADMIN, "A trust", trusts::get),
+    route!("PUT", "/v1/trusts/{trust}", ADMIN, "Replace a trust", trusts::put),
+    route!("DELETE", "/v1/trusts/{trust}", ADMIN, "Remove a trust", trusts::delete),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),

@@ -93,6 +93,13 @@ impl Ctx {
         self.params.get(at).map_or("", String::as_str)
     }
 
+    /// The same without its percent-encoding: for ids that may hold a slash.
+    pub fn decoded_param(&self, at: usize) -> String {
+        percent_encoding::percent_decode_str(self.param(at))
+            .decode_utf8_lossy()
+            .into_owned()
+    }
+
     /// The query's parameters; a repeated one is an error, as RFC 6749 section 3.1 has it.
     pub fn query(&self) -> std::result::Result<BTreeMap<String, String>, Problem> {
         once_each(self.url.query_pairs().into_owned())

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod clients;
 pub mod context;
 pub mod health;
 pub mod keys;
@@ -11,6 +12,8 @@ pub mod preflight;
 pub mod revocations;
 pub mod scim;
 pub mod sessions;
+pub mod trusts;
+pub mod wide;
 
 use crate::auth::{Refusal, authorize};
 use crate::error::{Problem, refused};

@@ -52,7 +52,17 @@ fn describe(server: &str) -> Value {
                 "CheckRequest": super::check::request_schema(),
                 "CheckReply": super::check::reply_schema(),
                 "RevocationRequest": super::revocations::request_schema(),
-                "Revocation": super::revocations::reply_schema(),
+                "Revocation": {"anyOf": [
+                    super::revocations::reply_schema(),
+                    {"$ref": "#/components/schemas/WideRevocation"},
+                ]},
+                "WideRevocation": super::wide::reply_schema(),
+                "ClientMetadata": super::clients::request_schema(),
+                "Client": super::clients::reply_schema(),
+                "Clients": super::clients::page_schema(),
+                "Rotation": super::clients::rotation_schema(),
+                "Trust": super::trusts::schema(),
+                "Trusts": super::trusts::list_schema(),
                 "Sessions": super::sessions::reply_schema(),
                 "SignOut": super::sessions::sign_out_schema(),
                 "Empty": {"type": "object", "additionalProperties": false},
@@ -79,7 +89,8 @@ fn operation(route: &Route) -> Value {
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
-        .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA");
     let mut parameters: Vec<Value> = route
         .path
         .split('/')
@@ -87,6 +98,13 @@ fn operation(route: &Route) -> Value {
         .map(|name| parameter(name, "path", true))
         .collect();
     let (request, reply) = match route.path {
+        path if path.starts_with("/v1/clients") || path.starts_with("/v1/trusts") => {
+            if (route.method, path) == ("GET", "/v1/clients") {
+                let names = ["limit", "cursor"];
+                parameters.extend(names.map(|name| parameter(name, "query", false)));
+            }
+            of_policy(route)
+        }
         "/v1/check" => (Some("CheckRequest"), Some("CheckReply")),
         "/v1/revocations" => {
             parameters.push(parameter("Idempotency-Key", "header", false));
@@ -112,13 +130,15 @@ fn operation(route: &Route) -> Value {
         }
         _ => (None, None),
     };
+    let creates = route.method == "POST" && ["/v1/clients", "/v1/trusts"].contains(&route.path);
+    let done = if creates { "201" } else { "200" };
     let mut operation = json!({
         "summary": route.summary,
         "security": security,
         "parameters": parameters,
         "x-portcullis-example-path": example,
         "responses": {
-            "200": match reply {
+            done: match reply {
                 Some(schema) => json!({"description": "Done", "content": content("application/json", schema)}),
                 None => json!({"description": "Done"}),
             },
@@ -130,6 +150,23 @@ fn operation(route: &Route) -> Value {
         fields.insert("requestBody".to_owned(), body);
     }
     operation
+}
+
+/// The schemas of a route about clients or trusts.
+fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
+    match (route.method, route.path) {
+        ("GET", "/v1/clients") => (None, Some("Clients")),
+        ("GET", "/v1/trusts") => (None, Some("Trusts")),
+        ("DELETE", "/v1/clients/{client_id}") => (None, Some("WideRevocation")),
+        ("POST", "/v1/clients/{client_id}/secrets") => (Some("Rotation"), Some("Client")),
+        ("GET", "/v1/clients/{client_id}") => (None, Some("Client")),
+        ("GET", "/v1/trusts/{trust}") => (None, Some("Trust")),
+        ("POST" | "PUT", "/v1/clients" | "/v1/clients/{client_id}") => {
+            (Some("ClientMetadata"), Some("Client"))
+        }
+        ("POST" | "PUT", _) => (Some("Trust"), Some("Trust")),
+        _ => (None, None),
+    }
 }
 
 fn content(media_type: &str, schema: &str) -> Value {

@@ -1,12 +1,18 @@
 //! `POST /v1/revocations`: the kill, by an operator.
 //!
+//! Of a subject, one of its sessions or tokens; or [wide](super::wide), of everything that a client has
+//! or that rests on a connection. One route for all, so that who has to end something looks in one
+//! place.
+//!
 //! 200 means that it is in force: every strict check that begins after this answer denies. A
 //! repeated `Idempotency-Key` gets the first answer; with another body it gets 422.
 
 use super::context::Ctx;
 use crate::error::{Problem, json};
 use crate::objects::call;
+use portcullis_core::client::metadata::MAX_CLIENT_ID_BYTES;
 use portcullis_core::id::{SessionId, SubjectKey, TokenId};
+use portcullis_core::policy::WideScope;
 use portcullis_core::secret::Digest;
 use portcullis_core::session::revoke::{Cause, IdempotencyKey, Revoke, RevokeReply, Scope};
 use serde::{Deserialize, Serialize};
@@ -16,9 +22,14 @@ use worker::{Response, Result};
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     session: Option<SessionId>,
     jti: Option<TokenId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -33,12 +44,17 @@ struct Reply {
     committed_at: String,
 }
 
-/// Ends a subject's credentials, a session, or a token.
+/// Ends a subject's credentials, a session, a token, or everything of a client or a connection.
 pub async fn post(mut ctx: Ctx) -> Result<Response> {
     let body: Body = match ctx.json().await? {
         Ok(body) => body,
         Err(problem) => return problem.response(),
     };
+    match wide(&body) {
+        Ok(Some(scope)) => return super::wide::revoke(&ctx, scope).await,
+        Ok(None) => {}
+        Err(problem) => return problem.response(),
+    }
     match command(&ctx, &body) {
         Ok((subject, revoke)) => carry_out(&ctx, subject, revoke).await,
         Err(problem) => problem.response(),
@@ -80,8 +96,38 @@ pub async fn carry_out(ctx: &Ctx, subject: SubjectKey, revoke: Revoke) -> Result
     }
 }
 
+/// The wide scope that the body names, if it names one.
+fn wide(body: &Body) -> std::result::Result<Option<WideScope>, Problem> {
+    let scope = match (&body.client_id, &body.connection) {
+        (None, None) => return Ok(None),
+        (Some(client_id), None) => WideScope::Client(client_id.clone()),
+        (None, Some(connection)) => WideScope::Connection(connection.clone()),
+        (Some(_), Some(_)) => {
+            let why = "client_id and connection exclude each other";
+            return Err(Problem::bad_request(why));
+        }
+    };
+    if body.subject.is_some() || body.session.is_some() || body.jti.is_some() {
+        let why = "client_id or connection stands alone";
+        return Err(Problem::bad_request(why));
+    }
+    if body.dry_run {
+        // Whose sessions those are is known to no one object.
+        let why = "what a client or a connection has cannot be counted";
+        return Err(Problem::bad_request(why));
+    }
+    if !(1..=MAX_CLIENT_ID_BYTES).contains(&scope.id().len()) {
+        return Err(Problem::bad_request(
+            "client_id or connection is empty or too long",
+        ));
+    }
+    Ok(Some(scope))
+}
+
 fn command(ctx: &Ctx, body: &Body) -> std::result::Result<(SubjectKey, Revoke), Problem> {
-    let subject = ctx.subject(&body.subject)?;
+    let subject = body.subject.as_deref();
+    let subject = subject.ok_or_else(|| Problem::bad_request("subject is missing"))?;
+    let subject = ctx.subject(subject)?;
     let scope = match (body.session, body.jti) {
         (None, None) => Scope::Subject,
         (Some(session), None) => Scope::Session(session),
@@ -126,12 +172,14 @@ pub fn idempotency(
 pub fn request_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["subject"],
+        "description": "subject, client_id or connection",
         "additionalProperties": false,
         "properties": {
             "subject": {"type": "string", "description": "sub_... or connection:value"},
             "session": {"type": "string", "description": "ses_...: only this session"},
             "jti": {"type": "string", "description": "jti_...: only this token"},
+            "client_id": {"type": "string", "description": "everything that this client has, of anybody"},
+            "connection": {"type": "string", "description": "everything that rests on a log-in through this connection"},
             "dry_run": {"type": "boolean", "description": "count and change nothing"},
         },
     })

@@ -106,7 +106,7 @@ pub async fn end_all(mut ctx: Ctx) -> Result<Response> {
 
 /// Forgets what the person allowed a client, and ends the sessions that rest on it.
 pub async fn withdraw(ctx: Ctx) -> Result<Response> {
-    let scope = Scope::Client(percent_decoded(ctx.param(1)));
+    let scope = Scope::Client(ctx.decoded_param(1));
     sign_out(&ctx, scope, Cause::ConsentWithdrawn, &()).await
 }
 
@@ -131,13 +131,7 @@ async fn sign_out(
 }
 
 fn subject(ctx: &Ctx) -> std::result::Result<SubjectKey, Problem> {
-    ctx.subject(&percent_decoded(ctx.param(0)))
-}
-
-fn percent_decoded(segment: &str) -> String {
-    percent_encoding::percent_decode_str(segment)
-        .decode_utf8_lossy()
-        .into_owned()
+    ctx.subject(&ctx.decoded_param(0))
 }
 
 /// The body of a sign-out, for the API description.

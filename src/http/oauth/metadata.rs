@@ -11,9 +11,8 @@ use worker::{Response, Result};
 /// What the endpoints are and what they support.
 pub async fn get(ctx: Ctx) -> Result<Response> {
     let issuer = &ctx.config.issuer;
-    public(json(
-        200,
-        &json!({
+    let registration = &ctx.config.registration;
+    let mut metadata = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/authorize"),
             "token_endpoint": format!("{issuer}/token"),
@@ -44,8 +43,13 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
             "id_token_signing_alg_values_supported": ["ES256"],
             "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "acr", "name", "preferred_username", "email", "email_verified"],
             "authorization_response_iss_parameter_supported": true,
-        }),
-    )?)
+            "client_id_metadata_document_supported": registration.metadata_documents,
+    });
+    if let (true, Some(fields)) = (registration.dynamic, metadata.as_object_mut()) {
+        let endpoint = format!("{issuer}/register");
+        fields.insert("registration_endpoint".to_owned(), endpoint.into());
+    }
+    public(json(200, &metadata)?)
 }
 
 /// The public keys.

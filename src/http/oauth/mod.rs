@@ -12,6 +12,7 @@ pub mod logout;
 pub mod metadata;
 pub mod pages;
 pub mod par;
+pub mod register;
 pub mod revoke;
 pub mod token;
 pub mod userinfo;

@@ -59,8 +59,10 @@ pub struct Settings {
     pub vars: Vec<String>,
     /// The gateway's variables, likewise.
     pub gateway_vars: Vec<String>,
-    /// Whether to start what measurements need, too.
+    /// Whether to start what measurements need, too, and to do without rate limits.
     pub bench: bool,
+    /// What every rate limit is; usually more than any test needs.
+    pub limit: Option<u32>,
 }
 
 impl Settings {
@@ -155,12 +157,15 @@ impl Stack {
 
     fn run(&mut self, settings: &Settings) -> Result {
         let checkout = checkout()?;
+        let usual_limit = if settings.bench { 0 } else { 1_000_000 };
+        let limit = settings.limit.unwrap_or(usual_limit);
         let mut command = Command::new(node(&checkout)?);
         command
             .arg(checkout.join("dev/stack.mjs"))
             .args(["--port", &self.port.to_string()])
             .arg("--persist")
             .arg(&self.directory)
+            .args(["--limit", &limit.to_string()])
             .args(settings.bench.then_some("--bench"))
             .args(settings.vars.iter().flat_map(|var| ["--var", var]))
             .args(

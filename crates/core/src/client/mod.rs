@@ -14,10 +14,12 @@ pub mod uri;
 
 pub use metadata::{Invalid, Origin};
 
+use crate::oauth::opaque::checksum;
 use crate::secret::Digest;
 use crate::text::{base64url, from_base64url};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
 
 /// The scopes of a client for which none are set.
 pub const DEFAULT_SCOPE: &str = "openid profile";
@@ -34,6 +36,27 @@ pub enum Source {
     MetadataDocument,
     /// Itself (RFC 7591 section 3).
     Dynamic,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Self; 4] = [
+        Self::Static,
+        Self::Registered,
+        Self::MetadataDocument,
+        Self::Dynamic,
+    ];
+
+    /// The stable name, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Registered => "registered",
+            Self::MetadataDocument => "metadata_document",
+            Self::Dynamic => "dynamic",
+        }
+    }
 }
 
 /// `grant_types`.
@@ -134,7 +157,7 @@ pub struct Client {
     pub secrets: Vec<ClientSecret>,
     /// Its public keys (RFC 7517 section 5), as they came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwks: Option<serde_json::Value>,
+    pub jwks: Option<Value>,
     /// Where they are to be fetched instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
@@ -254,6 +277,25 @@ impl Client {
         is_known && self.has_secrets()
     }
 
+    /// Its metadata for whoever administers it: without the digests of its secrets, and with the
+    /// `response_types` that follow from its grants.
+    #[must_use]
+    pub fn description(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(self) else {
+            return Map::new();
+        };
+        let secrets = self.secrets.iter().map(|secret| {
+            serde_json::json!({"created_at": secret.created_at, "expires_at": secret.expires_at})
+        });
+        if self.has_secrets() {
+            fields.insert("secrets".to_owned(), secrets.collect());
+        }
+        let codes = self.allows_grant(GrantType::AuthorizationCode);
+        let response_types: &[&str] = if codes { &["code"] } else { &[] };
+        fields.insert("response_types".to_owned(), response_types.into());
+        fields
+    }
+
     /// Takes a new secret in. Those from before are good until `earlier_until`, or until they would
     /// have ended anyway; those that have ended are forgotten, and so is the oldest of too many.
     pub fn add_secret(&mut self, sha256: Digest, earlier_until: u64, now: UnixMillis) {
@@ -272,6 +314,34 @@ impl Client {
             created_at: now.secs(),
             expires_at: None,
         });
+    }
+}
+
+/// A new client secret, which its client is told once. It has no Debug.
+///
+/// `pc_cs_`, the base64url of 32 random bytes, a dot, and the checksum by which secret scanners know
+/// a real one ([`checksum`]).
+pub struct NewSecret(String);
+
+impl NewSecret {
+    /// The secret around 32 random bytes.
+    #[must_use]
+    pub fn new(random: &[u8; 32]) -> Self {
+        let text = format!("pc_cs_{}", base64url(random));
+        let checksum = checksum(&text);
+        Self(format!("{text}.{checksum}"))
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.0
     }
 }
 

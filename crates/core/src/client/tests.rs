@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 
@@ -239,6 +239,38 @@ fn its_stored_form_has_digests_and_no_secret() {
         client
     );
     assert!(!format!("{client:?}").contains(&base64url(Digest::of(b"sesame").as_bytes())));
+}
+
+#[test]
+fn sources_are_named_as_they_are_written() {
+    for source in Source::ALL {
+        assert_eq!(json!(source), source.as_str());
+    }
+}
+
+#[test]
+fn its_description_says_when_secrets_end_and_not_what_they_are() {
+    let mut client = service();
+    client.add_secret(Digest::of(b"sesame"), 0, NOW);
+    let described = Value::Object(client.description());
+    let digest = base64url(Digest::of(b"sesame").as_bytes());
+    assert!(!described.to_string().contains(&digest));
+    assert_eq!(
+        described["secrets"],
+        json!([{"created_at": 1000, "expires_at": null}])
+    );
+    assert_eq!(described["response_types"], json!([]));
+}
+
+#[test]
+fn a_new_secret_has_prefix_and_checksum_and_is_kept_as_its_digest() {
+    let secret = NewSecret::new(&[7; 32]);
+    let digest = secret.digest();
+    let text = secret.into_text();
+    let (body, sum) = text.rsplit_once('.').expect("a checksum");
+    assert!(body.starts_with("pc_cs_"));
+    assert_eq!(sum, checksum(body));
+    assert_eq!(digest, Digest::of(text.as_bytes()));
 }
 
 /// JSON of some depth, with field names that mean something.

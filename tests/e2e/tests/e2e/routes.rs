@@ -9,7 +9,7 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 25] = [
+const PUBLIC: [&str; 27] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
@@ -24,6 +24,7 @@ const PUBLIC: [&str; 25] = [
     "OPTIONS /.well-known/oauth-authorization-server",
     "OPTIONS /.well-known/openid-configuration",
     "OPTIONS /par",
+    "OPTIONS /register",
     "OPTIONS /revoke",
     "OPTIONS /token",
     "OPTIONS /userinfo",
@@ -32,6 +33,7 @@ const PUBLIC: [&str; 25] = [
     "POST /introspect",
     "POST /logout",
     "POST /par",
+    "POST /register",
     "POST /revoke",
     "POST /token",
     "POST /userinfo",
