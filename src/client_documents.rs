@@ -66,7 +66,15 @@ pub async fn client(env: &Env, config: &Config, client_id: &str) -> Option<Rc<Cl
     // A stranger chooses where this goes: not often to one place.
     let url = Url::parse(client_id).ok()?;
     let host = url.host_str().unwrap_or_default();
-    let fetched = if allow(env, Limit::Client(host)).await {
+    let fetched = if allow(
+        env,
+        Limit::Client {
+            id: host,
+            address: None,
+        },
+    )
+    .await
+    {
         fetch(config, client_id).await
     } else {
         Err("too many".to_owned())

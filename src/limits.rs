@@ -5,14 +5,23 @@
 //! much is allowed.
 
 use crate::error::json;
+use portcullis_core::id::SubjectKey;
 use serde_json::json;
 use worker::{Env, Response, Result, console_error};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit<'a> {
-    /// Requests of a client, or of who says to be it.
-    Client(&'a str),
+    /// Requests of who says to be a client, from one address: whoever knows a client's public name
+    /// does not use up what others have of it.
+    Client {
+        /// `client_id`, as claimed.
+        id: &'a str,
+        /// Where from.
+        address: Option<&'a str>,
+    },
+    /// Tokens of a subject.
+    Subject(SubjectKey),
     /// Requests from an address; without one all count together.
     Address(Option<&'a str>),
 }
@@ -20,14 +29,16 @@ pub enum Limit<'a> {
 impl Limit<'_> {
     const fn binding(self) -> &'static str {
         match self {
-            Self::Client(_) => "CLIENT_LIMIT",
+            Self::Client { .. } => "CLIENT_LIMIT",
+            Self::Subject(_) => "SUBJECT_LIMIT",
             Self::Address(_) => "ADDRESS_LIMIT",
         }
     }
 
     fn key(self) -> String {
         match self {
-            Self::Client(id) => id.to_owned(),
+            Self::Client { id, address } => format!("{} {id}", address.unwrap_or("-")),
+            Self::Subject(subject) => subject.to_string(),
             Self::Address(address) => address.unwrap_or("-").to_owned(),
         }
     }

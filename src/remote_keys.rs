@@ -3,10 +3,13 @@
 
 use crate::outbound;
 use crate::runtime::now;
+use portcullis_core::client::uri::is_fetchable;
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::cache::{KeyCache, Plan};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
+use portcullis_core::time::UnixMillis;
+use serde::Deserialize;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
@@ -15,6 +18,7 @@ use worker::console_error;
 
 /// The most key sets that are kept; then all are forgotten.
 const MAX_SETS: usize = 100;
+const METADATA_FRESH_SECS: u64 = 3600;
 
 /// The keys cannot be had, so nothing is known of the token.
 #[derive(Debug)]
@@ -26,7 +30,15 @@ impl fmt::Display for Unavailable {
     }
 }
 
+/// What of provider metadata is used.
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
 thread_local! {
+    static PLACES: RefCell<HashMap<String, (UnixMillis, String)>> = RefCell::new(HashMap::new());
     static SETS: RefCell<HashMap<String, KeyCache>> = RefCell::new(HashMap::new());
 }
 
@@ -62,6 +74,37 @@ pub async fn verified<T>(
         with_cache(jwks_uri, |cache| cache.missed(kid.as_deref(), now()));
     }
     Ok(second)
+}
+
+/// Where the keys of `issuer` are, by its provider metadata (OIDC Discovery section 4).
+pub async fn discovered(issuer: &str, dev: bool) -> Result<String, Unavailable> {
+    let kept = PLACES.with_borrow(|places| {
+        let (at, uri) = places.get(issuer)?;
+        (now() < at.plus_secs(METADATA_FRESH_SECS)).then(|| uri.clone())
+    });
+    if let Some(uri) = kept {
+        return Ok(uri);
+    }
+    let url = format!(
+        "{}/.well-known/openid-configuration",
+        issuer.trim_end_matches('/')
+    );
+    let bytes = outbound::get(&url)
+        .await
+        .map_err(|error| Unavailable(error.to_string()))?;
+    let metadata: Metadata = serde_json::from_slice(&bytes)
+        .map_err(|_| Unavailable("metadata cannot be read".to_owned()))?;
+    // The issuer must be the one that was asked (section 4.3), and its keys in a public place.
+    if metadata.issuer != issuer || !is_fetchable(&metadata.jwks_uri, dev) {
+        return Err(Unavailable("metadata is of another issuer".to_owned()));
+    }
+    PLACES.with_borrow_mut(|places| {
+        if places.len() >= MAX_SETS {
+            places.clear();
+        }
+        places.insert(issuer.to_owned(), (now(), metadata.jwks_uri.clone()));
+    });
+    Ok(metadata.jwks_uri)
 }
 
 async fn keys(jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {

@@ -1,7 +1,7 @@
 //! `/v1/trusts`: whose workload identities may act as which service, by an operator.
 //!
-//! Every change is answered when it is in force everywhere. A deleted trust gives no more tokens; what
-//! it gave lasts as long as a token does, unless the service's client is revoked too.
+//! Every change is answered when it is in force everywhere. A deleted trust gives no more tokens, and
+//! what it gave is over.
 
 use super::context::Ctx;
 use super::wide::changed_by;

@@ -6,6 +6,7 @@
 
 use crate::error::json;
 use crate::http::context::Ctx;
+use crate::limits::{self, Limit};
 use crate::objects::call;
 use crate::{policy, remote_keys};
 use base64ct::{Base64, Encoding};
@@ -38,6 +39,8 @@ pub enum Unproven {
         /// It tried HTTP authentication, so it is asked for that (RFC 6749 section 5.2).
         by_header: bool,
     },
+    /// It asks too often.
+    TooMany,
     /// It cannot be told now.
     Unavailable,
 }
@@ -48,6 +51,7 @@ impl Unproven {
         let (status, error) = match self {
             Self::InvalidRequest => (400, "invalid_request"),
             Self::InvalidClient { .. } => (401, "invalid_client"),
+            Self::TooMany => return limits::refusal(),
             Self::Unavailable => (503, "temporarily_unavailable"),
         };
         let response = json(status, &json!({"error": error}))?;
@@ -107,6 +111,14 @@ pub async fn authenticate(
         Ok(presented) => presented,
         Err(unproven) => return Ok(Err(unproven)),
     };
+    let address = ctx.request.headers().get("cf-connecting-ip")?;
+    let limit = Limit::Client {
+        id: presented.client_id(),
+        address: address.as_deref(),
+    };
+    if !limits::allow(&ctx.env, limit).await {
+        return Ok(Err(Unproven::TooMany));
+    }
     let found = policy::client(&ctx.env, &ctx.config, presented.client_id()).await;
     let client = match found {
         Ok(client) => client,

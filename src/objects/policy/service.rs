@@ -15,6 +15,7 @@ use portcullis_core::policy::call::{
     ListClients, PolicyRequest, PutTrust, RevokedWide, RotateSecret, Rotated, TrustKept, TrustsAt,
     UpdateClient, UpdatedClient,
 };
+use portcullis_core::policy::trust::Trust;
 use portcullis_core::policy::{PolicyView, WideRevocation, WideScope};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -323,6 +324,8 @@ impl<S: Sql> PolicyService<S> {
             }
             store::delete_trust(&self.sql, &delete.id)?;
             change.note(Action::TrustChanged, "deleted", None);
+            // What it gave is over too.
+            self.revoke(WideScope::Connection(Trust::connection(&delete.id)), change)?;
             Ok(true)
         })
     }

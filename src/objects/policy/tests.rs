@@ -11,6 +11,7 @@ use portcullis_core::policy::call::{
     ListTrusts, PolicyRequest, PutTrust, RevokeWide, RotateSecret, Rotated, TrustKept,
     UpdateClient,
 };
+use portcullis_core::policy::trust::Trust;
 use portcullis_core::policy::{KEPT_SECS, PolicyView, WideScope};
 use portcullis_core::secret::Digest;
 use portcullis_core::time::UnixMillis;
@@ -302,6 +303,10 @@ fn trusts_are_kept_replaced_and_forgotten() {
     assert!(ask(&policy, delete()));
     assert!(!ask(&policy, delete()));
     assert!(ask(&policy, ListTrusts).trusts.is_empty());
+    // What it gave is over.
+    let view = ask(&policy, GetView { known: None }).expect("a version");
+    assert!(view.covers_session("any", &Trust::connection("t"), NOW));
+    assert!(!view.covers_session("any", "local", NOW));
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod api;
 pub mod app;
 pub mod browser;
 pub mod cookies;
+pub mod documents;
 pub mod failure;
 pub mod forge;
 pub mod http;

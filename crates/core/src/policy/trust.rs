@@ -77,6 +77,12 @@ impl Trust {
         Ok(())
     }
 
+    /// The connection of sessions that rest on the trust of that id.
+    #[must_use]
+    pub fn connection(id: &str) -> String {
+        format!("trust:{id}")
+    }
+
     /// Whether verified `claims` meet every condition.
     #[must_use]
     pub fn admits(&self, claims: &Map<String, Value>) -> bool {

@@ -1,7 +1,7 @@
 //! `grant_type=authorization_code` (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
 use super::mint::{Minted, mint};
-use super::{Asked, Granted, Rejection, forged};
+use super::{Asked, Granted, Rejection, forged, may_have_more};
 use crate::keys;
 use crate::objects::call;
 use crate::runtime::{new_id, random};
@@ -26,6 +26,9 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
     let Some(code) = AuthorizationCode::parse(&ctx.config.routing_key, code) else {
         return Ok(Err(forged(ctx, "code_forged")));
     };
+    if !may_have_more(ctx, code.subject).await {
+        return Ok(Err(Rejection::TooMany));
+    }
     let token = TokenId::from_bytes(new_id()?);
     let may_refresh = asked.client.allows_grant(GrantType::RefreshToken);
     let refresh = may_refresh

@@ -8,16 +8,18 @@ mod exchange;
 mod mint;
 mod refresh;
 mod service;
+mod workload;
 
 use super::client_auth::{Unproven, authenticate};
 use super::dpop;
 use crate::error::json;
 use crate::http::context::{Ctx, Form};
+use crate::limits::{self, Limit};
 use crate::objects::call::CallError;
 use mint::Tokens;
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::client::{Client, GrantType};
-use portcullis_core::id::TokenId;
+use portcullis_core::id::{SubjectKey, TokenId};
 use portcullis_core::session::grant::{Proof, Refusal, TokenRequest};
 use serde_json::json;
 use std::rc::Rc;
@@ -33,6 +35,7 @@ enum Rejection {
     InvalidScope,
     InvalidTarget,
     InvalidDpopProof,
+    TooMany,
     Unavailable,
 }
 
@@ -47,6 +50,7 @@ impl Rejection {
             Self::InvalidScope => (400, "invalid_scope"),
             Self::InvalidTarget => (400, "invalid_target"),
             Self::InvalidDpopProof => (400, "invalid_dpop_proof"),
+            Self::TooMany => return limits::refusal(),
             Self::Unavailable => return Unproven::Unavailable.response(),
         };
         json(status, &json!({"error": error}))
@@ -147,9 +151,18 @@ async fn grant(ctx: &Ctx, form: &Form) -> Granted {
     let Some(grant) = GrantType::parse(asked) else {
         return Ok(Err(Rejection::UnsupportedGrantType));
     };
-    let client = match authenticate(ctx, &form.fields).await? {
-        Ok(client) => client,
-        Err(unproven) => return Ok(Err(Rejection::Unproven(unproven))),
+    // Whoever has a token of their workload's needs no credential of ours.
+    let identified = if workload::is_presented(grant, form) {
+        workload::identify(ctx, form).await?
+    } else {
+        authenticate(ctx, &form.fields)
+            .await?
+            .map(|client| (client, None))
+            .map_err(Rejection::Unproven)
+    };
+    let (client, trust) = match identified {
+        Ok(identified) => identified,
+        Err(rejection) => return Ok(Err(rejection)),
     };
     if !client.allows_grant(grant) {
         return Ok(Err(Rejection::UnauthorizedClient));
@@ -165,14 +178,21 @@ async fn grant(ctx: &Ctx, form: &Form) -> Granted {
         client,
         proof,
     };
-    let granted = match grant {
-        GrantType::AuthorizationCode => code::redeem(&asked).await,
-        GrantType::RefreshToken => refresh::rotate(&asked).await,
-        GrantType::ClientCredentials => service::issue(&asked, None).await,
-        GrantType::TokenExchange => exchange::exchange(&asked).await,
-        GrantType::JwtBearer => return Ok(Err(Rejection::UnsupportedGrantType)),
+    let granted = match (grant, trust) {
+        (GrantType::AuthorizationCode, _) => code::redeem(&asked).await,
+        (GrantType::RefreshToken, _) => refresh::rotate(&asked).await,
+        (GrantType::TokenExchange, None) => exchange::exchange(&asked).await,
+        (GrantType::ClientCredentials | GrantType::JwtBearer | GrantType::TokenExchange, trust) => {
+            service::issue(&asked, trust.as_ref()).await
+        }
     };
     Ok(granted?.map(|tokens| tokens.of_type(exchange::ACCESS_TOKEN, grant)))
+}
+
+/// Whether a subject may have another token now. Asked when its credential is known to be ours, so that
+/// nobody uses up another's.
+async fn may_have_more(ctx: &Ctx, subject: SubjectKey) -> bool {
+    limits::allow(&ctx.env, Limit::Subject(subject)).await
 }
 
 /// A credential that we never made. Nobody's object was woken, so the Worker logs it.

@@ -1,7 +1,7 @@
 //! `grant_type=refresh_token` (RFC 6749 section 6): every exchange rotates.
 
 use super::mint::{Minted, mint};
-use super::{Asked, Granted, Rejection, forged};
+use super::{Asked, Granted, Rejection, forged, may_have_more};
 use crate::keys;
 use crate::objects::call;
 use crate::runtime::{new_id, random};
@@ -17,6 +17,9 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
     let Some(presented) = RefreshToken::parse(&ctx.config.routing_key, presented) else {
         return Ok(Err(forged(ctx, "refresh_forged")));
     };
+    if !may_have_more(ctx, presented.subject).await {
+        return Ok(Err(Rejection::TooMany));
+    }
     let token = TokenId::from_bytes(new_id()?);
     let salt = random()?;
     let refresh = Refresh {

@@ -45,7 +45,7 @@ pub(super) fn command(
     Ok(IssueToService {
         session: SessionId::from_bytes(new_id()?),
         grant: GrantId::from_bytes(new_id()?),
-        connection: trust.map_or_else(|| LOCAL.to_owned(), |trust| format!("trust:{}", trust.id)),
+        connection: trust.map_or_else(|| LOCAL.to_owned(), |trust| Trust::connection(&trust.id)),
         scope: scopes.join(" "),
         audiences: asked.audiences().to_vec(),
         // An assertion was remembered when the client was authenticated.

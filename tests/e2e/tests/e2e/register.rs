@@ -4,15 +4,11 @@
 use portcullis_e2e::Result;
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::App;
+use portcullis_e2e::documents::Documents;
 use portcullis_e2e::http::{Request, Response};
 use portcullis_e2e::people::Site;
 use portcullis_e2e::stack::{Settings, Stack};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 const REDIRECT: &str = "http://127.0.0.1:53682/callback";
 const OPEN: &str = "CLIENT_REGISTRATION=metadata-document,dynamic";
@@ -235,76 +231,4 @@ fn who_registers_too_often_has_to_wait() -> Result {
 /// A document that says what a client must say.
 fn document(id: &str) -> String {
     json!({"client_id": id, "client_name": "A stranger", "redirect_uris": [REDIRECT]}).to_string()
-}
-
-/// What is at a path, and how often it was asked for.
-type Pages = Arc<Mutex<BTreeMap<String, (String, u32)>>>;
-
-/// A web server on loopback with documents of clients.
-struct Documents {
-    port: u16,
-    pages: Pages,
-}
-
-impl Documents {
-    fn serve() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let port = listener.local_addr()?.port();
-        let pages = Pages::default();
-        let served = Arc::clone(&pages);
-        // Ends with the process of the tests.
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                answer(connection, &served).ok();
-            }
-        });
-        Ok(Self { port, pages })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
-    }
-
-    /// Puts a document at `path`, made from its URL, which is returned.
-    fn put(&self, path: &str, body: impl FnOnce(&str) -> String) -> String {
-        let url = self.url(path);
-        let page = (body(&url), 0);
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.insert(path.to_owned(), page);
-        url
-    }
-
-    fn requests(&self, path: &str) -> u32 {
-        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.get(path).map_or(0, |(_, requests)| *requests)
-    }
-}
-
-/// Answers one request; a page that begins with `redirect` is one.
-fn answer(mut connection: TcpStream, pages: &Pages) -> std::io::Result<()> {
-    let mut lines = BufReader::new(connection.try_clone()?).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    while lines
-        .next()
-        .transpose()?
-        .is_some_and(|line| !line.is_empty())
-    {}
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let mut pages = pages.lock().unwrap_or_else(PoisonError::into_inner);
-    let page = pages.get_mut(path).map(|(body, requests)| {
-        *requests += 1;
-        body.clone()
-    });
-    let (status, header, body) = match page {
-        None => ("404 Not Found", String::new(), String::new()),
-        Some(page) => match page.strip_prefix("redirect ") {
-            Some(to) => ("302 Found", format!("location: {to}\r\n"), String::new()),
-            None => ("200 OK", String::new(), page),
-        },
-    };
-    write!(
-        connection,
-        "HTTP/1.1 {status}\r\n{header}content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
 }
