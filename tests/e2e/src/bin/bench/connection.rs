@@ -78,21 +78,23 @@ impl Connection {
     }
 }
 
-/// Waits until something can be read, and says on which connections. Nothing comes on those that
-/// have no request under way.
+/// Waits until something can be read, and says on which of the connections with a request under way. A
+/// server may close the others.
 pub fn readable(connections: &[Connection]) -> Result<Vec<usize>> {
-    let mut waiting: Vec<PollFd> = connections
+    let (indices, mut waiting): (Vec<usize>, Vec<PollFd>) = connections
         .iter()
-        .map(|connection| PollFd::new(&connection.stream, PollFlags::IN))
-        .collect();
+        .enumerate()
+        .filter(|(_, connection)| connection.sent.is_some())
+        .map(|(index, connection)| (index, PollFd::new(&connection.stream, PollFlags::IN)))
+        .unzip();
     if poll(&mut waiting, Some(&PATIENCE))? == 0 {
         return Err(Failure::new("no answer for 10 s"));
     }
-    let ready = waiting
-        .iter()
-        .enumerate()
-        .filter(|(_, fd)| !fd.revents().is_empty());
-    Ok(ready.map(|(index, _)| index).collect())
+    let ready = indices.into_iter().zip(&waiting);
+    Ok(ready
+        .filter(|(_, fd)| !fd.revents().is_empty())
+        .map(|(index, _)| index)
+        .collect())
 }
 
 /// The bytes of one request.
