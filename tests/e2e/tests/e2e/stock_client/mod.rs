@@ -4,6 +4,7 @@
 mod code;
 mod dpop;
 mod refresh;
+mod registration;
 mod service;
 mod tokens;
 
