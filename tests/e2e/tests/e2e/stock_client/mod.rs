@@ -1,6 +1,7 @@
 //! Each flow as a stock client meets it: npm `openid-client`, with all of its checks on, and
 //! nothing of ours in between. The scripts are in `tests/e2e/clients`.
 
+mod authorize;
 mod code;
 mod dpop;
 mod refresh;
