@@ -10,12 +10,13 @@ const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}\
 h1{font-size:1.5rem;line-height:1.25}\
+h2{font-size:1.125rem;margin-top:1.5rem}\
 li{margin:.25rem 0}\
 .note{border-left:.25rem solid #b45309;padding-left:.75rem}\
 form{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}\
-button{font:inherit;min-height:2.75rem;padding:.5rem 1.25rem;border-radius:.375rem;border:2px solid #1d4ed8;\
+button{font:inherit;min-height:2.75rem;padding:.5rem 1.25rem;border-radius:.375rem;border:2px solid;\
 background:Canvas;color:CanvasText;cursor:pointer}\
-button.first{background:#1d4ed8;color:#fff}\
+button.first{background:#1d4ed8;border-color:#1d4ed8;color:#fff}\
 button:focus-visible{outline:3px solid #b45309;outline-offset:2px}";
 
 /// A page for a person, when there is nowhere safe to send them. Title and text are our own words:
