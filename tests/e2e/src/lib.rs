@@ -19,6 +19,7 @@ pub mod json;
 pub mod oauth;
 pub mod people;
 pub mod ports;
+pub mod receiver;
 pub mod scim;
 pub mod stack;
 pub mod stock;

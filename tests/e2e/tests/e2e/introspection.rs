@@ -1,7 +1,7 @@
 //! `POST /introspect` (RFC 7662): who may ask, and what they are told.
 
 use portcullis_e2e::Result;
-use portcullis_e2e::api::token_in_log;
+use portcullis_e2e::api::{bearer, token_in_log};
 use portcullis_e2e::forge::Forger;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::oauth::{DEMO_SERVICE, about, introspected, refresh_token};
@@ -69,6 +69,38 @@ fn what_is_ended_is_inactive_from_the_acknowledgement_on_and_nothing_more_is_sai
         json!({ "type": "client", "id": "demo-service" })
     );
     assert_eq!(denied["token"], token_in_log(&tokens.token_id)?.as_str());
+    Ok(())
+}
+
+#[test]
+fn a_client_that_is_neither_audience_nor_owner_is_told_nothing() -> Result {
+    let person = Person::new()?;
+    let tokens = person.app.log_in(person.name)?;
+    // The resource server of another audience, registered like the one that may know.
+    let metadata = json!({
+        "client_name": "Another resource server",
+        "grant_types": ["client_credentials"],
+        "token_endpoint_auth_method": "client_secret_basic",
+        "introspects": ["https://elsewhere.example"],
+        "scope": "read",
+    });
+    let created = person.api.post("/v1/clients", bearer::ADMIN, &metadata);
+    let created = created.send()?.expect(201)?.json()?;
+    let text = |name: &str| created[name].as_str().unwrap_or_default();
+    let client = [
+        ("client_id", text("client_id")),
+        ("client_secret", text("client_secret")),
+    ];
+    for token in [&tokens.access, refresh_token(&tokens)] {
+        let told = about(person.endpoints(), "/introspect", &client, token).send()?;
+        assert_eq!(told.expect(200)?.json()?, inactive());
+    }
+    person.api.expect_active(&tokens)?;
+    let query = format!("subject={}&action=credential.refused", tokens.subject);
+    let refused = &person.api.expect_events(&query, 1)?[0];
+    assert_eq!(refused["reason"], "not_its_audience");
+    let asker = json!({ "type": "client", "id": text("client_id") });
+    assert_eq!(refused["actor"], asker);
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod authorize;
+mod backchannel_logout;
 mod bad_tokens;
 mod callback;
 mod check;
