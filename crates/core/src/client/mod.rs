@@ -80,17 +80,32 @@ pub enum GrantType {
 }
 
 impl GrantType {
-    /// The grant of that `grant_type`, exactly as registered.
+    /// Every grant there is.
+    pub const ALL: [Self; 5] = [
+        Self::AuthorizationCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+        Self::TokenExchange,
+        Self::JwtBearer,
+    ];
+
+    /// The registered name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        }
+    }
+
+    /// The grant of that name, exactly.
     #[must_use]
     pub fn parse(grant_type: &str) -> Option<Self> {
-        match grant_type {
-            "authorization_code" => Some(Self::AuthorizationCode),
-            "refresh_token" => Some(Self::RefreshToken),
-            "client_credentials" => Some(Self::ClientCredentials),
-            "urn:ietf:params:oauth:grant-type:token-exchange" => Some(Self::TokenExchange),
-            "urn:ietf:params:oauth:grant-type:jwt-bearer" => Some(Self::JwtBearer),
-            _ => None,
-        }
+        let named = |grant: &Self| grant.as_str() == grant_type;
+        Self::ALL.into_iter().find(named)
     }
 }
 

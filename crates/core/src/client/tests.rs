@@ -331,3 +331,13 @@ proptest! {
         prop_assert_eq!(client.authenticates_with_secret(&other, NOW), secret == other);
     }
 }
+
+#[test]
+fn a_grant_is_called_the_same_in_requests_and_in_metadata() {
+    for grant in GrantType::ALL {
+        assert_eq!(GrantType::parse(grant.as_str()), Some(grant));
+        assert_eq!(serde_json::json!(grant), grant.as_str());
+    }
+    assert_eq!(GrantType::parse("password"), None);
+    assert_eq!(GrantType::parse("Authorization_code"), None);
+}
