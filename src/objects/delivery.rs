@@ -7,16 +7,20 @@ use portcullis_core::audit::call::Append;
 use portcullis_core::time::UnixMillis;
 use std::cell::Cell;
 use std::time::Duration;
-use worker::{Env, State, console_error};
+use worker::{Delay, Env, State, console_error};
 
 /// How long after a change the alarm looks whether everything was delivered.
 const LOOK_AGAIN_MS: u64 = 2000;
+/// How long events that nobody waits for are gathered. Half of what a refresh costs is the delivery of
+/// its one event.
+const GATHER: Duration = Duration::from_millis(250);
 
 /// The object's alarm and its deliveries, as far as this instance knows.
 #[derive(Default)]
 pub struct Watch {
     /// When the alarm will ring, if this instance has set it.
     rings_at: Cell<Option<UnixMillis>>,
+    gathering: Cell<bool>,
     delivering: Cell<bool>,
 }
 
@@ -68,6 +72,17 @@ impl Watch {
         set
     }
 
+    /// Waits a little, so that the next request's events go along; says whether to go on. `false` at
+    /// once if another request is gathering: it takes this one's along.
+    pub async fn gather(&self) -> bool {
+        if self.gathering.replace(true) {
+            return false;
+        }
+        let _done = Done(&self.gathering);
+        Delay::from(GATHER).await;
+        true
+    }
+
     /// Delivers, unless another request of this instance is at it: that one goes on until nothing
     /// waits, so it takes this one's events along. The alarm does not ask here; it delivers
     /// whatever a stuck request does.
@@ -79,7 +94,7 @@ impl Watch {
     }
 }
 
-/// Clears the flag when a delivery ends, also one that the runtime gave up.
+/// Clears a flag when what it stands for ends, also if the runtime gave it up.
 struct Done<'a>(&'a Cell<bool>);
 
 impl Drop for Done<'_> {

@@ -57,6 +57,12 @@ pub fn append(
     Ok(())
 }
 
+/// Whether anything waits to be delivered.
+pub fn has_waiting(sql: &impl Sql) -> Result<bool, SqlError> {
+    let first = sql.exec("SELECT 1 FROM outbox LIMIT 1", &[])?;
+    Ok(!first.is_empty())
+}
+
 /// What waits to be delivered, oldest first.
 pub fn waiting(sql: &impl Sql) -> Result<Vec<Pack>, SqlError> {
     sql.exec(

@@ -5,7 +5,6 @@ use super::service::SubjectService;
 use crate::objects::call::{answered, received};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
-use crate::objects::outbox::Producer;
 use crate::runtime::{new_id, now};
 use portcullis_core::id::ProducerId;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
@@ -51,10 +50,11 @@ impl DurableObject for Subject {
             call.request,
             SubjectRequest::Check(_) | SubjectRequest::ListSessions(_)
         );
+        let ends = matches!(call.request, SubjectRequest::Revoke(_));
         let producer = ProducerId::from_bytes(new_id()?);
         let reply = self.service.answer(call, now(), producer);
         if !reads || !self.looked_for_leftovers.replace(true) {
-            self.send_events().await?;
+            self.send_events(ends).await?;
         }
         answered(reply)
     }
@@ -76,11 +76,11 @@ impl DurableObject for Subject {
 
 impl Subject {
     /// Sends what is in the outbox, and tells clients what is due, without making the caller wait,
-    /// under the alarm's watch.
-    async fn send_events(&self) -> Result<()> {
-        let waiting = self.service.waiting();
+    /// under the alarm's watch. What ended something goes at once, other events are gathered first.
+    async fn send_events(&self, at_once: bool) -> Result<()> {
+        let waiting = self.service.has_waiting();
         let next = self.service.next_announcement();
-        if waiting.is_ok_and(|packs| packs.is_empty())
+        if waiting.is_ok_and(|waiting| !waiting)
             && next.is_ok_and(|next| next.is_none_or(|at| now() < at))
         {
             return Ok(());
@@ -92,6 +92,9 @@ impl Subject {
         self.state.wait_until(async move {
             if held_back > 0 {
                 Delay::from(Duration::from_millis(held_back)).await;
+            }
+            if !at_once && !watch.gather().await {
+                return;
             }
             watch.deliver_once(&env, &*service).await;
             announce::deliver(&env, &service).await;

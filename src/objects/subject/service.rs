@@ -213,6 +213,11 @@ impl<S: Sql> SubjectService<S> {
         }
     }
 
+    /// Whether an event waits for the lane.
+    pub fn has_waiting(&self) -> Result<bool, SqlError> {
+        Ok(self.exists()? && outbox::has_waiting(&self.sql)?)
+    }
+
     fn exists(&self) -> Result<bool, SqlError> {
         // Only that it exists is worth remembering.
         if !self.migrated.get() && has_schema(&self.sql)? {
