@@ -20,8 +20,13 @@ pub enum Limit<'a> {
         /// Where from.
         address: Option<&'a str>,
     },
-    /// Tokens of a subject.
-    Subject(SubjectKey),
+    /// Tokens of a subject for a client.
+    Subject {
+        /// Whose.
+        subject: SubjectKey,
+        /// For whom.
+        client: &'a str,
+    },
     /// Requests from an address; without one all count together.
     Address(Option<&'a str>),
 }
@@ -30,7 +35,7 @@ impl Limit<'_> {
     const fn binding(self) -> &'static str {
         match self {
             Self::Client { .. } => "CLIENT_LIMIT",
-            Self::Subject(_) => "SUBJECT_LIMIT",
+            Self::Subject { .. } => "SUBJECT_LIMIT",
             Self::Address(_) => "ADDRESS_LIMIT",
         }
     }
@@ -38,7 +43,7 @@ impl Limit<'_> {
     fn key(self) -> String {
         match self {
             Self::Client { id, address } => format!("{} {id}", address.unwrap_or("-")),
-            Self::Subject(subject) => subject.to_string(),
+            Self::Subject { subject, client } => format!("{subject} {client}"),
             Self::Address(address) => address.unwrap_or("-").to_owned(),
         }
     }

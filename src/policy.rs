@@ -108,7 +108,9 @@ pub async fn view(env: &Env) -> Result<Rc<View>, Unavailable> {
     }
     ASKED_ANEW_AT.set(asked_at);
     match ask(env, kept.as_ref(), asked_at).await {
-        Ok(view) => Ok(view),
+        // An answer that took too long is as old as the question.
+        Ok(view) if view.is_younger_than(VIEW_MAX_AGE_MS, now()) => Ok(view),
+        Ok(_) => Err(Unavailable("the answer took too long".to_owned())),
         // What there is may still do.
         Err(error) => kept
             .filter(|view| view.is_younger_than(VIEW_MAX_AGE_MS, now()))

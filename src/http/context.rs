@@ -108,7 +108,10 @@ impl Ctx {
     /// The body as text, within bounds.
     pub async fn text(&mut self) -> Result<std::result::Result<String, Problem>> {
         let too_large = Problem::new(413, format!("the body exceeds {MAX_BODY_BYTES} bytes"));
-        let Some(bytes) = self.bytes().await? else {
+        let bytes = self.bytes().await?;
+        // A body can be held back: what it says is judged by the time it came.
+        self.now = now();
+        let Some(bytes) = bytes else {
             return Ok(Err(too_large));
         };
         Ok(String::from_utf8(bytes).map_err(|_| Problem::bad_request("the body is not UTF-8")))

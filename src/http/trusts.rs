@@ -1,7 +1,7 @@
 //! `/v1/trusts`: whose workload identities may act as which service, by an operator.
 //!
-//! Every change is answered when it is in force everywhere. A deleted trust gives no more tokens, and
-//! what it gave is over.
+//! Every change is answered when it is in force everywhere. What a trust gave
+//! is over when it is changed or deleted.
 
 use super::context::Ctx;
 use super::wide::changed_by;

@@ -240,7 +240,8 @@ async fn must_ask(
             return Ok(Err(ErrorCode::TemporarilyUnavailable));
         }
     };
-    let is_allowed = allowed.is_some_and(|allowed| covers(&allowed, &request.client.scope));
+    let is_allowed =
+        allowed.is_some_and(|allowed| covers(&allowed, &request.client.to_be_allowed()));
     Ok(match is_allowed {
         true => Ok(false),
         false if request.prompts(Prompt::None) => Err(ErrorCode::ConsentRequired),

@@ -239,10 +239,12 @@ async fn verified(
     client: &Client,
     assertion: &str,
 ) -> std::result::Result<Option<VerifiedAssertion>, Unproven> {
-    let token_endpoint = format!("{}/token", ctx.config.issuer);
+    let issuer = &ctx.config.issuer;
+    let token_endpoint = format!("{issuer}/token");
+    let called = format!("{issuer}{}", ctx.url.path());
     let verifier = ClientAssertionVerifier {
         client_id: &client.client_id,
-        audiences: &[&ctx.config.issuer, &token_endpoint],
+        audiences: &[issuer, &token_endpoint, &called],
     };
     let verify = |keys: &KeySet| verifier.verify(assertion, keys, ctx.now);
     let believed: std::result::Result<_, TokenError> = match (&client.jwks, &client.jwks_uri) {

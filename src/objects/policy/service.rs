@@ -309,6 +309,10 @@ impl<S: Sql> PolicyService<S> {
             store::put_trust(&self.sql, &put.id, &put.trust)?;
             let reason = if put.new { "created" } else { "updated" };
             change.note(Action::TrustChanged, reason, None);
+            if known {
+                // It may be narrower now: what it gave is over, and is asked for anew.
+                self.revoke(WideScope::Connection(Trust::connection(&put.id)), change)?;
+            }
             Ok(TrustKept::Kept)
         })
     }

@@ -115,13 +115,11 @@ impl<S: Sql> SubjectService<S> {
         new_producer: ProducerId,
     ) -> Result<C::Reply, SqlError> {
         let mut state = if self.exists()? {
-            store::load(&self.sql, key, &command.needs())?
+            store::load(&self.sql, key, &command.needs(), now)?
         } else {
             State::unseen(key)
         };
-        for session in &mut state.sessions {
-            session.end_if_covered(revoked);
-        }
+        state.under(revoked);
         let decision = command.decide(&state, now);
         if decision.changes.is_empty() && decision.events.is_empty() {
             return Ok(decision.reply);

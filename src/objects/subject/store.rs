@@ -24,7 +24,12 @@ pub const MIGRATIONS: &[&str] = &[
 const REPLY_MEMORY_SECS: u64 = 24 * 3600;
 
 /// What `command` may look at.
-pub fn load(sql: &impl Sql, key: SubjectKey, needs: &Needs) -> Result<State, SqlError> {
+pub fn load(
+    sql: &impl Sql,
+    key: SubjectKey,
+    needs: &Needs,
+    now: UnixMillis,
+) -> Result<State, SqlError> {
     let code = needs.code.map(|digest| code(sql, digest)).transpose()?;
     let code = code.flatten();
     Ok(State {
@@ -50,9 +55,10 @@ pub fn load(sql: &impl Sql, key: SubjectKey, needs: &Needs) -> Result<State, Sql
             None => None,
         },
         earlier: match needs.idempotency {
-            Some(key) => earlier(sql, key)?,
+            Some(key) => earlier(sql, key, now)?,
             None => None,
         },
+        revoked: Vec::new(),
     })
 }
 
@@ -123,16 +129,23 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
                 now.0.into(),
             ],
         ),
-        Change::RevokeToken { token, until } => run(
-            sql,
-            "INSERT OR REPLACE INTO revoked_token (token, until) VALUES (?, ?)",
-            &[token.as_bytes().into(), until.0.into()],
-        ),
-        Change::UseUp(once) => run(
-            sql,
-            "INSERT OR IGNORE INTO used_once (digest, until) VALUES (?, ?)",
-            &[once.digest.as_bytes().into(), once.until.0.into()],
-        ),
+        Change::RevokeToken { token, until } => {
+            // What is over goes with what comes, so that nobody fills the table.
+            sweep_with(sql, "DELETE FROM revoked_token WHERE until <= ?", now)?;
+            run(
+                sql,
+                "INSERT OR REPLACE INTO revoked_token (token, until) VALUES (?, ?)",
+                &[token.as_bytes().into(), until.0.into()],
+            )
+        }
+        Change::UseUp(once) => {
+            sweep_with(sql, "DELETE FROM used_once WHERE until <= ?", now)?;
+            run(
+                sql,
+                "INSERT OR IGNORE INTO used_once (digest, until) VALUES (?, ?)",
+                &[once.digest.as_bytes().into(), once.until.0.into()],
+            )
+        }
         Change::PutConsent {
             client_id,
             scope: Some(scope),
@@ -155,7 +168,7 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
         ),
         Change::RememberReply { key, earlier } => run(
             sql,
-            "INSERT INTO idempotent_reply (key, fingerprint, reply, until) VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO idempotent_reply (key, fingerprint, reply, until) VALUES (?, ?, ?, ?)",
             &[
                 key.key.as_bytes().into(),
                 earlier.fingerprint.as_bytes().into(),
@@ -219,6 +232,10 @@ fn run(sql: &impl Sql, statement: &str, values: &[Value]) -> Result<(), SqlError
     sql.exec(statement, values).map(drop)
 }
 
+fn sweep_with(sql: &impl Sql, statement: &str, now: UnixMillis) -> Result<(), SqlError> {
+    run(sql, statement, &[now.0.into()])
+}
+
 fn put_subject(sql: &impl Sql, subject: &Subject) -> Result<(), SqlError> {
     run(
         sql,
@@ -242,7 +259,7 @@ fn sweep(sql: &impl Sql, now: UnixMillis) -> Result<(), SqlError> {
         "DELETE FROM idempotent_reply WHERE until <= ?",
         "DELETE FROM used_once WHERE until <= ?",
     ] {
-        run(sql, statement, &[now.0.into()])?;
+        sweep_with(sql, statement, now)?;
     }
     run(
         sql,
@@ -346,10 +363,14 @@ fn consented(sql: &impl Sql, client_id: &str) -> Result<Option<String>, SqlError
     .transpose()
 }
 
-fn earlier(sql: &impl Sql, key: &IdempotencyKey) -> Result<Option<EarlierReply>, SqlError> {
+fn earlier(
+    sql: &impl Sql,
+    key: &IdempotencyKey,
+    now: UnixMillis,
+) -> Result<Option<EarlierReply>, SqlError> {
     sql.exec(
-        "SELECT fingerprint, reply FROM idempotent_reply WHERE key = ?",
-        &[key.key.as_bytes().into()],
+        "SELECT fingerprint, reply FROM idempotent_reply WHERE key = ? AND until > ?",
+        &[key.key.as_bytes().into(), now.0.into()],
     )?
     .first()
     .map(|row| {

@@ -245,6 +245,15 @@ fn redirects(client: &Client) -> Result<(), Invalid> {
 
 fn grants(client: &Client) -> Result<(), Invalid> {
     let allows = |grant| client.allows_grant(grant);
+    let stranger = matches!(client.source, Source::Dynamic | Source::MetadataDocument);
+    let of_services = [
+        GrantType::ClientCredentials,
+        GrantType::JwtBearer,
+        GrantType::TokenExchange,
+    ];
+    if stranger && of_services.into_iter().any(allows) {
+        return wrong("only an operator registers a client that gets tokens without a person");
+    }
     if client.grant_types.is_empty() || client.grant_types.len() > 5 {
         return wrong("grant_types names no grant, or one twice");
     }

@@ -341,3 +341,29 @@ fn a_grant_is_called_the_same_in_requests_and_in_metadata() {
     assert_eq!(GrantType::parse("password"), None);
     assert_eq!(GrantType::parse("Authorization_code"), None);
 }
+
+#[test]
+fn strangers_register_nothing_that_gets_tokens_without_a_person() {
+    for grant in [
+        "client_credentials",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    ] {
+        let metadata = || {
+            let json = serde_json::json!({
+                "grant_types": ["authorization_code", grant],
+                "redirect_uris": ["https://a.example/cb"],
+            });
+            json.as_object().expect("an object").clone()
+        };
+        let stranger = Origin::Registration { scope: "openid" };
+        assert!(
+            stranger
+                .client("c", metadata(), UnixMillis(0), false)
+                .is_err(),
+            "{grant}"
+        );
+        let operator = Origin::Operator.client("c", metadata(), UnixMillis(0), false);
+        assert!(operator.is_ok(), "{grant}");
+    }
+}

@@ -108,11 +108,12 @@ mod tests {
             scope: None,
             resources: vec![],
             proof: None,
+            binds_refresh: false,
             token: TokenId::from_bytes([5; 16]),
             request: RequestFacts::default(),
         };
         let asked = || {
-            let mut bytes = vec![1, b'c', 0, 0, 0];
+            let mut bytes = vec![1, b'c', 0, 0, 0, 0];
             bytes.extend([5; 16]);
             bytes.extend([0; 7]);
             bytes

@@ -1,7 +1,7 @@
 //! What a person allowed a client (RFC 6749 section 4.1, OIDC Core section 3.1.2.4).
 //!
-//! It is remembered with the log-in that followed it (see [`super::login`]), per client and scope: a client
-//! that asks for more asks again.
+//! It is remembered with the log-in that followed it (see [`super::login`]), per client: scope, and the
+//! audiences that tokens may have. A client that asks for more asks again.
 
 use super::{Change, Command, Decision, Needs, State};
 use crate::time::UnixMillis;

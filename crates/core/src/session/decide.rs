@@ -5,6 +5,7 @@ use super::revoke::{IdempotencyKey, Revoked};
 use super::{Code, Family, Session, Subject};
 use crate::audit::event::Event;
 use crate::id::{SessionId, SubjectKey, TokenId};
+use crate::policy::WideRevocation;
 use crate::secret::Digest;
 use crate::time::UnixMillis;
 
@@ -27,6 +28,8 @@ pub struct State {
     pub consented: Option<String>,
     /// What was answered before under the command's idempotency key.
     pub earlier: Option<EarlierReply>,
+    /// The wide revocations that may cover what the command begins.
+    pub revoked: Vec<WideRevocation>,
 }
 
 impl State {
@@ -42,7 +45,16 @@ impl State {
             replayed: Replayed::default(),
             consented: None,
             earlier: None,
+            revoked: Vec::new(),
         }
+    }
+
+    /// Takes sessions that one of `revoked` covers for ended, before anything is decided.
+    pub fn under(&mut self, revoked: &[WideRevocation]) {
+        for session in &mut self.sessions {
+            session.end_if_covered(revoked);
+        }
+        self.revoked = revoked.to_vec();
     }
 
     /// The session of that id, if it is in force.

@@ -149,7 +149,8 @@ impl Command for UseOnce {
     }
 
     fn decide(self, state: &State, now: UnixMillis) -> Decision<bool> {
-        if state.replayed.assertion {
+        // What is over by this clock may have been used and forgotten.
+        if state.replayed.assertion || self.once.until <= now {
             return Decision::unchanged(false);
         }
         Decision {

@@ -56,6 +56,8 @@ pub struct TokenRequest {
     pub resources: Vec<String>,
     /// The key that the token is to be bound to.
     pub proof: Option<Proof>,
+    /// Whether refresh tokens are bound to it, too: those of a public client are (RFC 9449 section 5).
+    pub binds_refresh: bool,
     /// The id of the access token to be minted, random.
     pub token: TokenId,
     /// The HTTP request, for the log.
@@ -165,7 +167,9 @@ impl TokenRequest {
         if state.replayed.assertion {
             return Err(Refusal::AssertionReplayed);
         }
-        if state.replayed.proof {
+        // What is over by this clock may have been used and forgotten.
+        let is_over = |proof: &Proof| proof.once.until <= now;
+        if state.replayed.proof || self.proof.as_ref().is_some_and(is_over) {
             return Err(Refusal::ProofReplayed);
         }
         let proven = self.proof.as_ref().map(|proof| proof.jkt.as_str());

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use crate::id::{GrantId, LogHash, SessionId};
+use crate::policy::covers_session;
 use crate::secret::Digest;
 use crate::session::CODE_TTL_SECS;
 use crate::time::UnixMillis;
@@ -64,6 +65,14 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
+    /// What a person allows by allowing this: the scope, and where it may be used.
+    #[must_use]
+    pub fn to_be_allowed(&self) -> String {
+        let mut all = vec![self.scope.as_str()];
+        all.extend(self.audiences.iter().map(String::as_str));
+        all.join(" ")
+    }
+
     /// Whether `scope` has the value `name`.
     #[must_use]
     pub fn asks_for(&self, name: &str) -> bool {
@@ -78,7 +87,8 @@ pub enum LoginReply {
     Begun,
     /// Deactivated; nothing was begun.
     SubjectDisabled,
-    /// The subject was killed since the browser set out; starting over is fine.
+    /// The subject, its client or its connection was killed since the browser set out; starting over
+    /// is fine.
     Superseded,
 }
 
@@ -138,7 +148,7 @@ impl Command for Login {
             let before = state.consented.as_deref().unwrap_or_default();
             changes.push(Change::PutConsent {
                 client_id: self.client.client_id.clone(),
-                scope: Some(union(before, &self.client.scope)),
+                scope: Some(union(before, &self.client.to_be_allowed())),
             });
         }
         let (session, code) = self.into_session_and_code(now);
@@ -156,11 +166,17 @@ impl Login {
         if state.subject.disabled {
             return Some(LoginReply::SubjectDisabled);
         }
+        let revoked_since = covers_session(
+            &state.revoked,
+            &self.client.client_id,
+            &self.connection,
+            self.flow_begun_at,
+        );
         let killed_since = state
             .subject
             .killed_at
             .is_some_and(|killed_at| self.flow_begun_at <= killed_at);
-        killed_since.then_some(LoginReply::Superseded)
+        (killed_since || revoked_since).then_some(LoginReply::Superseded)
     }
 
     fn consent_event(&self, state: &State, now: UnixMillis) -> Event {

@@ -101,7 +101,7 @@ impl Redeem {
                 client_id: code.client_id.clone(),
                 scope: code.scope.clone(),
                 audiences: code.audiences.clone(),
-                jkt: facts.jkt.clone(),
+                jkt: facts.jkt.clone().filter(|_| self.ask.binds_refresh),
                 current,
                 previous: None,
             })

@@ -133,6 +133,10 @@ impl Refresh {
                         salt: self.salt,
                         rotated_at: now,
                     }),
+                    jkt: family
+                        .jkt
+                        .clone()
+                        .or_else(|| facts.jkt.clone().filter(|_| self.ask.binds_refresh)),
                     ..family.clone()
                 }));
                 changes.push(Change::PutSession(Session {

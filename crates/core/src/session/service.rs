@@ -26,6 +26,8 @@ pub struct IssueToService {
     pub grant: GrantId,
     /// What it proved itself through: [`LOCAL`], or the trust that was declared.
     pub connection: String,
+    /// When it was asked for, before the client was looked up: what was revoked since covers it.
+    pub asked_at: UnixMillis,
     /// The most that it may have; `ask` may want less.
     pub scope: String,
     /// The audiences it may have.
@@ -59,7 +61,7 @@ impl Command for IssueToService {
             nonce: None,
             jkt: None,
         };
-        let facts = if state.subject.disabled {
+        let facts = if state.subject.disabled || !session.is_live(now) {
             Err(Refusal::SessionNotLive)
         } else {
             self.ask.within(&granted, state, now)
@@ -105,7 +107,14 @@ impl IssueToService {
                 && session.is_live(now)
                 && session.is_live(now.plus_secs(ACCESS_TOKEN_TTL_SECS))
         });
-        lasting.map_or_else(|| (self.new_session(now), true), |one| (one.clone(), false))
+        lasting.map_or_else(
+            || {
+                let mut session = self.new_session(now);
+                session.end_if_covered(&state.revoked);
+                (session, true)
+            },
+            |one| (one.clone(), false),
+        )
     }
 
     fn new_session(&self, now: UnixMillis) -> Session {
@@ -114,7 +123,7 @@ impl IssueToService {
             grant: self.grant,
             client_id: self.ask.client_id.clone(),
             connection: self.connection.clone(),
-            begun_at: now,
+            begun_at: self.asked_at.min(now),
             auth_time_secs: None,
             acr: None,
             groups: Vec::new(),

@@ -26,7 +26,7 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
     let Some(code) = AuthorizationCode::parse(&ctx.config.routing_key, code) else {
         return Ok(Err(forged(ctx, "code_forged")));
     };
-    if !may_have_more(ctx, code.subject).await {
+    if !may_have_more(asked, code.subject).await {
         return Ok(Err(Rejection::TooMany));
     }
     let token = TokenId::from_bytes(new_id()?);

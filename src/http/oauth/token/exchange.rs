@@ -26,6 +26,10 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Granted {
     else {
         return Ok(Err(Rejection::InvalidRequest));
     };
+    // An actor proves who it is.
+    if asked.client.is_public() {
+        return Ok(Err(Rejection::UnauthorizedClient));
+    }
     // The actor is the client that asks; it cannot bring another.
     if !is_access_token("requested_token_type") || asked.get("actor_token").is_some() {
         return Ok(Err(Rejection::InvalidRequest));
@@ -95,7 +99,7 @@ async fn decide(
     let exchange = Exchange {
         check: subject_token.check_request(),
         scope: scope.join(" "),
-        audiences: asked.audiences().to_vec(),
+        audiences: audiences(asked, subject_token),
         expires_at: subject_token.expires_at().min(own.expires_at),
         ask: asked.ask_with_default_resource(token),
     };
@@ -113,6 +117,17 @@ async fn decide(
         act: claims.act.clone().map(Box::new),
     };
     Ok((facts, actor))
+}
+
+/// The service's own; of a token that it was given itself no other than that has: people allowed it
+/// those.
+fn audiences(asked: &Asked<'_>, token: &VerifiedAccessToken) -> Vec<String> {
+    let claims = token.claims();
+    let given = claims.client_id == asked.client.client_id;
+    let own = asked.audiences().iter();
+    own.filter(|audience| !given || claims.aud.contains(audience))
+        .cloned()
+        .collect()
 }
 
 fn is_business_of(asked: &Asked<'_>, token: &VerifiedAccessToken) -> bool {

@@ -20,7 +20,7 @@ use mint::Tokens;
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::client::{Client, GrantType};
 use portcullis_core::id::{SubjectKey, TokenId};
-use portcullis_core::session::grant::{Proof, Refusal, TokenRequest};
+use portcullis_core::session::grant::{Proof, Refusal, TokenFacts, TokenRequest};
 use serde_json::json;
 use std::rc::Rc;
 use worker::{Response, Result};
@@ -109,6 +109,7 @@ impl Asked<'_> {
             scope: self.get("scope").map(str::to_owned),
             resources: self.form.resources.clone(),
             proof: self.proof.clone(),
+            binds_refresh: self.client.is_public(),
             token,
             request: self.ctx.facts(),
         }
@@ -121,6 +122,27 @@ impl Asked<'_> {
             ask.resources = self.audiences().first().cloned().into_iter().collect();
         }
         ask
+    }
+
+    /// `facts` within what the client may have by now: less than when it was granted, if an operator
+    /// took something away since.
+    fn narrowed(&self, facts: TokenFacts) -> std::result::Result<TokenFacts, Rejection> {
+        let scope: Vec<&str> = facts
+            .scope
+            .split(' ')
+            .filter(|scope| self.client.allows_scope(scope))
+            .collect();
+        let scope = scope.join(" ");
+        let mut audiences = facts.audiences.clone();
+        audiences.retain(|audience| self.audiences().contains(audience));
+        if audiences.is_empty() {
+            return Err(Rejection::InvalidTarget);
+        }
+        Ok(TokenFacts {
+            scope,
+            audiences,
+            ..facts
+        })
     }
 
     /// The audiences that the client may have tokens for.
@@ -189,10 +211,11 @@ async fn grant(ctx: &Ctx, form: &Form) -> Granted {
     Ok(granted?.map(|tokens| tokens.of_type(exchange::ACCESS_TOKEN, grant)))
 }
 
-/// Whether a subject may have another token now. Asked when its credential is known to be ours, so that
-/// nobody uses up another's.
-async fn may_have_more(ctx: &Ctx, subject: SubjectKey) -> bool {
-    limits::allow(&ctx.env, Limit::Subject(subject)).await
+/// Whether a client may have another token of a subject's now. Asked when the credential is known to be
+/// ours, and per client, so that nobody uses up another's.
+async fn may_have_more(asked: &Asked<'_>, subject: SubjectKey) -> bool {
+    let client = &asked.client.client_id;
+    limits::allow(&asked.ctx.env, Limit::Subject { subject, client }).await
 }
 
 /// A credential that we never made. Nobody's object was woken, so the Worker logs it.

@@ -17,7 +17,7 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
     let Some(presented) = RefreshToken::parse(&ctx.config.routing_key, presented) else {
         return Ok(Err(forged(ctx, "refresh_forged")));
     };
-    if !may_have_more(ctx, presented.subject).await {
+    if !may_have_more(asked, presented.subject).await {
         return Ok(Err(Rejection::TooMany));
     }
     let token = TokenId::from_bytes(new_id()?);
@@ -35,9 +35,13 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
         Ok(Err(refusal)) => return Ok(Err(refusal.into())),
         Err(error) => return Ok(Err(error.into())),
     };
+    let facts = match asked.narrowed(refreshed.facts) {
+        Ok(facts) => facts,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
     let minted = Minted {
         refresh: Some(presented.successor(&refreshed.salt)),
-        ..Minted::new(presented.subject, token, refreshed.facts)
+        ..Minted::new(presented.subject, token, facts)
     };
     mint(ctx, &keys, minted).await.map(Ok)
 }

@@ -47,6 +47,7 @@ pub(super) fn command(
         grant: GrantId::from_bytes(new_id()?),
         connection: trust.map_or_else(|| LOCAL.to_owned(), |trust| Trust::connection(&trust.id)),
         scope: scopes.join(" "),
+        asked_at: asked.ctx.now,
         audiences: asked.audiences().to_vec(),
         // An assertion was remembered when the client was authenticated.
         assertion: None,

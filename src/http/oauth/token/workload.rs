@@ -4,6 +4,7 @@
 
 use super::Rejection;
 use crate::http::context::{Ctx, Form};
+use crate::limits::{self, Limit};
 use crate::{policy, remote_keys};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::{Client, GrantType};
@@ -43,6 +44,10 @@ pub(super) async fn identify(
     let Some(token) = token else {
         return Ok(Err(Rejection::InvalidRequest));
     };
+    let address = ctx.request.headers().get("cf-connecting-ip")?;
+    if !limits::allow(&ctx.env, Limit::Address(address.as_deref())).await {
+        return Ok(Err(Rejection::TooMany));
+    }
     let trusts = match policy::trusts(&ctx.env).await {
         Ok(trusts) => trusts,
         Err(error) => {

@@ -14,10 +14,10 @@ use portcullis_core::session::consent::{AskConsent, ForgetConsent};
 use portcullis_core::session::describe::{Describe, DescribeRefresh, UseOnce};
 use portcullis_core::session::exchange::Exchange;
 use portcullis_core::session::grant::{OneTime, Proof, Refusal, TokenFacts, TokenRequest};
-use portcullis_core::session::login::{ClientRequest, Login};
+use portcullis_core::session::login::{ClientRequest, Login, LoginReply};
 use portcullis_core::session::redeem::Redeem;
 use portcullis_core::session::refresh::{Refresh, Refreshed};
-use portcullis_core::session::revoke::Scope;
+use portcullis_core::session::revoke::{IdempotencyKey, Revoke, RevokeReply, Scope};
 use portcullis_core::session::service::{IssueToService, LOCAL};
 use portcullis_core::session::{Command, REFRESH_GRACE_SECS, SESSION_IDLE_SECS};
 use portcullis_core::time::UnixMillis;
@@ -307,6 +307,7 @@ fn issue(session: u8) -> IssueToService {
         session: SessionId::from_bytes([session; 16]),
         grant: GrantId::from_bytes([session; 16]),
         connection: LOCAL.into(),
+        asked_at: at(0),
         scope: "read write".into(),
         audiences: vec!["https://api".into()],
         assertion: None,
@@ -446,7 +447,7 @@ fn consent_is_remembered_per_client_and_scope_until_it_is_forgotten() {
     run(&subject, allowed(2, "profile"), at(2));
     // A log-in that asked nobody remembers nothing.
     run(&subject, login(3, at(0)), at(3));
-    let remembered = Some("openid profile".to_owned());
+    let remembered = Some("openid https://api profile".to_owned());
     assert_eq!(run(&subject, asked("app"), at(4)), remembered);
     assert_eq!(run(&subject, asked("other"), at(4)), None);
     let forget = ForgetConsent {
@@ -492,4 +493,91 @@ fn what_is_accepted_once_is_accepted_once() {
     };
     assert!(run(&subject, use_once(), at(1)));
     assert!(!run(&subject, use_once(), at(2)));
+}
+
+#[test]
+fn a_log_in_that_set_out_before_a_wide_revocation_begins_nothing_after_it() {
+    for scope in [
+        WideScope::Client("app".into()),
+        WideScope::Connection("demo".into()),
+    ] {
+        let subject = subject();
+        let revoked = [WideRevocation::committed(scope, at(5))];
+        // The person was parked at the consent page meanwhile.
+        let late = subject.run(KEY, &revoked, login(1, at(0)), at(60), PRODUCER);
+        assert_eq!(late, Ok(LoginReply::Superseded));
+        let fresh = subject.run(KEY, &revoked, login(2, at(30)), at(60), PRODUCER);
+        assert_eq!(fresh, Ok(LoginReply::Begun));
+    }
+}
+
+#[test]
+fn a_service_that_was_looked_up_before_a_wide_revocation_gets_nothing_after_it() {
+    let subject = subject();
+    let revoked = [WideRevocation::committed(
+        WideScope::Client("service".into()),
+        at(5),
+    )];
+    // Its keys were slow to come.
+    let late = subject.run(KEY, &revoked, issue(1), at(10), PRODUCER);
+    assert_eq!(late, Ok(Err(Refusal::SessionNotLive)));
+    let fresh = IssueToService {
+        asked_at: at(10),
+        ..issue(2)
+    };
+    let fresh = subject.run(KEY, &revoked, fresh, at(10), PRODUCER);
+    assert!(fresh.is_ok_and(|reply| reply.is_ok()));
+}
+
+#[test]
+fn what_is_over_by_the_subjects_clock_is_not_accepted_for_it_may_be_forgotten() {
+    let subject = subject();
+    let once = proof("", 1, 100).once;
+    assert!(!run(&subject, UseOnce { once }, at(100)));
+    run(&subject, login(1, at(0)), at(1));
+    let redeem = Redeem {
+        ask: proven(ask("app", 1), proof("key", 2, 2)),
+        ..redeem(1)
+    };
+    assert_eq!(run(&subject, redeem, at(2)), Err(Refusal::ProofReplayed));
+}
+
+#[test]
+fn a_proof_binds_a_public_clients_refresh_tokens_from_then_on_and_no_other_clients() {
+    for binds in [true, false] {
+        let (subject, first, _) = with_refresh();
+        let with_proof = Refresh {
+            ask: TokenRequest {
+                binds_refresh: binds,
+                ..proven(ask("app", 10), proof("key", 1, 100))
+            },
+            ..refresh(&first, 10)
+        };
+        let one = run(&subject, with_proof, at(3)).expect("refreshes");
+        assert_eq!(one.facts.jkt.as_deref(), Some("key"));
+        let second = first.successor(&one.salt);
+        let without = run(&subject, refresh(&second, 11), at(4));
+        assert_eq!(without.is_err(), binds);
+    }
+}
+
+#[test]
+fn an_answer_is_repeated_for_a_day_and_then_the_kill_is_done_anew() {
+    let (subject, _, _) = with_refresh();
+    let keyed = || Revoke {
+        idempotency: Some(IdempotencyKey {
+            key: Digest::of(b"key"),
+            fingerprint: Digest::of(b"a"),
+        }),
+        ..kill(Scope::Subject)
+    };
+    run(&subject, keyed(), at(3));
+    // This log-in sweeps, and the answer is still good.
+    let evening = at(23 * 3600 + 1800);
+    run(&subject, login(2, evening), evening);
+    let next_day = at(25 * 3600);
+    let RevokeReply::Revoked(done) = run(&subject, keyed(), next_day) else {
+        panic!("a kill is answered")
+    };
+    assert_eq!((done.sessions, done.changed), (1, true));
 }

@@ -73,6 +73,7 @@ fn ask(client_id: &str, token: u8) -> TokenRequest {
         scope: None,
         resources: vec![],
         proof: None,
+        binds_refresh: true,
         token: TokenId::from_bytes([token; 16]),
         request: RequestFacts::default(),
     }

@@ -71,7 +71,7 @@ fn a_client_s_end_takes_its_sessions_and_its_consent_and_nothing_else() {
     };
     assert_eq!(revoked(&subject, Scope::Client("app".into())).sessions, 2);
     assert_eq!(live(&subject), [session(3)]);
-    assert_eq!(consent().as_deref(), Some("openid"));
+    assert_eq!(consent().as_deref(), Some("openid https://api"));
     let ended = revoked(&subject, Scope::Client("other".into()));
     assert_eq!((ended.sessions, ended.changed), (1, true));
     assert_eq!((live(&subject).len(), consent()), (0, None));
