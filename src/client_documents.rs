@@ -7,11 +7,12 @@
 //!
 //! A document is asked for from its own host only, without redirects, within bounds of size and time.
 //! It is remembered for [`FRESH_SECS`]; one that cannot be had is not asked for again for
-//! [`RETRY_SECS`], and what was known of it before still does for [`STALE_SECS`].
+//! [`RETRY_SECS`], and what was known of it before still does for [`STALE_SECS`]. Where nothing was, a
+//! document that is not there or not valid is no client; of one that cannot be had nothing is known.
 
 use crate::config::Config;
 use crate::limits::{Limit, allow};
-use crate::outbound;
+use crate::outbound::{self, Answer};
 use crate::runtime::now;
 use portcullis_core::client::uri::is_fetchable;
 use portcullis_core::client::{Client, Origin};
@@ -31,11 +32,80 @@ const MAX_BYTES: usize = 16 * 1024;
 /// The most documents that are remembered; then all are forgotten.
 const MAX_REMEMBERED: usize = 500;
 
+/// Why no client came of a document.
+#[derive(Debug)]
+enum Failure {
+    /// There is none, or it is not valid: whoever has that URL is no client.
+    NoClient(String),
+    /// It cannot be had now, which says nothing of it.
+    NotHad(String),
+}
+
+/// It is not known whether there is such a client.
+#[derive(Debug)]
+pub struct Unavailable(pub String);
+
 /// What is known of a document.
+#[derive(Clone)]
 struct Remembered {
-    client: Option<Rc<Client>>,
+    found: Found,
     fetched_at: UnixMillis,
     ask_again_at: UnixMillis,
+}
+
+/// What came of asking for a document.
+#[derive(Clone)]
+enum Found {
+    Client(Rc<Client>),
+    NoClient,
+    NotHad(String),
+}
+
+impl Found {
+    fn client(self) -> Result<Option<Rc<Client>>, Unavailable> {
+        match self {
+            Self::Client(client) => Ok(Some(client)),
+            Self::NoClient => Ok(None),
+            Self::NotHad(why) => Err(Unavailable(why)),
+        }
+    }
+}
+
+impl Remembered {
+    /// What is known after asking at `at`, when `before` was known.
+    fn after(before: Option<Self>, fetched: Result<Client, Failure>, at: UnixMillis) -> Self {
+        let failure = match fetched {
+            Ok(client) => {
+                return Self {
+                    found: Found::Client(Rc::new(client)),
+                    fetched_at: at,
+                    ask_again_at: at.plus_secs(FRESH_SECS),
+                };
+            }
+            Err(failure) => failure,
+        };
+        let ask_again_at = at.plus_secs(RETRY_SECS);
+        match before.and_then(|before| before.stale(at)) {
+            Some(before) => Self {
+                ask_again_at,
+                ..before
+            },
+            None => Self {
+                found: match failure {
+                    Failure::NoClient(_) => Found::NoClient,
+                    Failure::NotHad(why) => Found::NotHad(why),
+                },
+                fetched_at: at,
+                ask_again_at,
+            },
+        }
+    }
+
+    /// Itself if it is a client that still does although the document cannot be had.
+    fn stale(self, at: UnixMillis) -> Option<Self> {
+        let is_client = matches!(self.found, Found::Client(_));
+        (is_client && at < self.fetched_at.plus_secs(STALE_SECS)).then_some(self)
+    }
 }
 
 thread_local! {
@@ -49,68 +119,62 @@ pub fn is_document_url(client_id: &str, dev: bool) -> bool {
 }
 
 /// The client that the document at `client_id` describes, if there is one.
-pub async fn client(env: &Env, config: &Config, client_id: &str) -> Option<Rc<Client>> {
-    if !is_document_url(client_id, config.dev) {
-        return None;
-    }
+pub async fn client(
+    env: &Env,
+    config: &Config,
+    client_id: &str,
+) -> Result<Option<Rc<Client>>, Unavailable> {
+    let url = Url::parse(client_id).ok();
+    let Some(url) = url.filter(|_| is_document_url(client_id, config.dev)) else {
+        return Ok(None);
+    };
     let at = now();
-    let known = DOCUMENTS.with_borrow(|documents| {
-        let known = documents.get(client_id)?;
-        Some((known.client.clone(), known.fetched_at, known.ask_again_at))
-    });
-    if let Some((client, _, ask_again_at)) = &known
-        && at < *ask_again_at
-    {
-        return client.clone();
+    let known = DOCUMENTS.with_borrow(|documents| documents.get(client_id).cloned());
+    if let Some(known) = known.as_ref().filter(|known| at < known.ask_again_at) {
+        return known.found.clone().client();
     }
     // A stranger chooses where this goes: not often to one place.
-    let url = Url::parse(client_id).ok()?;
     let host = url.host_str().unwrap_or_default();
-    let fetched = if allow(
-        env,
-        Limit::Client {
-            id: host,
-            address: None,
-        },
-    )
-    .await
-    {
-        fetch(config, client_id).await
-    } else {
-        Err("too many".to_owned())
+    let limit = Limit::Client {
+        id: host,
+        address: None,
     };
-    let remembered = match fetched {
-        Ok(client) => Remembered {
-            client: Some(Rc::new(client)),
-            fetched_at: at,
-            ask_again_at: at.plus_secs(FRESH_SECS),
-        },
-        Err(why) => {
-            console_warn!("client document of {host}: {why}");
-            let before =
-                known.filter(|(_, at_that_time, _)| at < at_that_time.plus_secs(STALE_SECS));
-            Remembered {
-                fetched_at: before.as_ref().map_or(at, |(_, then, _)| *then),
-                client: before.and_then(|(client, _, _)| client),
-                ask_again_at: at.plus_secs(RETRY_SECS),
-            }
-        }
-    };
-    let client = remembered.client.clone();
+    if !allow(env, limit).await {
+        // It says nothing of the document, so it is not remembered.
+        let stale = known.and_then(|known| known.stale(at));
+        let found = stale.map_or(Found::NotHad("too many".to_owned()), |known| known.found);
+        return found.client();
+    }
+    let fetched = fetch(config, client_id).await;
+    if let Err(Failure::NoClient(why) | Failure::NotHad(why)) = &fetched {
+        console_warn!("client document of {host}: {why}");
+    }
+    let remembered = Remembered::after(known, fetched, at);
+    let found = remembered.found.clone();
     DOCUMENTS.with_borrow_mut(|documents| {
         if documents.len() >= MAX_REMEMBERED {
             documents.clear();
         }
         documents.insert(client_id.to_owned(), remembered);
     });
-    client
+    found.client()
 }
 
-async fn fetch(config: &Config, client_id: &str) -> Result<Client, String> {
-    let bytes = outbound::get_at_most(client_id, MAX_BYTES)
-        .await
-        .map_err(|error| error.to_string())?;
-    described(config, client_id, &bytes)
+async fn fetch(config: &Config, client_id: &str) -> Result<Client, Failure> {
+    let answer = outbound::answer_of(client_id, MAX_BYTES).await;
+    let answer = answer.map_err(|error| Failure::NotHad(error.to_string()))?;
+    let document = document(answer)?;
+    described(config, client_id, &document).map_err(Failure::NoClient)
+}
+
+/// The document in an answer. One that is elsewhere is none: nobody follows it there.
+fn document(answer: Answer) -> Result<Vec<u8>, Failure> {
+    match (answer.status, answer.body) {
+        (200, Some(body)) => Ok(body),
+        (200, None) => Err(Failure::NoClient("too large".to_owned())),
+        (status @ (300..400 | 404 | 410), _) => Err(Failure::NoClient(format!("status {status}"))),
+        (status, _) => Err(Failure::NotHad(format!("status {status}"))),
+    }
 }
 
 fn described(config: &Config, client_id: &str, document: &[u8]) -> Result<Client, String> {
@@ -156,6 +220,60 @@ mod tests {
         }
         assert!(described(&dev(), URL, b"[]").is_err());
         assert!(described(&dev(), URL, b"<html>").is_err());
+    }
+
+    /// What is remembered after `status` when `before` was.
+    fn after(before: Option<Remembered>, status: u16, at: UnixMillis) -> Remembered {
+        let body = json!({"client_id": URL, "redirect_uris": ["https://app.example/cb"]});
+        let body = (status == 200).then(|| body.to_string().into_bytes());
+        let fetched = document(Answer { status, body })
+            .and_then(|body| described(&dev(), URL, &body).map_err(Failure::NoClient));
+        Remembered::after(before, fetched, at)
+    }
+
+    #[test]
+    fn only_a_document_that_is_not_there_or_not_valid_is_no_client() {
+        let at = UnixMillis(1_000_000);
+        assert!(matches!(after(None, 200, at).found.client(), Ok(Some(_))));
+        for status in [301, 302, 404, 410] {
+            let found = after(None, status, at).found.client();
+            assert!(matches!(found, Ok(None)), "{status}");
+        }
+        for status in [401, 403, 429, 500, 502, 503, 504] {
+            let found = after(None, status, at).found.client();
+            assert!(found.is_err(), "{status}");
+        }
+        let timed_out = Err(Failure::NotHad("timed out".to_owned()));
+        assert!(
+            Remembered::after(None, timed_out, at)
+                .found
+                .client()
+                .is_err()
+        );
+        let large = Answer {
+            status: 200,
+            body: None,
+        };
+        assert!(matches!(document(large), Err(Failure::NoClient(_))));
+    }
+
+    #[test]
+    fn a_client_from_before_does_for_a_day_while_its_document_cannot_be_had() {
+        let at = UnixMillis(1_000_000);
+        let mut known = after(None, 200, at);
+        for secs in [FRESH_SECS, FRESH_SECS + RETRY_SECS, STALE_SECS - 1] {
+            known = after(Some(known), 503, at.plus_secs(secs));
+            assert!(matches!(known.found, Found::Client(_)), "{secs}");
+            assert_eq!(known.ask_again_at, at.plus_secs(secs + RETRY_SECS));
+        }
+        let end = at.plus_secs(STALE_SECS);
+        let gone = after(Some(known.clone()), 404, end);
+        assert!(matches!(gone.found.client(), Ok(None)));
+        // What is not known is not remembered as if it were.
+        let unknown = after(Some(known), 503, end);
+        assert!(unknown.found.clone().client().is_err());
+        let back = after(Some(unknown), 200, end.plus_secs(RETRY_SECS));
+        assert!(matches!(back.found, Found::Client(_)));
     }
 
     #[test]

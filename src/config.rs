@@ -225,6 +225,9 @@ fn demo_clients(audience: &str) -> Vec<Map<String, Value>> {
             .flat_map(|origin| paths.iter().map(move |path| format!("{origin}{path}")))
             .collect()
     };
+    // One where people are asked each time, and one where their answer is remembered.
+    let mut third_party = on_loopback(&["/callback", "/cb", "/"]);
+    third_party.push("https://third-party.example/callback".to_owned());
     let secret = Digest::of(b"dev-secret");
     let clients = json!([
         {
@@ -258,7 +261,7 @@ fn demo_clients(audience: &str) -> Vec<Map<String, Value>> {
         {
             "client_id": "demo-third-party",
             "client_name": "Somebody else's application",
-            "redirect_uris": on_loopback(&["/callback", "/cb", "/"]),
+            "redirect_uris": third_party,
             "grant_types": ["authorization_code", "refresh_token"],
             "scope": "openid profile email offline_access",
         },

@@ -14,12 +14,30 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// GETs `url`; anything but 200 is an error.
 pub async fn get(url: &str) -> Result<Vec<u8>, Error> {
-    get_at_most(url, MAX_BYTES).await
+    send(url, Method::Get, Headers::new(), None, MAX_BYTES).await
 }
 
-/// The same with a bound of the caller's on the answer's size.
-pub async fn get_at_most(url: &str, max_bytes: usize) -> Result<Vec<u8>, Error> {
-    send(url, Method::Get, Headers::new(), None, max_bytes).await
+/// What a place answered to a GET.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// What came with a 200, unless it is larger than the caller takes.
+    pub body: Option<Vec<u8>>,
+}
+
+/// GETs `url` and gives back the answer, whichever it is; an error says that there was none.
+pub async fn answer_of(url: &str, max_bytes: usize) -> Result<Answer, Error> {
+    let headers = Headers::new();
+    headers.set("accept", "application/json")?;
+    in_time(url, Method::Get, headers, None, async |response| {
+        let status = response.status_code();
+        let body = match status {
+            200 => bounded(response.stream()?, max_bytes).await?,
+            _ => None,
+        };
+        Ok(Answer { status, body })
+    })
+    .await
 }
 
 /// POSTs a form to `url` under HTTP Basic credentials (RFC 6749 section 2.3.1).

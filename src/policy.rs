@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::objects::call::{self, CallError};
 use crate::runtime::now;
 use portcullis_core::client::Client;
+use portcullis_core::client::metadata::MAX_CLIENT_ID_BYTES;
 use portcullis_core::policy::call::{GetClient, GetView, ListTrusts};
 use portcullis_core::policy::trust::Trust;
 use portcullis_core::policy::{IN_FORCE_AFTER_MS, PolicyView, VIEW_MAX_AGE_MS};
@@ -178,12 +179,17 @@ pub async fn client(
     config: &Config,
     client_id: &str,
 ) -> Result<Option<Rc<Client>>, Unavailable> {
+    // Nobody has such a name, and looking for one costs.
+    if !(1..=MAX_CLIENT_ID_BYTES).contains(&client_id.len()) {
+        return Ok(None);
+    }
     let view = view(env).await?;
     let found = match config.client(client_id) {
         Some(client) => Some(Rc::clone(client)),
         None => match registered(env, &view, client_id).await? {
             None if config.registration.metadata_documents => {
-                client_documents::client(env, config, client_id).await
+                let found = client_documents::client(env, config, client_id).await;
+                found.map_err(|client_documents::Unavailable(why)| Unavailable(why))?
             }
             found => found,
         },

@@ -8,9 +8,11 @@
 use super::{FLOW_TTL_SECS, flow, page, redirect, redirect_error, refuse, set_flow_cookie};
 use crate::error::Problem;
 use crate::http::context::Ctx;
+use crate::limits::{Limit, allow};
 use crate::policy;
 use crate::runtime::random;
 use crate::upstream;
+use portcullis_core::client::Client;
 use portcullis_core::oauth::authorize::{
     AuthorizationRequest, ErrorCode, Parameters, Refusal, Via,
 };
@@ -22,16 +24,43 @@ use worker::{Response, Result};
 
 /// With parameters in the query.
 pub async fn get(ctx: Ctx) -> Result<Response> {
+    if !is_allowed(&ctx).await? {
+        return too_many();
+    }
     let parameters = Parameters::read(ctx.url.query_pairs());
     authorize(&ctx, &parameters).await
 }
 
 /// With parameters in a form (Core section 3.1.2.1).
 pub async fn post(mut ctx: Ctx) -> Result<Response> {
+    if !is_allowed(&ctx).await? {
+        return too_many();
+    }
     match ctx.pairs().await? {
         Ok(pairs) => authorize(&ctx, &Parameters::read(pairs)).await,
         Err(_) => untrusted(),
     }
+}
+
+/// Whether there are not too many requests from that address.
+async fn is_allowed(ctx: &Ctx) -> Result<bool> {
+    let address = ctx.request.headers().get("cf-connecting-ip")?;
+    Ok(allow(&ctx.env, Limit::Address(address.as_deref())).await)
+}
+
+fn too_many() -> Result<Response> {
+    let text = "There were too many requests from your network. Please try again in a minute.";
+    let response = page(429, "Log-in is not possible now", text)?;
+    response.headers().set("retry-after", "60")?;
+    Ok(response)
+}
+
+fn unavailable() -> Result<Response> {
+    let text = "The application cannot be looked up at the moment. Nothing was sent to it. \
+                Please try again in a minute.";
+    let response = page(503, "Log-in is not possible now", text)?;
+    response.headers().set("retry-after", "60")?;
+    Ok(response)
 }
 
 fn untrusted() -> Result<Response> {
@@ -41,7 +70,18 @@ fn untrusted() -> Result<Response> {
 }
 
 async fn authorize(ctx: &Ctx, parameters: &Parameters) -> Result<Response> {
-    match requested(ctx, parameters).await? {
+    let Some(client_id) = parameters.get("client_id") else {
+        return untrusted();
+    };
+    let client = match policy::client(&ctx.env, &ctx.config, client_id).await {
+        Ok(Some(client)) => client,
+        Ok(None) => return untrusted(),
+        Err(error) => {
+            worker::console_error!("client: {error}");
+            return unavailable();
+        }
+    };
+    match requested(ctx, &client, parameters).await? {
         Ok(request) => leave(ctx, request).await,
         Err(Refusal::Untrusted) => untrusted(),
         Err(Refusal::Told {
@@ -55,19 +95,14 @@ async fn authorize(ctx: &Ctx, parameters: &Parameters) -> Result<Response> {
 /// The request that the parameters make, or that they name.
 async fn requested(
     ctx: &Ctx,
+    client: &Client,
     parameters: &Parameters,
 ) -> Result<std::result::Result<AuthorizationRequest, Refusal>> {
-    let Some(client_id) = parameters.get("client_id") else {
-        return Ok(Err(Refusal::Untrusted));
-    };
-    let Some(client) = policy::client(&ctx.env, &ctx.config, client_id).await? else {
-        return Ok(Err(Refusal::Untrusted));
-    };
     let request_uri = parameters.get("request_uri");
     // Nothing but an id of ours wakes an object.
     let pushed = request_uri.and_then(|uri| FlowId::of_request_uri(&ctx.config.routing_key, uri));
     if let Some(id) = pushed {
-        let client_id = client_id.to_owned();
+        let client_id = client.client_id.clone();
         let taken = flow(&ctx.env, &id, TakePushed { client_id }).await;
         let taken = taken.map_err(|error| worker::Error::RustError(error.to_string()))?;
         // What the client may have changed since.
@@ -78,7 +113,7 @@ async fn requested(
             return Ok(Ok(request));
         }
     }
-    Ok(parameters.judge(&client, &ctx.config.resources, Via::Browser))
+    Ok(parameters.judge(client, &ctx.config.resources, Via::Browser))
 }
 
 async fn leave(ctx: &Ctx, request: AuthorizationRequest) -> Result<Response> {

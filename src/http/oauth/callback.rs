@@ -162,7 +162,7 @@ async fn identified(ctx: &Ctx, away: &Away) -> Result<std::result::Result<Person
         auth_time: id_token.auth_time,
         acr: id_token.acr.as_deref(),
     };
-    if let Err(error) = away.request.is_satisfied_by(login, away.begun_at, ctx.now) {
+    if let Err(error) = away.request.is_satisfied_by(login, away.begun_at) {
         not_satisfied(ctx, &away.request, subject, error).await?;
         return Ok(Err(error));
     }
@@ -242,6 +242,7 @@ async fn must_ask(
     };
     let is_allowed =
         allowed.is_some_and(|allowed| covers(&allowed, &request.client.to_be_allowed()));
+    let is_allowed = is_allowed && !client.must_always_ask(&request.client.redirect_uri);
     Ok(match is_allowed {
         true => Ok(false),
         false if request.prompts(Prompt::None) => Err(ErrorCode::ConsentRequired),

@@ -9,6 +9,7 @@ use super::client_auth::{Unproven, authenticate};
 use super::{dpop, flow};
 use crate::error::json;
 use crate::http::context::{Ctx, Form};
+use crate::limits::{Limit, allow, refusal};
 use crate::runtime::random;
 use portcullis_core::oauth::authorize::{
     AuthorizationRequest, ErrorCode, Parameters, Refusal, Via,
@@ -40,17 +41,25 @@ impl Rejection {
 
 /// 201 with a `request_uri`, or an error.
 pub async fn post(mut ctx: Ctx) -> Result<Response> {
-    let response = match ctx.token_form().await? {
-        Ok(form) => match judged(&ctx, &form).await? {
-            Ok(request) => pushed(&ctx, request).await?,
-            Err(rejection) => rejection.response()?,
-        },
-        Err(problem) if problem.status() == 413 => problem.response()?,
-        Err(_) => Rejection::Refused(ErrorCode::InvalidRequest).response()?,
-    };
+    let response = answer(&mut ctx).await?;
     // Apps in browsers call this; no cookie means anything here.
     response.headers().set("access-control-allow-origin", "*")?;
     Ok(response)
+}
+
+async fn answer(ctx: &mut Ctx) -> Result<Response> {
+    let address = ctx.request.headers().get("cf-connecting-ip")?;
+    if !allow(&ctx.env, Limit::Address(address.as_deref())).await {
+        return refusal();
+    }
+    match ctx.token_form().await? {
+        Ok(form) => match judged(ctx, &form).await? {
+            Ok(request) => pushed(ctx, request).await,
+            Err(rejection) => rejection.response(),
+        },
+        Err(problem) if problem.status() == 413 => problem.response(),
+        Err(_) => Rejection::Refused(ErrorCode::InvalidRequest).response(),
+    }
 }
 
 async fn judged(

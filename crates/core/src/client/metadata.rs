@@ -137,7 +137,11 @@ impl Origin<'_> {
             .map_err(|error| Invalid::Metadata(error.to_string()))?;
         if let Self::Registration { scope } | Self::Document { scope } = self {
             let allowed: Vec<&str> = scope.split(' ').collect();
-            let kept: Vec<&str> = client.scopes().filter(|s| allowed.contains(s)).collect();
+            // Who leaves it out may have all that is open to anybody (RFC 7591 section 2).
+            let asked = client.scope.as_deref().unwrap_or(scope).split(' ');
+            let kept: Vec<&str> = asked
+                .filter(|s| !s.is_empty() && allowed.contains(s))
+                .collect();
             client.scope = Some(kept.join(" "));
         }
         if matches!(self, Self::Document { .. }) && client.has_secrets() {

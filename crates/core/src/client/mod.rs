@@ -278,6 +278,14 @@ impl Client {
         !self.first_party
     }
 
+    /// Whether people are asked each time a code goes to `redirect_uri`, whatever they allowed
+    /// before: a public client on a loopback address or a private-use scheme can be pretended to by
+    /// any program on the same machine (RFC 8252 section 8.6).
+    #[must_use]
+    pub fn must_always_ask(&self, redirect_uri: &str) -> bool {
+        self.needs_consent() && self.is_public() && !redirect_uri.starts_with("https://")
+    }
+
     /// Whether `secret` is one of its secrets at `now`.
     ///
     /// All are compared, each in constant time: which one matched shows nowhere.

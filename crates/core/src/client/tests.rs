@@ -68,7 +68,11 @@ fn who_registers_themselves_gets_no_privilege_and_no_scope_of_their_choice() {
     assert!(client.secrets.is_empty());
     assert_eq!(client.scopes().collect::<Vec<_>>(), ["a", "openid"]);
     let default = registered(json!({"redirect_uris": ["https://a.example/cb"]})).expect("valid");
-    assert_eq!(default.scopes().collect::<Vec<_>>(), ["openid"]);
+    assert_eq!(
+        default.scopes().collect::<Vec<_>>(),
+        ["openid", "a", "b"],
+        "who leaves scope out may have what is open to anybody"
+    );
 }
 
 #[test]
@@ -177,6 +181,28 @@ fn the_configuration_may_say_what_it_always_said() {
     assert_eq!(client.resources(&[]), ["https://api.example"]);
     assert!(client.allows_post_logout_redirect_to("https://a.example/cb"));
     assert!(read(Origin::Configuration, json!({"redirect_uris": []})).is_err());
+}
+
+#[test]
+fn whom_any_program_on_the_machine_can_pretend_to_be_is_asked_for_each_time() {
+    let redirects = [
+        ("https://a.example/cb", false),
+        ("http://127.0.0.1:4711/cb", true),
+        ("http://[::1]/cb", true),
+        ("http://localhost/cb", true),
+        ("com.example.app:/cb", true),
+    ];
+    for (uri, always) in redirects {
+        let client = |method: &str, first_party: bool| {
+            operated(json!({"redirect_uris": [uri], "first_party": first_party,
+                "token_endpoint_auth_method": method}))
+            .expect("valid")
+        };
+        assert_eq!(client("none", false).must_always_ask(uri), always, "{uri}");
+        assert!(!client("none", true).must_always_ask(uri), "{uri}");
+        let proven = client("client_secret_basic", false);
+        assert!(!proven.must_always_ask(uri), "{uri}");
+    }
 }
 
 #[test]

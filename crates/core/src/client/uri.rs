@@ -87,6 +87,26 @@ pub fn is_resource(uri: &str) -> bool {
     canonical(uri).is_some()
 }
 
+/// The one of `registered` that `asked` names: exactly, or but for the slash after a bare origin,
+/// which stock clients add (RFC 3986 section 6.2.3). Tokens carry it as registered.
+#[must_use]
+pub fn as_registered<'r>(registered: &'r [String], asked: &str) -> Option<&'r str> {
+    let exact = registered.iter().find(|registered| *registered == asked);
+    let found = exact.or_else(|| registered.iter().find(|one| same_resource(one, asked)));
+    found.map(String::as_str)
+}
+
+/// Whether two URIs name one resource: equal as text, but for the slash after a bare origin.
+#[must_use]
+pub fn same_resource(one: &str, other: &str) -> bool {
+    // A parser adds a slash to a bare origin and to nothing else.
+    let slashed = |short: &str, long: &str| {
+        long.strip_suffix('/') == Some(short)
+            && Url::parse(short).is_ok_and(|url| url.as_str() == long)
+    };
+    one == other || slashed(one, other) || slashed(other, one)
+}
+
 /// The URL in `uri`, if that is short, without fragment or user, and no more than what is meant:
 /// a parser forgives spaces, backslashes and dots that another reads differently, and characters
 /// that no URI has (RFC 3986 section 2).
@@ -207,6 +227,45 @@ mod tests {
         assert!(is_fetchable("http://127.0.0.1:8790/client.json", true));
         assert!(!is_fetchable("http://127.0.0.1:8790/client.json", false));
         assert!(!is_fetchable("https://10.0.0.1/jwks", true));
+    }
+
+    #[test]
+    fn a_resource_is_found_with_and_without_the_slash_after_its_origin() {
+        let registered = [
+            "https://a.example".to_owned(),
+            "https://b.example/".to_owned(),
+            "https://c.example/mcp".to_owned(),
+        ];
+        for (asked, found) in [
+            ("https://a.example", "https://a.example"),
+            ("https://a.example/", "https://a.example"),
+            ("https://b.example", "https://b.example/"),
+            ("https://b.example/", "https://b.example/"),
+            ("https://c.example/mcp", "https://c.example/mcp"),
+        ] {
+            assert_eq!(as_registered(&registered, asked), Some(found), "{asked}");
+        }
+        for bad in [
+            "https://a.example//",
+            "https://a.example/x",
+            "https://a.example?",
+            "https://a.example/#",
+            "https://a.example:443/",
+            "https://A.example/",
+            "https://a.example.",
+            "https://c.example/mcp/",
+            "https://c.example/",
+            "https://a.exampl",
+            "/",
+            "",
+        ] {
+            assert_eq!(as_registered(&registered, bad), None, "{bad}");
+        }
+        let both = [
+            "https://a.example".to_owned(),
+            "https://a.example/".to_owned(),
+        ];
+        assert_eq!(as_registered(&both, &both[1]), Some("https://a.example/"));
     }
 
     proptest! {

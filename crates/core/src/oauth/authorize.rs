@@ -12,6 +12,7 @@
 
 use super::flow::REQUEST_URI_PREFIX;
 use super::is_s256_challenge;
+use crate::client::uri::as_registered;
 use crate::client::{Client, GrantType};
 use crate::session::login::ClientRequest;
 use serde::{Deserialize, Serialize};
@@ -316,11 +317,9 @@ impl Parameters {
         let mut audiences: Vec<String> = Vec::new();
         for resource in &self.resources {
             // What is allowed is an absolute URI without a fragment, so nothing else passes.
-            if !allowed.contains(resource) {
-                return Err(ErrorCode::InvalidTarget);
-            }
-            if !audiences.contains(resource) {
-                audiences.push(resource.clone());
+            let resource = as_registered(allowed, resource).ok_or(ErrorCode::InvalidTarget)?;
+            if !audiences.iter().any(|named| named == resource) {
+                audiences.push(resource.to_owned());
             }
         }
         if audiences.len() > MAX_RESOURCES {

@@ -47,12 +47,13 @@ impl AuthorizationRequest {
         .collect()
     }
 
-    /// Whether the log-in is as new and as strong as was asked; `begun_at` is when the browser set out.
+    /// Whether the log-in is as new and as strong as was asked; `begun_at` is when the browser set
+    /// out. From then `max_age` counts too: else whoever takes a while to log in could never have
+    /// done so within `max_age=0`.
     pub fn is_satisfied_by(
         &self,
         login: LoginFacts<'_>,
         begun_at: UnixMillis,
-        now: UnixMillis,
     ) -> Result<(), ErrorCode> {
         let is_since = |earliest: u64| {
             login
@@ -63,7 +64,7 @@ impl AuthorizationRequest {
             return Err(ErrorCode::LoginRequired);
         }
         if let Some(max_age) = self.max_age_secs
-            && !is_since(now.secs().saturating_sub(max_age.into()))
+            && !is_since(begun_at.secs().saturating_sub(max_age.into()))
         {
             return Err(ErrorCode::LoginRequired);
         }
@@ -105,7 +106,6 @@ mod tests {
     use proptest::prelude::*;
 
     const BEGUN: UnixMillis = UnixMillis(1_800_000_000_000);
-    const NOW: UnixMillis = UnixMillis(1_800_000_030_000);
 
     fn judged(
         parameters: &[(&str, &str)],
@@ -116,7 +116,7 @@ mod tests {
             auth_time: auth_time.map(|secs| UnixMillis(secs * 1000)),
             acr,
         };
-        request(parameters).is_satisfied_by(login, BEGUN, NOW)
+        request(parameters).is_satisfied_by(login, BEGUN)
     }
 
     #[test]
@@ -160,10 +160,16 @@ mod tests {
     #[test]
     fn a_log_in_older_than_max_age_or_of_no_date_is_refused() {
         let minute: &[(&str, &str)] = &[("max_age", "60")];
-        assert_eq!(judged(minute, Some(1_799_999_960), None), Ok(()));
+        assert_eq!(judged(minute, Some(1_799_999_930), None), Ok(()));
         let refused = Err(ErrorCode::LoginRequired);
-        assert_eq!(judged(minute, Some(1_799_999_959), None), refused);
+        assert_eq!(judged(minute, Some(1_799_999_929), None), refused);
         assert_eq!(judged(minute, None, None), refused);
+        // However long the person took there, and however late the browser came back.
+        let now: &[(&str, &str)] = &[("max_age", "0")];
+        for since in [0, 15, 590] {
+            assert_eq!(judged(now, Some(BEGUN.secs() + since), None), Ok(()));
+        }
+        assert_eq!(judged(now, Some(BEGUN.secs() - 11), None), refused);
         assert_eq!(judged(&[("max_age", "4294967295")], Some(0), None), Ok(()));
     }
 
@@ -205,7 +211,7 @@ mod tests {
         #[test]
         fn a_fresh_enough_log_in_is_one_within_max_age_and_skew(max_age: u32, age in 0u64..1_800_000_000) {
             let text = max_age.to_string();
-            let at = NOW.secs().saturating_sub(age);
+            let at = BEGUN.secs().saturating_sub(age);
             let fresh = age <= u64::from(max_age) + AUTH_TIME_SKEW_SECS;
             let judged = judged(&[("max_age", &text)], Some(at), None);
             prop_assert_eq!(judged.is_ok(), fresh);

@@ -16,13 +16,30 @@ fn third_party(person: &Person) -> App {
     }
 }
 
+/// The same application where no other program can take its place.
+fn on_the_web(person: &Person) -> Result<App> {
+    Ok(App {
+        redirect_uri: Url::parse("https://third-party.example/callback")?,
+        ..third_party(person)
+    })
+}
+
 /// Logs in as far as the question.
 fn question(
     person: &Person,
     browser: &mut Browser,
     replaced: &[(&str, &str)],
 ) -> Result<(App, Attempt, Page)> {
-    let app = third_party(person);
+    question_of(third_party(person), person, browser, replaced)
+}
+
+/// The same for that application.
+fn question_of(
+    app: App,
+    person: &Person,
+    browser: &mut Browser,
+    replaced: &[(&str, &str)],
+) -> Result<(App, Attempt, Page)> {
     let attempt = app.attempt_with(replaced)?;
     let page = app.authorize(browser, person.name, &attempt)?.page()?;
     if page.url.path() != "/consent" || page.response.status != 200 {
@@ -43,8 +60,9 @@ fn told(browser: &mut Browser, app: &App, page: &Page, answer: Response) -> Resu
 fn allowing_lets_the_application_in_and_is_remembered_for_that_scope() -> Result {
     let person = Person::new()?;
     let mut browser = Browser::new();
-    let (app, attempt, page) = question(&person, &mut browser, &[])?;
-    for said in ["Somebody else", "See your name", "127.0.0.1:53682"] {
+    let app = on_the_web(&person)?;
+    let (app, attempt, page) = question_of(app, &person, &mut browser, &[])?;
+    for said in ["Somebody else", "See your name", "third-party.example"] {
         assert!(page.response.body.contains(said), "{said}");
     }
     let answer = browser.answer(&page, "allow")?;
@@ -62,9 +80,26 @@ fn allowing_lets_the_application_in_and_is_remembered_for_that_scope() -> Result
     app.log_in_with(&mut browser, person.name)?;
     let less = app.attempt_with(&[("scope", "openid")])?;
     app.code(&mut browser, person.name, &less)?;
-    question(&person, &mut browser, &[("scope", "openid profile email")])?;
-    // So is whoever is to be asked again.
-    question(&person, &mut browser, &[("prompt", "consent")])?;
+    for replaced in [("scope", "openid profile email"), ("prompt", "consent")] {
+        question_of(app.clone(), &person, &mut browser, &[replaced])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_application_on_loopback_is_asked_for_each_time() -> Result {
+    let person = Person::new()?;
+    let mut browser = Browser::new();
+    let (app, _, page) = question(&person, &mut browser, &[])?;
+    assert!(page.response.body.contains("127.0.0.1:53682"));
+    let answer = browser.answer(&page, "allow")?;
+    let back = told(&mut browser, &app, &page, answer)?;
+    assert!(parameter(&back, "code").is_some(), "{back}");
+    question(&person, &mut browser, &[])?;
+    let silent = app.attempt_with(&[("prompt", "none")])?;
+    let back = browser.go(&silent.url, Some(&app.redirect_uri))?.app()?;
+    let error = parameter(&back, "error");
+    assert_eq!(error.as_deref(), Some("consent_required"), "{back}");
     Ok(())
 }
 

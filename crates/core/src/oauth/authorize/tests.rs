@@ -122,6 +122,17 @@ fn each_mistake_has_the_error_of_its_rfc() {
 }
 
 #[test]
+fn a_resource_with_a_slash_after_its_origin_is_the_one_that_is_configured() {
+    let pairs = USUAL.iter().copied().chain([
+        ("resource", "https://api.example/"),
+        ("resource", "https://api.example"),
+    ]);
+    let request = Parameters::read(pairs).judge(&client(), &[], Via::Browser);
+    let audiences = request.expect("valid").client.audiences;
+    assert_eq!(audiences, ["https://api.example"]);
+}
+
+#[test]
 fn the_client_s_state_comes_back_with_its_error_unless_it_came_twice() {
     let told = |extra: &[(&str, &str)]| {
         let pairs = USUAL.iter().chain(extra);
