@@ -228,6 +228,37 @@ fn who_registers_too_often_has_to_wait() -> Result {
     Ok(())
 }
 
+#[test]
+fn who_comes_to_authorize_or_pushes_too_often_has_to_wait() -> Result {
+    let stack = Stack::start_with(&Settings {
+        limit: Some(3),
+        ..Settings::default()
+    })?;
+    let attempt = App::discover(&stack.at)?.attempt()?;
+    let par = format!("{}/par", stack.at.service);
+    let requests = [
+        ("192.0.2.1", Request::get(attempt.url.as_str())),
+        ("192.0.2.2", Request::post(attempt.url.as_str()).form(&[])),
+        ("192.0.2.3", Request::post(par).form(&[])),
+    ];
+    for (address, request) in requests {
+        let mut statuses = Vec::new();
+        for _ in 0..8 {
+            let request = request.clone().header("cf-connecting-ip", address);
+            let answer = request.send()?;
+            if answer.status == 429 {
+                assert_eq!(answer.header("retry-after"), Some("60"));
+            }
+            statuses.push(answer.status);
+        }
+        assert!(
+            statuses[0] != 429 && statuses.contains(&429),
+            "{address}: {statuses:?}"
+        );
+    }
+    Ok(())
+}
+
 /// A document that says what a client must say.
 fn document(id: &str) -> String {
     json!({"client_id": id, "client_name": "A stranger", "redirect_uris": [REDIRECT]}).to_string()
