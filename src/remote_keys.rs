@@ -1,5 +1,8 @@
 //! Keys of others: identity providers, workloads' issuers, clients. Per key set an isolate keeps what
 //! it fetched, when it may fetch again, and which keys it looked for in vain.
+//!
+//! Anybody may become a client and bring a `jwks_uri`, so clients' key sets are kept apart: however many
+//! there are, those of the identity provider and of trusts stay.
 
 use crate::outbound;
 use crate::runtime::now;
@@ -16,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use worker::console_error;
 
-/// The most key sets that are kept; then all are forgotten.
+/// The most key sets of a kind that are kept; then the one that was not used for longest goes.
 const MAX_SETS: usize = 100;
 const METADATA_FRESH_SECS: u64 = 3600;
 
@@ -37,28 +40,81 @@ struct Metadata {
     jwks_uri: String,
 }
 
-thread_local! {
-    static PLACES: RefCell<HashMap<String, (UnixMillis, String)>> = RefCell::new(HashMap::new());
-    static SETS: RefCell<HashMap<String, KeyCache>> = RefCell::new(HashMap::new());
+/// Whose keys they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Whom an operator named: the identity provider, or the issuer of a trust.
+    Issuer,
+    /// A client.
+    Client,
 }
 
-fn with_cache<T>(jwks_uri: &str, act: impl FnOnce(&mut KeyCache) -> T) -> T {
-    SETS.with_borrow_mut(|sets| {
-        if sets.len() >= MAX_SETS && !sets.contains_key(jwks_uri) {
-            sets.clear();
+/// What was kept, by name.
+struct Kept<T>(HashMap<String, Used<T>>);
+
+struct Used<T> {
+    /// Counts uses: a clock may stand still meanwhile.
+    turn: u64,
+    value: T,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> Kept<T> {
+    /// What is kept by that name, or else what `new` makes, for which the one that was not used for
+    /// longest goes if there are too many.
+    fn entry(&mut self, name: &str, new: impl FnOnce() -> T) -> &mut T {
+        let last = self.0.values().map(|used| used.turn).max();
+        let turn = last.map_or(0, |last| last.saturating_add(1));
+        if self.0.len() >= MAX_SETS && !self.0.contains_key(name) {
+            let oldest = self.0.iter().min_by_key(|(_, used)| used.turn);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                self.0.remove(&oldest);
+            }
         }
-        act(sets.entry(jwks_uri.to_owned()).or_default())
-    })
+        let entry = self.0.entry(name.to_owned());
+        let used = entry.or_insert_with(|| Used { turn, value: new() });
+        used.turn = turn;
+        &mut used.value
+    }
 }
 
-/// Lets `verify` judge `token` by the keys at `jwks_uri`, and once more by fresh ones if its key is not
-/// among them.
+thread_local! {
+    static PLACES: RefCell<Kept<Option<(UnixMillis, String)>>> = RefCell::default();
+    static OF_ISSUERS: RefCell<Kept<KeyCache>> = RefCell::default();
+    static OF_CLIENTS: RefCell<Kept<KeyCache>> = RefCell::default();
+}
+
+fn with_cache<T>(of: Of, jwks_uri: &str, act: impl FnOnce(&mut KeyCache) -> T) -> T {
+    let sets = match of {
+        Of::Issuer => &OF_ISSUERS,
+        Of::Client => &OF_CLIENTS,
+    };
+    sets.with_borrow_mut(|sets| act(sets.entry(jwks_uri, KeyCache::default)))
+}
+
+/// The same as [`verified_of`], for the keys of an issuer that an operator named.
 pub async fn verified<T>(
     jwks_uri: &str,
     token: &str,
     verify: impl Fn(&KeySet) -> Result<T, TokenError>,
 ) -> Result<Result<T, TokenError>, Unavailable> {
-    let first = verify(&*keys(jwks_uri).await?);
+    verified_of(Of::Issuer, jwks_uri, token, verify).await
+}
+
+/// Lets `verify` judge `token` by the keys at `jwks_uri`, and once more by fresh ones if its key is not
+/// among them.
+pub async fn verified_of<T>(
+    of: Of,
+    jwks_uri: &str,
+    token: &str,
+    verify: impl Fn(&KeySet) -> Result<T, TokenError>,
+) -> Result<Result<T, TokenError>, Unavailable> {
+    let first = verify(&*keys(of, jwks_uri).await?);
     let Err(TokenError::UnknownKey) = first else {
         return Ok(first);
     };
@@ -66,20 +122,22 @@ pub async fn verified<T>(
     let kid = UnverifiedToken::parse(token)
         .ok()
         .and_then(|token| token.kid().map(str::to_owned));
-    if !with_cache(jwks_uri, |cache| cache.may_look_for(kid.as_deref(), now())) {
+    if !with_cache(of, jwks_uri, |cache| {
+        cache.may_look_for(kid.as_deref(), now())
+    }) {
         return Ok(first);
     }
-    let second = verify(&*fetched(jwks_uri).await?);
+    let second = verify(&*fetched(of, jwks_uri).await?);
     if matches!(second, Err(TokenError::UnknownKey)) {
-        with_cache(jwks_uri, |cache| cache.missed(kid.as_deref(), now()));
+        with_cache(of, jwks_uri, |cache| cache.missed(kid.as_deref(), now()));
     }
     Ok(second)
 }
 
 /// Where the keys of `issuer` are, by its provider metadata (OIDC Discovery section 4).
 pub async fn discovered(issuer: &str, dev: bool) -> Result<String, Unavailable> {
-    let kept = PLACES.with_borrow(|places| {
-        let (at, uri) = places.get(issuer)?;
+    let kept = PLACES.with_borrow_mut(|places| {
+        let (at, uri) = places.entry(issuer, || None).as_ref()?;
         (now() < at.plus_secs(METADATA_FRESH_SECS)).then(|| uri.clone())
     });
     if let Some(uri) = kept {
@@ -99,39 +157,78 @@ pub async fn discovered(issuer: &str, dev: bool) -> Result<String, Unavailable> 
         return Err(Unavailable("metadata is of another issuer".to_owned()));
     }
     PLACES.with_borrow_mut(|places| {
-        if places.len() >= MAX_SETS {
-            places.clear();
-        }
-        places.insert(issuer.to_owned(), (now(), metadata.jwks_uri.clone()));
+        *places.entry(issuer, || None) = Some((now(), metadata.jwks_uri.clone()));
     });
     Ok(metadata.jwks_uri)
 }
 
-async fn keys(jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {
-    match with_cache(jwks_uri, |cache| cache.plan(now())) {
+async fn keys(of: Of, jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {
+    match with_cache(of, jwks_uri, |cache| cache.plan(now())) {
         Plan::Use(keys) => Ok(keys),
-        Plan::Refresh(keys) => Ok(match fetched(jwks_uri).await {
+        Plan::Refresh(keys) => Ok(match fetched(of, jwks_uri).await {
             Ok(fresh) => fresh,
             Err(error) => {
                 console_error!("{error}");
                 keys
             }
         }),
-        Plan::Fetch => fetched(jwks_uri).await,
+        Plan::Fetch => fetched(of, jwks_uri).await,
         Plan::Unavailable => Err(Unavailable("no keys yet".to_owned())),
     }
 }
 
-async fn fetched(jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {
+async fn fetched(of: Of, jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {
     let fetched = match outbound::get(jwks_uri).await {
         Ok(bytes) => KeySet::parse(&bytes).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    with_cache(jwks_uri, |cache| match fetched {
+    with_cache(of, jwks_uri, |cache| match fetched {
         Ok(keys) => Ok(cache.fetched(keys, now())),
         Err(why) => {
             cache.failed(now());
             Err(Unavailable(why))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROVIDER: &str = "https://idp.example/jwks";
+
+    /// Whether nothing was ever asked of `jwks_uri`: the first plan is to fetch, which counts, and
+    /// after a failure the next is to wait.
+    fn is_new(of: Of, jwks_uri: &str) -> bool {
+        let at = UnixMillis(1_000_000);
+        with_cache(of, jwks_uri, |cache| {
+            let is_new = matches!(cache.plan(at), Plan::Fetch);
+            cache.failed(at);
+            is_new
+        })
+    }
+
+    #[test]
+    fn however_many_clients_bring_keys_those_of_issuers_stay() {
+        assert!(is_new(Of::Issuer, PROVIDER));
+        for n in 0..3 * MAX_SETS {
+            assert!(is_new(Of::Client, &format!("https://a.example/{n}")));
+        }
+        assert!(!is_new(Of::Issuer, PROVIDER));
+        assert!(is_new(Of::Client, PROVIDER), "a client's are its own");
+        assert_eq!(OF_CLIENTS.with_borrow(|sets| sets.0.len()), MAX_SETS);
+    }
+
+    #[test]
+    fn of_too_many_only_the_one_that_was_not_used_for_longest_goes() {
+        let mut kept: Kept<usize> = Kept::default();
+        for n in 0..MAX_SETS {
+            kept.entry(&n.to_string(), || n);
+        }
+        kept.entry("0", || 1000);
+        kept.entry("one more", || 1001);
+        assert_eq!(kept.0.len(), MAX_SETS);
+        assert!(kept.0.contains_key("0") && !kept.0.contains_key("1"));
+        assert!((2..MAX_SETS).all(|n| kept.0.contains_key(&n.to_string())));
+    }
 }

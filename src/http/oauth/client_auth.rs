@@ -8,6 +8,7 @@ use crate::error::json;
 use crate::http::context::Ctx;
 use crate::limits::{self, Limit};
 use crate::objects::call;
+use crate::remote_keys::Of;
 use crate::{policy, remote_keys};
 use base64ct::{Base64, Encoding};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
@@ -252,7 +253,7 @@ async fn verified(
             let keys = KeySet::parse(jwks.to_string().as_bytes());
             keys.map_or(Err(TokenError::UnknownKey), |keys| verify(&keys))
         }
-        (None, Some(uri)) => remote_keys::verified(uri, assertion, verify)
+        (None, Some(uri)) => remote_keys::verified_of(Of::Client, uri, assertion, verify)
             .await
             .map_err(|error| {
                 worker::console_error!("client keys: {error}");
