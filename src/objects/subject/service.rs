@@ -74,7 +74,6 @@ impl<S: Sql> SubjectService<S> {
             SubjectRequest::DescribeRefresh(command) => run!(command),
             SubjectRequest::UseOnce(command) => run!(command),
             SubjectRequest::AskConsent(command) => run!(command),
-            SubjectRequest::ForgetConsent(command) => run!(command),
         };
         Ok(reply?)
     }

@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::check::{CheckReply, CheckRequest};
-use super::consent::{AskConsent, ForgetConsent};
+use super::consent::AskConsent;
 use super::describe::{Describe, DescribeRefresh, Described, DescribedRefresh, UseOnce};
 use super::exchange::Exchange;
 use super::grant::{Refusal, TokenFacts};
@@ -49,8 +49,6 @@ crate::object_calls! {
         UseOnce(UseOnce) -> bool,
         /// What the person allowed a client.
         AskConsent(AskConsent) -> Option<String>,
-        /// Ask the person again.
-        ForgetConsent(ForgetConsent) -> bool,
     }
 }
 
@@ -144,10 +142,10 @@ mod tests {
         expected.extend([9; 32]);
         expected.extend(asked());
         assert_eq!(refresh, expected);
-        let forget = ForgetConsent {
+        let asked = AskConsent {
             client_id: "c".into(),
         };
-        assert_eq!(bytes_of(forget), [1, 13, 1, b'c']);
+        assert_eq!(bytes_of(asked), [1, 12, 1, b'c']);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! It is remembered with the log-in that followed it (see [`super::login`]), per client: scope, and the
 //! audiences that tokens may have. A client that asks for more asks again.
 
-use super::{Change, Command, Decision, Needs, State};
+use super::{Command, Decision, Needs, State};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
@@ -27,39 +27,6 @@ impl Command for AskConsent {
 
     fn decide(self, state: &State, _now: UnixMillis) -> Decision<Option<String>> {
         Decision::unchanged(state.consented.clone())
-    }
-}
-
-/// Ask again next time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ForgetConsent {
-    /// Whom.
-    pub client_id: String,
-}
-
-impl Command for ForgetConsent {
-    /// Whether there was anything to forget.
-    type Reply = bool;
-
-    fn needs(&self) -> Needs<'_> {
-        Needs {
-            consent: Some(&self.client_id),
-            ..Needs::default()
-        }
-    }
-
-    fn decide(self, state: &State, _now: UnixMillis) -> Decision<bool> {
-        if state.consented.is_none() {
-            return Decision::unchanged(false);
-        }
-        Decision {
-            changes: vec![Change::PutConsent {
-                client_id: self.client_id,
-                scope: None,
-            }],
-            events: Vec::new(),
-            reply: true,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use portcullis_core::oauth::opaque::{RefreshSecret, RefreshToken};
 use portcullis_core::policy::{WideRevocation, WideScope};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::check::{CheckRequest, DenyReason, Verdict};
-use portcullis_core::session::consent::{AskConsent, ForgetConsent};
+use portcullis_core::session::consent::AskConsent;
 use portcullis_core::session::describe::{Describe, DescribeRefresh, UseOnce};
 use portcullis_core::session::exchange::Exchange;
 use portcullis_core::session::grant::{OneTime, Proof, Refusal, TokenFacts, TokenRequest};
@@ -450,11 +450,7 @@ fn consent_is_remembered_per_client_and_scope_until_it_is_forgotten() {
     let remembered = Some("openid https://api profile".to_owned());
     assert_eq!(run(&subject, asked("app"), at(4)), remembered);
     assert_eq!(run(&subject, asked("other"), at(4)), None);
-    let forget = ForgetConsent {
-        client_id: "app".into(),
-    };
-    assert!(run(&subject, forget.clone(), at(5)));
-    assert!(!run(&subject, forget, at(6)));
+    run(&subject, kill(Scope::Client("app".into())), at(5));
     assert_eq!(run(&subject, asked("app"), at(6)), None);
 }
 
