@@ -4,6 +4,7 @@ use super::consent::covers;
 use super::revoke::{Cause, Revoke, Scope};
 use super::{ACCESS_TOKEN_TTL_SECS, Change, Command, Decision, Session, State};
 use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
+use crate::client::uri::as_registered;
 use crate::id::{LogHash, SessionId, TokenId};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
@@ -268,10 +269,10 @@ fn narrowed_audiences(asked: &[String], granted: &[String]) -> Result<Vec<String
     if asked.is_empty() {
         return Ok(granted.to_vec());
     }
-    asked
-        .iter()
-        .all(|one| granted.contains(one))
-        .then(|| asked.to_vec())
+    let found = asked.iter().map(|one| as_registered(granted, one));
+    found
+        .map(|one| one.map(str::to_owned))
+        .collect::<Option<_>>()
         .ok_or(Refusal::TargetExceeded)
 }
 
@@ -293,7 +294,10 @@ mod tests {
         assert_eq!(narrowed_audiences(&[], &granted), Ok(granted.to_vec()));
         let one = ["https://b".to_owned()];
         assert_eq!(narrowed_audiences(&one, &granted), Ok(one.to_vec()));
-        let other = ["https://b/".to_owned()];
+        // As stock clients spell an origin.
+        let slashed = ["https://b/".to_owned()];
+        assert_eq!(narrowed_audiences(&slashed, &granted), Ok(one.to_vec()));
+        let other = ["https://b/c".to_owned()];
         assert_eq!(
             narrowed_audiences(&other, &granted),
             Err(Refusal::TargetExceeded)
