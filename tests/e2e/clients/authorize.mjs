@@ -6,6 +6,9 @@ import { authorize, Browser, discover, logIn, main, oidc, refusal, request, REDI
 /** An application that is not the deployment's own. */
 const thirdParty = (service) => discover({ service, clientId: "demo-third-party" });
 
+/** Where people's answers for it are remembered: on loopback they are asked each time. */
+const redirect_uri = "https://third-party.example/callback";
+
 /** One log-in: what the browser was asked, and how to go on with what it brought back. */
 async function attempt(config, user, { parameters, checks: extra, answer } = {}) {
   const browser = new Browser();
@@ -19,11 +22,12 @@ await main({
   /** Denied, then allowed, then remembered; more scope is asked for again. */
   async consent({ service, user }) {
     const config = await thirdParty(service);
-    const denied = await attempt(config, user, { answer: "deny" });
-    const allowed = await attempt(config, user);
-    const again = await attempt(config, user);
-    const more = await attempt(config, user, { parameters: { scope: "openid profile email" } });
-    const prompted = await attempt(config, user, { parameters: { prompt: "consent" } });
+    const come = (answer, extra) => attempt(config, user, { parameters: { redirect_uri, ...extra }, answer });
+    const denied = await come("deny");
+    const allowed = await come("allow");
+    const again = await come("allow");
+    const more = await come("allow", { scope: "openid profile email" });
+    const prompted = await come("allow", { prompt: "consent" });
     return {
       denied: await refusal(denied.redeem()),
       allowed: await allowed.redeem(),

@@ -66,9 +66,10 @@ export async function request(config, parameters = {}) {
   return { url, checks };
 }
 
-/** The address that `user`'s browser comes back with. */
+/** The address that `user`'s browser comes back with; a request that was pushed is for REDIRECT_URI. */
 export function authorize(url, user, { browser = new Browser(), answer } = {}) {
-  return browser.open(url, { user, app: REDIRECT_URI, answer });
+  const app = url.searchParams.get("redirect_uri") ?? REDIRECT_URI;
+  return browser.open(url, { user, app, answer });
 }
 
 /** The whole log-in, from a new browser to tokens. */
