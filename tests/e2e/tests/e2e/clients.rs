@@ -7,6 +7,7 @@ use portcullis_e2e::app::{App, Tokens, random_text};
 use portcullis_e2e::browser::Browser;
 use portcullis_e2e::http::{Request, Response};
 use portcullis_e2e::people::{Person, Site};
+use portcullis_e2e::stack::{Settings, Stack};
 use portcullis_e2e::wait::until;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -307,6 +308,31 @@ fn a_wide_revocation_stands_alone_and_cannot_be_tried_dry() -> Result {
     let revoked = site.api.revoke(&body)?.expect(200)?.json()?;
     assert_eq!(revoked["scope"], "connection");
     Ok(())
+}
+
+#[test]
+fn a_revoked_connection_ends_everybody_who_came_through_it_and_lets_them_come_again() -> Result {
+    // A stack of its own: it ends everybody on it.
+    let stack = Stack::start_with(&Settings::vars(&[]))?;
+    let (app, api) = (App::discover(&stack.at)?, Api::new(&stack.at));
+    let before = [app.log_in("alice")?, app.log_in("bob")?];
+    let revoked = api.revoke(&json!({"connection": "demo"}))?;
+    revoked.expect(200)?;
+    for tokens in &before {
+        api.expect_denied(tokens, "session_ended")?;
+        let refreshed = Request::post(&app.token_endpoint)
+            .form(&[
+                ("grant_type", "refresh_token"),
+                ("client_id", "demo-app"),
+                (
+                    "refresh_token",
+                    tokens.answer["refresh_token"].as_str().unwrap_or_default(),
+                ),
+            ])
+            .send()?;
+        assert_eq!(refreshed.expect(400)?.json()?["error"], "invalid_grant");
+    }
+    api.expect_active(&app.log_in("alice")?)
 }
 
 #[test]
