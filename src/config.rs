@@ -6,10 +6,12 @@
 use crate::auth::Role;
 use portcullis_core::client::uri::{is_loopback, is_resource};
 use portcullis_core::client::{Client, DEFAULT_SCOPE, Origin};
+use portcullis_core::connection::Connection;
 use portcullis_core::keyring::Timing;
 use portcullis_core::secret::{Digest, derived_key};
 use portcullis_core::text::{base64url, from_base64url};
 use portcullis_core::time::UnixMillis;
+use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 use url::Url;
@@ -26,8 +28,13 @@ pub struct Config {
     pub routing_key: [u8; 32],
     /// Seals the signing keys at rest.
     pub sealing_key: [u8; 32],
-    /// The identity provider.
-    pub connection: Connection,
+    /// Seals secrets that connections have at their providers.
+    pub connection_key: [u8; 32],
+    /// The static connection: an identity provider that is there from the first request on. The policy
+    /// may have more, and may have turned this one off; [`crate::connections`] knows.
+    pub connection: Rc<Connection>,
+    /// Our secret there.
+    pub connection_secret: String,
     /// OAuth clients.
     pub clients: Vec<Rc<Client>>,
     /// The resources (RFC 8707) of clients that bring none; the first is the default audience.
@@ -50,20 +57,6 @@ pub struct Registration {
     pub dynamic: bool,
     /// The scopes that such clients can have, separated by spaces.
     pub scope: String,
-}
-
-/// The identity provider through which people log in and which provisions them.
-pub struct Connection {
-    /// Its name in subject keys and events.
-    pub id: String,
-    /// Its issuer URL.
-    pub issuer: String,
-    /// What we are called there.
-    pub client_id: String,
-    /// Our secret there.
-    pub client_secret: String,
-    /// The verified claim that identifies a person, equal to SCIM's `userName`.
-    pub subject_claim: String,
 }
 
 impl Config {
@@ -105,21 +98,19 @@ impl Config {
             naming_key: key("NAMING_KEY")?,
             routing_key: derived_key(&service_key, "routing segments"),
             sealing_key: derived_key(&service_key, "signing keys at rest"),
-            connection: Connection {
-                id: needed("CONNECTION_ID").and_then(|id| {
-                    if id.contains(':') {
-                        Err("CONNECTION_ID")
-                    } else {
-                        Ok(id)
-                    }
-                })?,
-                issuer: base_url("OIDC_ISSUER")?,
-                client_id: needed("OIDC_CLIENT_ID")?,
-                client_secret: needed("OIDC_CLIENT_SECRET")?,
-                // No default: a claim that is not SCIM's `userName` would make every
-                // deactivation miss.
-                subject_claim: needed("OIDC_SUBJECT_CLAIM")?,
-            },
+            connection_key: derived_key(&service_key, "connection secrets at rest"),
+            connection: static_connection(
+                &json!({
+                    "id": needed("CONNECTION_ID")?,
+                    "issuer": base_url("OIDC_ISSUER")?,
+                    "client_id": needed("OIDC_CLIENT_ID")?,
+                    // No default: a claim that is not SCIM's `userName` would make every
+                    // deactivation miss.
+                    "subject_claim": needed("OIDC_SUBJECT_CLAIM")?,
+                }),
+                dev,
+            )?,
+            connection_secret: needed("OIDC_CLIENT_SECRET")?,
             clients: if dev {
                 static_clients(demo_clients(&base_url("DEFAULT_AUDIENCE")?), dev)
             } else {
@@ -199,6 +190,17 @@ fn base_url(text: &str, dev: bool) -> Option<String> {
     let transport = url.scheme() == "https" || (dev && is_loopback(&url));
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     (transport && plain && url.password().is_none()).then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// The connection of these settings, if they are valid.
+fn static_connection(document: &Value, dev: bool) -> Result<Rc<Connection>, &'static str> {
+    let connection = Connection::deserialize(document).map_err(|_| "CONNECTION_ID")?;
+    if connection.id.contains(':') {
+        return Err("CONNECTION_ID");
+    }
+    // What else could be wrong has been looked at by name.
+    connection.valid_settings(dev).map_err(|_| "OIDC_ISSUER")?;
+    Ok(Rc::new(connection))
 }
 
 /// The clients that `list` describes, if all of them are valid and no two share an id.

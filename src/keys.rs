@@ -7,6 +7,7 @@
 use crate::config::Config;
 use crate::objects::call;
 use crate::objects::keyring::call::{GetKeys, KeptKey};
+use crate::objects::keyring::opened;
 use crate::policy::{self, View};
 use crate::runtime::now;
 use crate::webcrypto::{Signer, Verifier};
@@ -15,7 +16,7 @@ use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation, Veri
 use portcullis_core::jwt::id_token::{VerifiedHint, begin_id_token_hint};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::jwks::pending::{POINT_BYTES, Pending};
-use portcullis_core::jwt::sign::{PublicJwk, SigningKey};
+use portcullis_core::jwt::sign::PublicJwk;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use portcullis_core::keyring::{KeyState, Keyring};
 use portcullis_core::time::UnixMillis;
@@ -211,8 +212,7 @@ async fn signer(
         return Ok(Rc::clone(signer));
     }
     let sealed = stored.sealed.as_ref().ok_or_else(unusable)?;
-    let secret = sealed.open(&config.sealing_key).ok_or_else(unusable)?;
-    let key = SigningKey::from_secret(&secret).map_err(|_| unusable())?;
+    let key = opened(&config.sealing_key, sealed).ok_or_else(unusable)?;
     Ok(Rc::new(Signer::import(&key).await?))
 }
 

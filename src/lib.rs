@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod client_documents;
 mod config;
+mod connections;
 mod error;
 mod http;
 mod keys;
@@ -19,6 +20,7 @@ mod queue;
 mod remote_keys;
 mod routes;
 mod runtime;
+mod seal;
 mod upstream;
 mod webcrypto;
 

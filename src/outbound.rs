@@ -40,14 +40,16 @@ pub async fn answer_of(url: &str, max_bytes: usize) -> Result<Answer, Error> {
     .await
 }
 
-/// POSTs a form to `url` under HTTP Basic credentials (RFC 6749 section 2.3.1).
+/// POSTs a form to `url`, with an `Authorization` if there is one.
 pub async fn post_form(
     url: &str,
-    authorization: &str,
+    authorization: Option<&str>,
     form: &[(&str, &str)],
 ) -> Result<Vec<u8>, Error> {
     let headers = Headers::new();
-    headers.set("authorization", authorization)?;
+    if let Some(authorization) = authorization {
+        headers.set("authorization", authorization)?;
+    }
     let body = form_body(form, &headers)?;
     send(url, Method::Post, headers, Some(body), MAX_BYTES).await
 }

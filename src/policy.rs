@@ -43,6 +43,13 @@ impl fmt::Display for Unavailable {
     }
 }
 
+impl Unavailable {
+    /// For that reason.
+    pub fn because(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 impl From<CallError> for Unavailable {
     fn from(error: CallError) -> Self {
         Self(error.to_string())

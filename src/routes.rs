@@ -3,8 +3,8 @@
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
-    audit, check, clients, health, keys, oauth, openapi, preflight, revocations, scim, sessions,
-    trusts,
+    audit, check, clients, connections, health, keys, oauth, openapi, preflight, revocations, scim,
+    sessions, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -57,6 +57,10 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/authorize", PUBLIC, "The same with parameters in a form (OIDC Core section 3.1.2.1)", oauth::authorize::post),
     route!("POST", "/par", PUBLIC, "Pushed authorization requests (RFC 9126)", oauth::par::post),
     route!("GET", "/callback", PUBLIC, "Where the identity provider sends browsers back", oauth::callback::get),
+    route!("GET", "/callback/{connection}", PUBLIC, "Where that identity provider sends browsers back", oauth::callback::get),
+    route!("GET", "/choose", PUBLIC, "Asks a person through which identity provider they log in", oauth::choose::get),
+    route!("POST", "/choose", PUBLIC, "Takes the person's choice", oauth::choose::post),
+    route!("GET", "/connection-test", PUBLIC, "Begins a connection's test, by an operator's link", oauth::connection_test::get),
     route!("GET", "/consent", PUBLIC, "Asks a person what a client may have", oauth::consent::get),
     route!("POST", "/consent", PUBLIC, "Takes the person's answer", oauth::consent::post),
     route!("POST", "/token", PUBLIC, "Token endpoint (RFC 6749 section 3.2)", oauth::token::post),
@@ -98,6 +102,14 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/v1/trusts/{trust}", ADMIN, "A trust", trusts::get),
     route!("PUT", "/v1/trusts/{trust}", ADMIN, "Replace a trust", trusts::put),
     route!("DELETE", "/v1/trusts/{trust}", ADMIN, "Remove a trust", trusts::delete),
+    route!("POST", "/v1/connections", ADMIN, "Make a connection to an identity provider", connections::create),
+    route!("GET", "/v1/connections", ADMIN, "Connections to identity providers", connections::list),
+    route!("GET", "/v1/connections/{connection}", ADMIN, "A connection", connections::get),
+    route!("PUT", "/v1/connections/{connection}", ADMIN, "Replace a connection", connections::put),
+    route!("DELETE", "/v1/connections/{connection}", ADMIN, "Remove a connection and end all that rests on it", connections::delete),
+    route!("POST", "/v1/connections/{connection}/enable", ADMIN, "Turn a connection on", connections::enable),
+    route!("POST", "/v1/connections/{connection}/disable", ADMIN, "Turn a connection off and end all that rests on it", connections::disable),
+    route!("POST", "/v1/connections/{connection}/test", ADMIN, "Make a link that tests a connection in a browser", connections::test),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),

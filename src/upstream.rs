@@ -1,29 +1,52 @@
 //! The relying party's side of OpenID Connect: the identity provider's metadata, keys and tokens.
 
 use crate::config::Config;
-use crate::runtime::now;
+use crate::connections;
+use crate::keys;
+use crate::runtime::{new_id, now};
 use crate::{outbound, remote_keys};
-use portcullis_core::client::uri::is_loopback;
+use portcullis_core::client::AuthMethod;
+use portcullis_core::client::uri::is_fetchable;
+use portcullis_core::connection::Connection;
+use portcullis_core::id::TokenId;
 use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::assertion::{ASSERTION_TYPE, ClientAssertionClaims, TYP};
 use portcullis_core::jwt::id_token::{IdTokenVerifier, VerifiedIdToken};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::time::UnixMillis;
 use serde::Deserialize;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
+use worker::Env;
 
 const METADATA_FRESH_SECS: u64 = 3600;
 
 /// Provider metadata (OIDC Discovery section 3), what of it is used.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Metadata {
-    issuer: String,
+    /// As the provider spells it: what tokens say is compared with it exactly.
+    pub issuer: String,
     /// Where browsers are sent.
     pub authorization_endpoint: String,
     token_endpoint: String,
-    jwks_uri: String,
+    /// Where its keys are.
+    pub jwks_uri: String,
+    /// Whether every answer says by whom it is (RFC 9207 section 3).
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+}
+
+impl Metadata {
+    /// Whether an answer with that `iss` can be this provider's (RFC 9207 section 2.4).
+    pub fn may_have_answered(&self, iss: Option<&str>) -> bool {
+        match iss {
+            Some(iss) => iss.trim_end_matches('/') == self.issuer.trim_end_matches('/'),
+            None => !self.authorization_response_iss_parameter_supported,
+        }
+    }
 }
 
 /// Why a log-in could not be finished at the identity provider.
@@ -51,21 +74,37 @@ impl From<worker::Error> for UpstreamError {
 }
 
 thread_local! {
-    static METADATA: RefCell<Option<(UnixMillis, Rc<Metadata>)>> = const { RefCell::new(None) };
+    static METADATA: RefCell<HashMap<String, (UnixMillis, Rc<Metadata>)>> = RefCell::default();
 }
 
-/// The provider's metadata, from the isolate's memory or by discovery.
-pub async fn metadata(config: &Config) -> Result<Rc<Metadata>, UpstreamError> {
+/// The provider's metadata: as the connection says, from the isolate's memory, or by discovery.
+pub async fn metadata(
+    config: &Config,
+    connection: &Connection,
+) -> Result<Rc<Metadata>, UpstreamError> {
+    if let (Some(authorization_endpoint), Some(token_endpoint), Some(jwks_uri)) = (
+        &connection.authorization_endpoint,
+        &connection.token_endpoint,
+        &connection.jwks_uri,
+    ) {
+        return Ok(Rc::new(Metadata {
+            issuer: connection.issuer.clone(),
+            authorization_endpoint: authorization_endpoint.clone(),
+            token_endpoint: token_endpoint.clone(),
+            jwks_uri: jwks_uri.clone(),
+            authorization_response_iss_parameter_supported: false,
+        }));
+    }
     let kept = METADATA.with_borrow(|kept| {
-        kept.as_ref()
+        kept.get(&connection.issuer)
             .filter(|(at, _)| now() < at.plus_secs(METADATA_FRESH_SECS))
             .map(|(_, metadata)| Rc::clone(metadata))
     });
     if let Some(metadata) = kept {
         return Ok(metadata);
     }
-    let issuer = &config.connection.issuer;
-    let url = format!("{issuer}/.well-known/openid-configuration");
+    let base = connection.issuer.trim_end_matches('/');
+    let url = format!("{base}/.well-known/openid-configuration");
     let metadata: Metadata = serde_json::from_slice(&outbound::get(&url).await?)
         .map_err(|_| UpstreamError::Unavailable("metadata cannot be read".to_owned()))?;
     let endpoints = [
@@ -74,21 +113,18 @@ pub async fn metadata(config: &Config) -> Result<Rc<Metadata>, UpstreamError> {
         &metadata.jwks_uri,
     ];
     // The issuer must be the one that was asked (Discovery section 4.3).
-    if metadata.issuer.trim_end_matches('/') != issuer
-        || !endpoints.iter().all(|url| is_allowed(url, config))
+    if !connection.is_issuer(&metadata.issuer)
+        || !endpoints.iter().all(|url| is_fetchable(url, config.dev))
     {
         return Err(UpstreamError::Unavailable(
             "metadata is of another issuer".to_owned(),
         ));
     }
     let metadata = Rc::new(metadata);
-    METADATA.set(Some((now(), Rc::clone(&metadata))));
+    METADATA.with_borrow_mut(|kept| {
+        kept.insert(connection.issuer.clone(), (now(), Rc::clone(&metadata)))
+    });
     Ok(metadata)
-}
-
-/// https anywhere, or plain HTTP on this machine in development.
-fn is_allowed(url: &str, config: &Config) -> bool {
-    Url::parse(url).is_ok_and(|url| url.scheme() == "https" || (config.dev && is_loopback(&url)))
 }
 
 #[derive(Deserialize)]
@@ -96,37 +132,104 @@ struct TokenResponse {
     id_token: String,
 }
 
-/// Exchanges the provider's `code` and verifies the ID token that comes for it.
+/// What a browser brought back, and what was kept of its way.
+pub struct Returned<'a> {
+    /// The provider's.
+    pub code: &'a str,
+    /// PKCE.
+    pub code_verifier: &'a str,
+    /// What the ID token must repeat.
+    pub nonce: &'a str,
+}
+
+/// Exchanges the provider's code and verifies the ID token that comes for it.
 pub async fn identify(
+    env: &Env,
     config: &Config,
-    code: &str,
-    code_verifier: &str,
-    nonce: &str,
+    connection: &Connection,
+    returned: Returned<'_>,
 ) -> Result<VerifiedIdToken, UpstreamError> {
-    let metadata = metadata(config).await?;
-    let connection = &config.connection;
-    let redirect_uri = format!("{}/callback", config.issuer);
-    let form = [
+    let metadata = metadata(config, connection).await?;
+    let redirect_uri = connections::redirect_uri(config, &connection.id);
+    let proof = proof(env, config, connection, &metadata).await?;
+    let mut form = vec![
         ("grant_type", "authorization_code"),
-        ("code", code),
+        ("code", returned.code),
         ("redirect_uri", &redirect_uri),
-        ("code_verifier", code_verifier),
+        ("code_verifier", returned.code_verifier),
     ];
-    let authorization = basic(&connection.client_id, &connection.client_secret);
-    let answer = outbound::post_form(&metadata.token_endpoint, &authorization, &form).await?;
+    form.extend(
+        proof
+            .form
+            .iter()
+            .map(|(name, value)| (*name, value.as_str())),
+    );
+    let authorization = proof.authorization.as_deref();
+    let answer = outbound::post_form(&metadata.token_endpoint, authorization, &form).await?;
     let tokens: TokenResponse = serde_json::from_slice(&answer)
         .map_err(|_| UpstreamError::Unavailable("no id_token".to_owned()))?;
     let verifier = IdTokenVerifier {
-        // As the provider spells it: the comparison is exact.
         issuer: &metadata.issuer,
         client_id: &connection.client_id,
-        nonce,
+        nonce: returned.nonce,
     };
     let verify = |keys: &KeySet| verifier.verify(&tokens.id_token, keys, now());
     remote_keys::verified(&metadata.jwks_uri, &tokens.id_token, verify)
         .await
         .map_err(|error| UpstreamError::Unavailable(error.to_string()))?
         .map_err(UpstreamError::Token)
+}
+
+/// How the service proves who it is: a header, or fields of the form.
+#[derive(Default)]
+struct Proof {
+    authorization: Option<String>,
+    form: Vec<(&'static str, String)>,
+}
+
+async fn proof(
+    env: &Env,
+    config: &Config,
+    connection: &Connection,
+    metadata: &Metadata,
+) -> Result<Proof, UpstreamError> {
+    let client_id = &connection.client_id;
+    Ok(match connection.token_endpoint_auth_method {
+        AuthMethod::ClientSecretBasic => {
+            let secret = connections::secret(config, connection)?;
+            Proof {
+                authorization: Some(basic(client_id, &secret)),
+                form: Vec::new(),
+            }
+        }
+        AuthMethod::ClientSecretPost => {
+            let secret = connections::secret(config, connection)?;
+            Proof {
+                authorization: None,
+                form: vec![("client_id", client_id.clone()), ("client_secret", secret)],
+            }
+        }
+        AuthMethod::PrivateKeyJwt => {
+            // For the very place that it is sent to, so that nobody else can use it.
+            let jti = TokenId::from_bytes(new_id()?);
+            let claims =
+                ClientAssertionClaims::new(client_id, &metadata.token_endpoint, jti, now());
+            let keys = keys::ours(env, config).await?;
+            let assertion = keys.sign(&claims, TYP).await?;
+            Proof {
+                authorization: None,
+                form: vec![
+                    ("client_id", client_id.clone()),
+                    ("client_assertion_type", ASSERTION_TYPE.to_owned()),
+                    ("client_assertion", assertion),
+                ],
+            }
+        }
+        AuthMethod::None => Proof {
+            authorization: None,
+            form: vec![("client_id", client_id.clone())],
+        },
+    })
 }
 
 /// HTTP Basic as RFC 6749 section 2.3.1 wants it: both parts form-encoded first.

@@ -10,6 +10,7 @@ use portcullis_core::audit::call::Query;
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::audit::line;
 use portcullis_core::audit::query::{Cursor, Filter, Order};
+use portcullis_core::id::SubjectKey;
 use portcullis_core::time::UnixMillis;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -34,7 +35,7 @@ struct Reply {
 
 /// A page of events.
 pub async fn events(ctx: Ctx) -> Result<Response> {
-    let query = match ctx.query().and_then(|query| parse(&ctx, &query)) {
+    let query = match query(&ctx).await? {
         Ok(query) => query,
         Err(problem) => return problem.response(),
     };
@@ -60,7 +61,26 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
     )
 }
 
-fn parse(ctx: &Ctx, query: &BTreeMap<String, String>) -> std::result::Result<Query, Problem> {
+async fn query(ctx: &Ctx) -> Result<std::result::Result<Query, Problem>> {
+    let query = match ctx.query() {
+        Ok(query) => query,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let subject = match query.get("subject") {
+        Some(text) => match ctx.subject(text).await? {
+            Ok(subject) => Some(subject),
+            Err(problem) => return Ok(Err(problem)),
+        },
+        None => None,
+    };
+    Ok(parse(ctx, &query, subject))
+}
+
+fn parse(
+    ctx: &Ctx,
+    query: &BTreeMap<String, String>,
+    subject: Option<SubjectKey>,
+) -> std::result::Result<Query, Problem> {
     let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
     // A filter that is misspelt must not become no filter.
     if let Some(name) = query
@@ -76,7 +96,7 @@ fn parse(ctx: &Ctx, query: &BTreeMap<String, String>) -> std::result::Result<Que
             .transpose()
     };
     let filter = Filter {
-        subject: get("subject").map(|text| ctx.subject(text)).transpose()?,
+        subject,
         action: get("action")
             .map(|name| Action::parse(name).ok_or_else(|| invalid("action")))
             .transpose()?,

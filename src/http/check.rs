@@ -90,7 +90,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             subject: Some(subject),
             session: Some(session),
             jti,
-        } => Ok(ctx.subject(&subject).map(|subject| {
+        } => Ok(ctx.subject(&subject).await?.map(|subject| {
             Question::Ask(CheckRequest {
                 token: jti,
                 ..CheckRequest::of_session(subject, session)

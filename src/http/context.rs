@@ -2,6 +2,7 @@
 
 use crate::auth::Role;
 use crate::config::Config;
+use crate::connections;
 use crate::error::Problem;
 use crate::outbound::bounded;
 use crate::runtime::now;
@@ -105,6 +106,15 @@ impl Ctx {
         once_each(self.url.query_pairs().into_owned())
     }
 
+    /// The value of that cookie.
+    pub fn cookie(&self, name: &str) -> Result<Option<String>> {
+        let header = self.request.headers().get("cookie")?.unwrap_or_default();
+        Ok(header.split(';').find_map(|pair| {
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then(|| value.to_owned())
+        }))
+    }
+
     /// The body as text, within bounds.
     pub async fn text(&mut self) -> Result<std::result::Result<String, Problem>> {
         let too_large = Problem::new(413, format!("the body exceeds {MAX_BODY_BYTES} bytes"));
@@ -183,25 +193,22 @@ impl Ctx {
         }))
     }
 
-    /// The subject that `text` names: its key, or `connection:value`.
-    pub fn subject(&self, text: &str) -> std::result::Result<SubjectKey, Problem> {
+    /// The subject that `text` names: its key, or `connection:value` of a connection that there is, on or
+    /// off.
+    pub async fn subject(&self, text: &str) -> Result<std::result::Result<SubjectKey, Problem>> {
         if let Ok(key) = text.parse() {
-            return Ok(key);
+            return Ok(Ok(key));
         }
-        match text.split_once(':') {
-            Some((connection, value))
-                if connection == self.config.connection.id && !value.is_empty() =>
-            {
-                Ok(SubjectKey::derive(
-                    &self.config.naming_key,
-                    connection,
-                    value,
-                ))
-            }
-            _ => Err(Problem::bad_request(
-                "subject is neither a subject key nor connection:value",
-            )),
+        if let Some((id, value)) = text.split_once(':').filter(|(_, value)| !value.is_empty())
+            && connections::any(&self.env, &self.config, id)
+                .await?
+                .is_some()
+        {
+            return Ok(Ok(SubjectKey::derive(&self.config.naming_key, id, value)));
         }
+        Ok(Err(Problem::bad_request(
+            "subject is neither a subject key nor connection:value",
+        )))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod check;
 pub mod clients;
+pub mod connections;
 pub mod context;
 pub mod health;
 pub mod keys;

@@ -63,6 +63,10 @@ fn describe(server: &str) -> Value {
                 "Rotation": super::clients::rotation_schema(),
                 "Trust": super::trusts::schema(),
                 "Trusts": super::trusts::list_schema(),
+                "Connection": super::connections::schema(),
+                "Connections": super::connections::list_schema(),
+                "ConnectionEnabled": super::connections::enabled_schema(),
+                "ConnectionTest": super::connections::test_schema(),
                 "Sessions": super::sessions::reply_schema(),
                 "SignOut": super::sessions::sign_out_schema(),
                 "Empty": {"type": "object", "additionalProperties": false},
@@ -90,6 +94,7 @@ fn operation(route: &Route) -> Value {
         .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{connection}", "okta")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA");
     let mut parameters: Vec<Value> = route
         .path
@@ -120,6 +125,17 @@ fn operation(route: &Route) -> Value {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (None, Some("Revocation"))
         }
+        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
+        "/v1/connections" => (Some("Connection"), Some("Connection")),
+        "/v1/connections/{connection}" => match route.method {
+            "PUT" => (Some("Connection"), Some("Connection")),
+            "GET" => (None, Some("Connection")),
+            _ => (None, None),
+        },
+        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
+        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
+            (None, Some("ConnectionEnabled"))
+        }
         "/v1/keys" => (None, Some("Keys")),
         "/v1/keys/rotate" => (Some("Empty"), Some("KeyRotation")),
         "/v1/keys/{kid}/compromise" => (Some("Empty"), Some("KeyCompromise")),
@@ -130,7 +146,8 @@ fn operation(route: &Route) -> Value {
         }
         _ => (None, None),
     };
-    let creates = route.method == "POST" && ["/v1/clients", "/v1/trusts"].contains(&route.path);
+    let made = ["/v1/clients", "/v1/trusts", "/v1/connections"];
+    let creates = route.method == "POST" && made.contains(&route.path);
     let done = if creates { "201" } else { "200" };
     let mut operation = json!({
         "summary": route.summary,

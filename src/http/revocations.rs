@@ -55,8 +55,15 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
         Ok(None) => {}
         Err(problem) => return problem.response(),
     }
+    let Some(subject) = &body.subject else {
+        return Problem::bad_request("subject is missing").response();
+    };
+    let subject = match ctx.subject(subject).await? {
+        Ok(subject) => subject,
+        Err(problem) => return problem.response(),
+    };
     match command(&ctx, &body) {
-        Ok((subject, revoke)) => carry_out(&ctx, subject, revoke).await,
+        Ok(revoke) => carry_out(&ctx, subject, revoke).await,
         Err(problem) => problem.response(),
     }
 }
@@ -124,10 +131,7 @@ fn wide(body: &Body) -> std::result::Result<Option<WideScope>, Problem> {
     Ok(Some(scope))
 }
 
-fn command(ctx: &Ctx, body: &Body) -> std::result::Result<(SubjectKey, Revoke), Problem> {
-    let subject = body.subject.as_deref();
-    let subject = subject.ok_or_else(|| Problem::bad_request("subject is missing"))?;
-    let subject = ctx.subject(subject)?;
+fn command(ctx: &Ctx, body: &Body) -> std::result::Result<Revoke, Problem> {
     let scope = match (body.session, body.jti) {
         (None, None) => Scope::Subject,
         (Some(session), None) => Scope::Session(session),
@@ -136,14 +140,11 @@ fn command(ctx: &Ctx, body: &Body) -> std::result::Result<(SubjectKey, Revoke), 
             return Err(Problem::bad_request("session and jti exclude each other"));
         }
     };
-    Ok((
-        subject,
-        Revoke {
-            dry_run: body.dry_run,
-            idempotency: idempotency(ctx, body)?,
-            ..Revoke::new(scope, Cause::Admin, ctx.actor())
-        },
-    ))
+    Ok(Revoke {
+        dry_run: body.dry_run,
+        idempotency: idempotency(ctx, body)?,
+        ..Revoke::new(scope, Cause::Admin, ctx.actor())
+    })
 }
 
 /// The caller's key for a request that `body` tells from others, if they sent one.

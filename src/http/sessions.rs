@@ -67,7 +67,7 @@ struct SignOut {
 
 /// Live sessions, oldest first; none for somebody never seen.
 pub async fn list(ctx: Ctx) -> Result<Response> {
-    let subject = match subject(&ctx) {
+    let subject = match subject(&ctx).await? {
         Ok(subject) => subject,
         Err(problem) => return problem.response(),
     };
@@ -116,7 +116,7 @@ async fn sign_out(
     cause: Cause,
     body: &impl Serialize,
 ) -> Result<Response> {
-    let command = subject(ctx).and_then(|subject| {
+    let command = subject(ctx).await?.and_then(|subject| {
         let request = (ctx.url.path(), body);
         let revoke = Revoke {
             idempotency: idempotency(ctx, &request)?,
@@ -130,8 +130,8 @@ async fn sign_out(
     }
 }
 
-fn subject(ctx: &Ctx) -> std::result::Result<SubjectKey, Problem> {
-    ctx.subject(&ctx.decoded_param(0))
+async fn subject(ctx: &Ctx) -> Result<std::result::Result<SubjectKey, Problem>> {
+    ctx.subject(&ctx.decoded_param(0)).await
 }
 
 /// The body of a sign-out, for the API description.

@@ -122,6 +122,14 @@ impl Row {
         }
     }
 
+    /// The text in column `at`, or `None` for NULL.
+    pub fn optional_text(&self, at: usize) -> Result<Option<&str>, SqlError> {
+        match self.0.get(at) {
+            Some(Value::Null) => Ok(None),
+            _ => self.text(at).map(Some),
+        }
+    }
+
     /// The bytes in column `at`.
     pub fn blob(&self, at: usize) -> Result<&[u8], SqlError> {
         match self.0.get(at) {

@@ -275,6 +275,7 @@ pub(crate) mod testing {
             scope: None,
             roles: Vec::new(),
             groups: Vec::new(),
+            idp_claims: serde_json::Map::new(),
             cnf: None,
             act: None,
         };

@@ -184,6 +184,7 @@ mod tests {
             scope: Some("openid profile".to_owned()),
             roles: Vec::new(),
             groups: vec!["staff".to_owned(), "Köche, 100%\r\nX: y".to_owned()],
+            idp_claims: serde_json::Map::new(),
             cnf: None,
             act: None,
         }

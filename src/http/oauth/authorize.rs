@@ -1,25 +1,28 @@
 //! `/authorize` (RFC 6749 section 3.1, OAuth 2.1, OIDC Core section 3.1.2.1): a client's browser arrives
-//! and leaves for the identity provider, always: there is no log-in of our own to fall back on.
+//! and leaves for an identity provider, always: there is no log-in of our own to fall back on. Where
+//! there are several and nothing says which, the person is asked first.
 //!
 //! The request is judged in [`portcullis_core::oauth::authorize`], or was when it was pushed (RFC 9126).
 //! Where client and redirect URI are not known to belong together the browser is sent nowhere, and an
 //! unknown client looks like a wrong redirect URI.
 
+use super::set_out::{last_connection, set_out};
 use super::{FLOW_TTL_SECS, flow, page, redirect, redirect_error, refuse, set_flow_cookie};
-use crate::error::Problem;
+use crate::connections;
 use crate::http::context::Ctx;
 use crate::limits::{Limit, allow};
 use crate::policy;
 use crate::runtime::random;
-use crate::upstream;
 use portcullis_core::client::Client;
+use portcullis_core::connection::Connection;
+use portcullis_core::connection::choose::{Choice, choose};
 use portcullis_core::oauth::authorize::{
-    AuthorizationRequest, ErrorCode, Parameters, Refusal, Via,
+    AuthorizationRequest, ErrorCode, Parameters, Prompt, Refusal, Via,
 };
-use portcullis_core::oauth::flow::{Away, FlowId, Keep, Kind, Stage, TakePushed};
-use portcullis_core::oauth::s256_challenge;
+use portcullis_core::oauth::flow::{Choosing, FlowId, Keep, Kind, Stage, TakePushed};
 use portcullis_core::secret::Digest;
 use portcullis_core::text::base64url;
+use std::rc::Rc;
 use worker::{Response, Result};
 
 /// With parameters in the query.
@@ -116,28 +119,35 @@ async fn requested(
     Ok(parameters.judge(client, &ctx.config.resources, Via::Browser))
 }
 
+/// Sends the browser to an identity provider, or to the question which.
 async fn leave(ctx: &Ctx, request: AuthorizationRequest) -> Result<Response> {
-    let metadata = match upstream::metadata(&ctx.config).await {
-        Ok(metadata) => metadata,
+    let all = match connections::all(&ctx.env, &ctx.config).await {
+        Ok(all) => all,
         Err(error) => {
             worker::console_error!("{error}");
             return refuse(ctx, &request, ErrorCode::TemporarilyUnavailable);
         }
     };
-    let id = FlowId::new(&ctx.config.routing_key, Kind::LogIn, &random()?);
+    let quiet = request.prompts(Prompt::None);
+    let last = last_connection(ctx)?.filter(|_| quiet);
+    let listed: Vec<&Connection> = all.iter().map(Rc::as_ref).collect();
+    match choose(&listed, request.login_hint.as_deref(), last.as_deref()) {
+        Choice::To(connection) => set_out(ctx, new_flow(ctx)?, connection, request, ctx.now).await,
+        Choice::Ask if quiet => refuse(ctx, &request, ErrorCode::InteractionRequired),
+        Choice::Ask => ask(ctx, request).await,
+        Choice::Nowhere => refuse(ctx, &request, ErrorCode::TemporarilyUnavailable),
+    }
+}
+
+/// Has the person choose.
+async fn ask(ctx: &Ctx, request: AuthorizationRequest) -> Result<Response> {
+    let id = new_flow(ctx)?;
     let browser = base64url(&random::<32>()?);
-    let code_verifier = base64url(&random::<32>()?);
-    let nonce = base64url(&random::<16>()?);
-    let Some(challenge) = s256_challenge(&code_verifier) else {
-        return Problem::unavailable().response();
-    };
     let keep = Keep {
-        stage: Stage::Away(Away {
+        stage: Stage::Choosing(Choosing {
             request: request.clone(),
             begun_at: ctx.now,
             browser: Digest::of(browser.as_bytes()),
-            nonce: nonce.clone(),
-            code_verifier,
         }),
         ttl_secs: FLOW_TTL_SECS,
     };
@@ -145,24 +155,16 @@ async fn leave(ctx: &Ctx, request: AuthorizationRequest) -> Result<Response> {
         worker::console_error!("{error}");
         return refuse(ctx, &request, ErrorCode::TemporarilyUnavailable);
     }
-    let callback = format!("{}/callback", ctx.config.issuer);
-    let relayed = request.relayed();
-    let mut parameters = vec![
-        ("response_type", Some("code")),
-        ("client_id", Some(ctx.config.connection.client_id.as_str())),
-        ("redirect_uri", Some(&callback)),
-        ("scope", Some("openid profile email")),
-        ("state", Some(id.as_str())),
-        ("nonce", Some(&nonce)),
-        ("code_challenge", Some(&challenge)),
-        ("code_challenge_method", Some("S256")),
-    ];
-    parameters.extend(
-        relayed
-            .iter()
-            .map(|(name, value)| (*name, Some(value.as_str()))),
-    );
-    let response = redirect(&metadata.authorization_endpoint, &parameters)?;
+    let choose = format!("{}/choose", ctx.config.issuer);
+    let response = redirect(&choose, &[("flow", Some(id.as_str()))])?;
     set_flow_cookie(&response, &id, &browser)?;
     Ok(response)
+}
+
+fn new_flow(ctx: &Ctx) -> Result<FlowId> {
+    Ok(FlowId::new(
+        &ctx.config.routing_key,
+        Kind::LogIn,
+        &random()?,
+    ))
 }

@@ -1,36 +1,37 @@
-//! `GET /callback`: the browser comes back from the identity provider, and a session begins.
+//! `GET /callback`, or `GET /callback/{connection}`: the browser comes back from an identity provider, and a
+//! session begins.
 //!
-//! Before anything is believed: the flow is one of ours, not used yet, and this browser began it; the
-//! answer is by our provider (RFC 9207); the ID token verifies, and its log-in is as new and as strong
+//! Before anything is believed: the flow is one of ours, not used yet, and this browser began it; it
+//! came back to the place of the connection that it was sent to, which is still on; the
+//! answer is by that provider (RFC 9207); the ID token verifies, and its log-in is as new and as strong
 //! as the client asked. Then the person is asked for their consent if they must be, and then the subject
 //! decides.
 
 use super::log_in::{Arrival, begin};
+use super::set_out::remember_connection;
 use super::{
-    FLOW_TTL_SECS, browser_of, clear_flow_cookie, flow, page, redirect, refuse, set_flow_cookie,
+    FLOW_TTL_SECS, browser_of, clear_flow_cookie, connection_test, flow, page, redirect, refuse,
+    set_flow_cookie,
 };
+use crate::connections;
 use crate::http::context::Ctx;
 use crate::objects::call;
 use crate::policy;
-use crate::upstream::{self, UpstreamError};
+use crate::upstream::{self, Returned, UpstreamError};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::Client;
+use portcullis_core::connection::Connection;
+use portcullis_core::connection::identity::Identity;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::jwt::id_token::VerifiedIdToken;
 use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode, Prompt};
 use portcullis_core::oauth::flow::{Asked, Away, FlowId, Keep, Kind, Person, Stage, TakeAway};
 use portcullis_core::oauth::relay::{LoginFacts, upstream_error};
 use portcullis_core::secret::Digest;
-use portcullis_core::session::Profile;
+use portcullis_core::session::Upstream;
 use portcullis_core::session::consent::{AskConsent, covers};
 use portcullis_core::text::truncated;
 use worker::{Response, Result};
-
-/// Tokens go into cookies, which hold 4 KB.
-const MAX_GROUPS: usize = 20;
-const MAX_GROUP_BYTES: usize = 64;
-/// The longest name or address that is kept.
-const MAX_CLAIM_BYTES: usize = 256;
 
 /// What comes of a browser's return.
 enum Came {
@@ -43,11 +44,12 @@ enum Came {
 /// Finishes a log-in and sends the browser back to the client, or asks the person first.
 pub async fn get(ctx: Ctx) -> Result<Response> {
     let query = ctx.query().unwrap_or_default();
+    let state = query.get("state").map_or("", String::as_str);
     // Nothing but an id of ours wakes an object.
-    let id = query
-        .get("state")
-        .and_then(|id| FlowId::parse(&ctx.config.routing_key, Kind::LogIn, id));
-    let Some(id) = id else {
+    if let Some(id) = FlowId::parse(&ctx.config.routing_key, Kind::Test, state) {
+        return connection_test::arrived(&ctx, &id).await;
+    }
+    let Some(id) = FlowId::parse(&ctx.config.routing_key, Kind::LogIn, state) else {
         return not_begun();
     };
     let Some(browser) = browser_of(&ctx, &id)? else {
@@ -61,9 +63,11 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     let Some(away) = taken else {
         return not_begun();
     };
+    let connection = away.connection.clone();
     match arrived(&ctx, away).await? {
         Came::Done(response) => {
             clear_flow_cookie(&response, &id)?;
+            remember_connection(&response, &connection)?;
             Ok(response)
         }
         Came::Ask(asked) => ask(&ctx, &id, &browser, *asked).await,
@@ -80,7 +84,7 @@ fn not_begun() -> Result<Response> {
 async fn ask(ctx: &Ctx, id: &FlowId, browser: &str, asked: Asked) -> Result<Response> {
     let request = asked.request.clone();
     let keep = Keep {
-        stage: Stage::Asked(asked),
+        stage: Stage::Asked(Box::new(asked)),
         ttl_secs: FLOW_TTL_SECS,
     };
     if let Err(error) = flow(&ctx.env, id, keep).await {
@@ -125,20 +129,46 @@ async fn arrived(ctx: &Ctx, away: Away) -> Result<Came> {
     }
 }
 
+/// The connection to whose place the browser came back.
+pub(super) fn came_back_to(ctx: &Ctx) -> &str {
+    match ctx.params.first() {
+        Some(id) => id,
+        None => &ctx.config.connection.id,
+    }
+}
+
 /// Who is there, if their log-in is what was asked for.
 async fn identified(ctx: &Ctx, away: &Away) -> Result<std::result::Result<Person, ErrorCode>> {
+    if came_back_to(ctx) != away.connection {
+        refused(ctx, &away.connection, "connection_mismatch").await?;
+        return Ok(Err(ErrorCode::AccessDenied));
+    }
+    let connection = connections::enabled(&ctx.env, &ctx.config, &away.connection).await?;
+    let Some(connection) = connection else {
+        refused(ctx, &away.connection, "connection_disabled").await?;
+        return Ok(Err(ErrorCode::AccessDenied));
+    };
     let query = ctx.query().unwrap_or_default();
-    let by_our_provider = query
-        .get("iss")
-        .is_none_or(|iss| iss.trim_end_matches('/') == ctx.config.connection.issuer);
-    if !by_our_provider {
-        refused(ctx, "provider_mismatch").await?;
+    let metadata = match upstream::metadata(&ctx.config, &connection).await {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            worker::console_error!("{error}");
+            return Ok(Err(ErrorCode::TemporarilyUnavailable));
+        }
+    };
+    if !metadata.may_have_answered(query.get("iss").map(String::as_str)) {
+        refused(ctx, &connection.id, "provider_mismatch").await?;
         return Ok(Err(ErrorCode::AccessDenied));
     }
     let Some(code) = query.get("code") else {
         return Ok(Err(upstream_error(query.get("error").map(String::as_str))));
     };
-    let id_token = upstream::identify(&ctx.config, code, &away.code_verifier, &away.nonce).await;
+    let returned = Returned {
+        code,
+        code_verifier: &away.code_verifier,
+        nonce: &away.nonce,
+    };
+    let id_token = upstream::identify(&ctx.env, &ctx.config, &connection, returned).await;
     let id_token = match id_token {
         Ok(id_token) => id_token,
         Err(error) => {
@@ -146,73 +176,58 @@ async fn identified(ctx: &Ctx, away: &Away) -> Result<std::result::Result<Person
             return Ok(Err(match error {
                 UpstreamError::Unavailable(_) => ErrorCode::TemporarilyUnavailable,
                 UpstreamError::Token(error) => {
-                    refused(ctx, &format!("id_token_{}", error.as_str())).await?;
+                    let reason = format!("id_token_{}", error.as_str());
+                    refused(ctx, &connection.id, &reason).await?;
                     ErrorCode::ServerError
                 }
             }));
         }
     };
-    let connection = &ctx.config.connection;
-    let Some(value) = identifying_value(&id_token, &connection.subject_claim) else {
-        refused(ctx, "id_token_subject_claim").await?;
-        return Ok(Err(ErrorCode::ServerError));
+    let identity = match connection.identity(id_token.claims()) {
+        Ok(identity) => identity,
+        Err(why) => {
+            let reason = format!("id_token_{}", why.as_str());
+            refused(ctx, &connection.id, &reason).await?;
+            return Ok(Err(ErrorCode::AccessDenied));
+        }
     };
-    let subject = SubjectKey::derive(&ctx.config.naming_key, &connection.id, value);
+    let person = person(ctx, &connection, identity, &id_token);
     let login = LoginFacts {
         auth_time: id_token.auth_time,
         acr: id_token.acr.as_deref(),
     };
     if let Err(error) = away.request.is_satisfied_by(login, away.begun_at) {
-        not_satisfied(ctx, &away.request, subject, error).await?;
+        not_satisfied(ctx, &away.request, &person, error).await?;
         return Ok(Err(error));
     }
-    Ok(Ok(person(subject, connection.id.clone(), &id_token)))
+    Ok(Ok(person))
 }
 
-/// The value of the claim that identifies the person. An address counts only if the provider has
-/// verified it: else whoever writes another's address into their profile would be them.
-fn identifying_value<'t>(id_token: &'t VerifiedIdToken, claim: &str) -> Option<&'t str> {
-    let verified = id_token.claims().get("email_verified") == Some(&true.into());
-    id_token
-        .claim(claim)
-        .filter(|_| claim != "email" || verified)
-}
-
-fn person(subject: SubjectKey, connection: String, id_token: &VerifiedIdToken) -> Person {
-    let groups = id_token
-        .claims()
-        .get("groups")
-        .and_then(|groups| groups.as_array());
+fn person(
+    ctx: &Ctx,
+    connection: &Connection,
+    identity: Identity,
+    id_token: &VerifiedIdToken,
+) -> Person {
+    let digest = |claim| {
+        id_token
+            .claim(claim)
+            .map(|text| Digest::of(text.as_bytes()))
+    };
     Person {
-        subject,
-        connection,
+        subject: SubjectKey::derive(&ctx.config.naming_key, &connection.id, &identity.value),
+        connection: connection.id.clone(),
         auth_time_secs: id_token.auth_time.unwrap_or(id_token.issued_at).secs(),
         acr: id_token.acr.as_deref().map(|acr| truncated(acr, 128)),
-        groups: groups
-            .into_iter()
-            .flatten()
-            .filter_map(|group| group.as_str())
-            // Left out whole: a name that was cut could be another group's.
-            .filter(|group| group.len() <= MAX_GROUP_BYTES)
-            .take(MAX_GROUPS)
-            .map(str::to_owned)
-            .collect(),
-        profile: profile(id_token),
-    }
-}
-
-/// What the provider says of the person, within bounds.
-fn profile(id_token: &VerifiedIdToken) -> Profile {
-    let text = |name| {
-        id_token
-            .claim(name)
-            .map(|value| truncated(value, MAX_CLAIM_BYTES))
-    };
-    Profile {
-        name: text("name"),
-        preferred_username: text("preferred_username"),
-        email: text("email"),
-        email_verified: id_token.claims().get("email_verified") == Some(&true.into()),
+        groups: identity.groups,
+        roles: identity.roles,
+        claims: identity.claims,
+        profile: identity.profile,
+        upstream: Upstream {
+            sub: digest("sub"),
+            sid: digest("sid"),
+        },
+        value: identity.value,
     }
 }
 
@@ -250,7 +265,7 @@ async fn must_ask(
     })
 }
 
-async fn refused(ctx: &Ctx, reason: &str) -> Result<()> {
+async fn refused(ctx: &Ctx, connection: &str, reason: &str) -> Result<()> {
     let event = Event {
         reason: Some(reason.to_owned()),
         request: Some(ctx.facts()),
@@ -258,7 +273,7 @@ async fn refused(ctx: &Ctx, reason: &str) -> Result<()> {
             ctx.now,
             Action::CredentialRefused,
             Outcome::Denied,
-            Actor::Connection(ctx.config.connection.id.clone()),
+            Actor::Connection(connection.to_owned()),
         )
     };
     crate::audit::record(&ctx.env, event).await
@@ -268,19 +283,19 @@ async fn refused(ctx: &Ctx, reason: &str) -> Result<()> {
 async fn not_satisfied(
     ctx: &Ctx,
     request: &AuthorizationRequest,
-    subject: SubjectKey,
+    person: &Person,
     error: ErrorCode,
 ) -> Result<()> {
     let event = Event {
         reason: Some(error.as_str().to_owned()),
-        subject: Some(subject),
+        subject: Some(person.subject),
         client_id: Some(request.client.client_id.clone()),
         request: Some(ctx.facts()),
         ..Event::new(
             ctx.now,
             Action::Login,
             Outcome::Denied,
-            Actor::Connection(ctx.config.connection.id.clone()),
+            Actor::Connection(person.connection.clone()),
         )
     };
     crate::audit::record(&ctx.env, event).await

@@ -16,7 +16,7 @@ use portcullis_core::client::{AuthMethod, Client};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::assertion::{
-    ClientAssertionVerifier, VerifiedAssertion, unverified_client_id,
+    ASSERTION_TYPE, ClientAssertionVerifier, VerifiedAssertion, unverified_client_id,
 };
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::session::describe::UseOnce;
@@ -26,9 +26,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use worker::{Response, Result};
-
-/// The only `client_assertion_type` (RFC 7523 section 2.2).
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Why a client is not dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

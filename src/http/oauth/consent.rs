@@ -8,14 +8,14 @@
 
 use super::log_in::{Arrival, begin};
 use super::pages::{escaped, form_page};
-use super::{browser_of, clear_flow_cookie, flow, page, refuse};
+use super::{begun, clear_flow_cookie, flow, is_from_our_page, page, refuse};
 use crate::http::context::Ctx;
 use crate::policy;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::uri::is_loopback;
 use portcullis_core::client::{Client, Source};
 use portcullis_core::oauth::authorize::ErrorCode;
-use portcullis_core::oauth::flow::{Asked, FlowId, Kind, ShowAsked, TakeAsked};
+use portcullis_core::oauth::flow::{Asked, ShowAsked, TakeAsked};
 use portcullis_core::secret::{Digest, constant_time_eq};
 use portcullis_core::session::Profile;
 use url::Url;
@@ -85,31 +85,10 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
     Ok(response)
 }
 
-/// The flow that the request names, with the value that this browser keeps for it.
-fn begun(ctx: &Ctx, id: Option<&String>) -> Result<Option<(FlowId, String)>> {
-    let id = id.and_then(|id| FlowId::parse(&ctx.config.routing_key, Kind::LogIn, id));
-    let Some(id) = id else {
-        return Ok(None);
-    };
-    Ok(browser_of(ctx, &id)?.map(|browser| (id, browser)))
-}
-
 fn nothing_asked() -> Result<Response> {
     let text = "This question has expired, was answered before, or was asked in another browser. \
                 If the application does not go on, please start again from there.";
     page(400, "There is nothing to answer", text)
-}
-
-/// Whether the browser does not say that the form was on another's page.
-fn is_from_our_page(ctx: &Ctx) -> Result<bool> {
-    let headers = ctx.request.headers();
-    let ours = Url::parse(&ctx.config.issuer)?
-        .origin()
-        .ascii_serialization();
-    Ok(headers.get("origin")?.is_none_or(|origin| origin == ours)
-        && headers
-            .get("sec-fetch-site")?
-            .is_none_or(|site| site == "same-origin"))
 }
 
 /// An answer that did not come from our page. The question stands.
@@ -276,6 +255,7 @@ mod tests {
     use portcullis_core::id::SubjectKey;
     use portcullis_core::oauth::authorize::{Parameters, Via};
     use portcullis_core::oauth::flow::Person;
+    use portcullis_core::session::Upstream;
     use portcullis_core::time::UnixMillis;
     use serde_json::{Value, json};
 
@@ -320,10 +300,14 @@ mod tests {
                 auth_time_secs: 0,
                 acr: None,
                 groups: vec![],
+                roles: vec![],
+                claims: vec![],
                 profile: Profile {
                     name: Some(who.to_owned()),
                     ..Profile::default()
                 },
+                upstream: Upstream::default(),
+                value: who.to_owned(),
             },
         };
         Question {

@@ -2,7 +2,9 @@
 
 pub mod authorize;
 pub mod callback;
+pub mod choose;
 pub mod client_auth;
+pub mod connection_test;
 pub mod consent;
 mod described;
 pub mod dpop;
@@ -14,6 +16,7 @@ pub mod pages;
 pub mod par;
 pub mod register;
 pub mod revoke;
+mod set_out;
 pub mod token;
 pub mod userinfo;
 
@@ -22,7 +25,7 @@ use crate::http::context::Ctx;
 use crate::objects::call::{CallError, Object};
 use pages::page;
 use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
-use portcullis_core::oauth::flow::{FlowId, FlowRequest};
+use portcullis_core::oauth::flow::{FlowId, FlowRequest, Kind};
 use portcullis_core::wire::Call;
 use url::Url;
 use worker::{Env, Response, Result};
@@ -54,12 +57,28 @@ fn clear_flow_cookie(response: &Response, flow: &FlowId) -> Result<()> {
 
 /// The value that the browser keeps for a flow.
 fn browser_of(ctx: &Ctx, flow: &FlowId) -> Result<Option<String>> {
-    let name = flow_cookie(flow);
-    let header = ctx.request.headers().get("cookie")?.unwrap_or_default();
-    Ok(header.split(';').find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        (key == name).then(|| value.to_owned())
-    }))
+    ctx.cookie(&flow_cookie(flow))
+}
+
+/// The flow that the request names, with the value that this browser keeps for it.
+fn begun(ctx: &Ctx, id: Option<&String>) -> Result<Option<(FlowId, String)>> {
+    let id = id.and_then(|id| FlowId::parse(&ctx.config.routing_key, Kind::LogIn, id));
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    Ok(browser_of(ctx, &id)?.map(|browser| (id, browser)))
+}
+
+/// Whether the browser does not say that the form was on another's page.
+fn is_from_our_page(ctx: &Ctx) -> Result<bool> {
+    let headers = ctx.request.headers();
+    let ours = Url::parse(&ctx.config.issuer)?
+        .origin()
+        .ascii_serialization();
+    Ok(headers.get("origin")?.is_none_or(|origin| origin == ours)
+        && headers
+            .get("sec-fetch-site")?
+            .is_none_or(|site| site == "same-origin"))
 }
 
 /// Calls the object of a flow.

@@ -16,6 +16,10 @@ li{margin:.25rem 0}\
 form{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}\
 button{font:inherit;min-height:2.75rem;padding:.5rem 1.25rem;border-radius:.375rem;border:2px solid;\
 background:Canvas;color:CanvasText;cursor:pointer}\
+input{font:inherit;min-height:2.75rem;padding:.25rem .75rem;border-radius:.375rem;border:2px solid;flex:1 1 16rem}\
+label{flex-basis:100%}\
+table{border-collapse:collapse;width:100%}\
+th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid}\
 button.first{background:#1d4ed8;border-color:#1d4ed8;color:#fff}\
 button:focus-visible{outline:3px solid #b45309;outline-offset:2px}";
 
@@ -24,6 +28,11 @@ button:focus-visible{outline:3px solid #b45309;outline-offset:2px}";
 pub fn page(status: u16, title: &str, text: &str) -> Result<Response> {
     let html = document(title, &format!("<p>{text}</p>"));
     shown(html, status, "'none'", "no-referrer")
+}
+
+/// A page of ours that leads nowhere. `content` is HTML.
+pub fn plain_page(title: &str, content: &str) -> Result<Response> {
+    shown(document(title, content), 200, "'none'", "no-referrer")
 }
 
 /// A page with a form of ours, whose answer leads to a place that `form_action` names, a source of

@@ -50,17 +50,45 @@ impl<S: Sql> FlowService<S> {
             }
             FlowRequest::ShowAsked(show) => {
                 let asked = match self.stored(now)? {
-                    Some(Stage::Asked(asked)) if asked.browser == show.browser => Some(asked),
+                    Some(Stage::Asked(asked)) if asked.browser == show.browser => Some(*asked),
                     _ => None,
                 };
                 wire::encode(&asked)?
             }
             FlowRequest::TakeAsked(take) => {
                 let asked = self.take(now, |stage| match stage {
-                    Stage::Asked(asked) if asked.browser == take.browser => Some(asked),
+                    Stage::Asked(asked) if asked.browser == take.browser => Some(*asked),
                     _ => None,
                 });
                 wire::encode(&asked?)?
+            }
+            FlowRequest::ShowChoosing(show) => {
+                let choosing = match self.stored(now)? {
+                    Some(Stage::Choosing(one)) if one.browser == show.browser => Some(one),
+                    _ => None,
+                };
+                wire::encode(&choosing)?
+            }
+            FlowRequest::TakeChoosing(take) => {
+                let choosing = self.take(now, |stage| match stage {
+                    Stage::Choosing(one) if one.browser == take.browser => Some(one),
+                    _ => None,
+                });
+                wire::encode(&choosing?)?
+            }
+            FlowRequest::TakeToTest(_) => {
+                let to_test = self.take(now, |stage| match stage {
+                    Stage::ToTest(connection) => Some(connection),
+                    _ => None,
+                });
+                wire::encode(&to_test?)?
+            }
+            FlowRequest::TakeTesting(take) => {
+                let testing = self.take(now, |stage| match stage {
+                    Stage::Testing(one) if one.browser == take.browser => Some(one),
+                    _ => None,
+                });
+                wire::encode(&testing?)?
             }
         })
     }

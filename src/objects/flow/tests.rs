@@ -6,8 +6,8 @@ use portcullis_core::oauth::flow::{
     Asked, Away, Person, ShowAsked, TakeAsked, TakeAway, TakePushed,
 };
 use portcullis_core::secret::Digest;
-use portcullis_core::session::Profile;
 use portcullis_core::session::login::ClientRequest;
+use portcullis_core::session::{Profile, Upstream};
 use portcullis_core::wire::Call;
 
 const TTL_SECS: u64 = 600;
@@ -38,11 +38,12 @@ fn away() -> Stage {
         browser: Digest::of(b"cookie"),
         nonce: "n".into(),
         code_verifier: "v".into(),
+        connection: "demo".into(),
     })
 }
 
 fn asked() -> Stage {
-    Stage::Asked(Asked {
+    Stage::Asked(Box::new(Asked {
         request: request(),
         begun_at: UnixMillis(0),
         browser: Digest::of(b"cookie"),
@@ -52,9 +53,13 @@ fn asked() -> Stage {
             auth_time_secs: 1,
             acr: None,
             groups: vec![],
+            roles: vec![],
+            claims: vec![],
             profile: Profile::default(),
+            upstream: Upstream::default(),
+            value: "alice".into(),
         },
-    })
+    }))
 }
 
 fn keep(stage: Stage) -> FlowRequest {

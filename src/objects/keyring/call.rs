@@ -1,6 +1,6 @@
 //! What the keyring can be asked. Append only: the order is the wire form.
 
-use super::seal::Sealed;
+use crate::seal::Sealed;
 use portcullis_core::keyring::{Key, KeyState};
 use portcullis_core::policy::call::ChangedBy;
 use portcullis_core::time::UnixMillis;

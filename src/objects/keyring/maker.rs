@@ -1,10 +1,13 @@
 //! Making signing keys, and opening sealed ones.
 
-use super::seal::Sealed;
 use crate::objects::sql::SqlError;
 use crate::runtime::random;
+use crate::seal::Sealed;
 use portcullis_core::jwt::sign::SigningKey;
 use worker::Error;
+
+/// What their seals are for.
+pub(super) const PURPOSE: &str = "portcullis signing key 1";
 
 /// Makes keys and seals them.
 pub struct KeyMaker {
@@ -33,7 +36,8 @@ impl KeyMaker {
         let secret = random().map_err(failed)?;
         // One random value in 2^32 is no key: the caller then asks again.
         let key = SigningKey::from_secret(&secret).map_err(|error| SqlError(error.to_string()))?;
-        let sealed = Sealed::seal(&self.sealing_key, &random().map_err(failed)?, &secret);
+        let nonce = random().map_err(failed)?;
+        let sealed = Sealed::seal(&self.sealing_key, &nonce, PURPOSE, &secret);
         Ok(FreshKey {
             kid: key.kid().to_owned(),
             point: key.public_point().to_vec(),
@@ -45,7 +49,12 @@ impl KeyMaker {
     pub fn open(&self, sealed: &Sealed) -> Result<SigningKey, SqlError> {
         let unusable =
             || SqlError("a signing key cannot be opened: was SERVICE_KEY changed?".to_owned());
-        let secret = sealed.open(&self.sealing_key).ok_or_else(unusable)?;
-        SigningKey::from_secret(&secret).map_err(|_| unusable())
+        opened(&self.sealing_key, sealed).ok_or_else(unusable)
     }
+}
+
+/// The key in a seal, if it was sealed under that key.
+pub fn opened(sealing_key: &[u8; 32], sealed: &Sealed) -> Option<SigningKey> {
+    let secret = sealed.open(sealing_key, PURPOSE)?;
+    SigningKey::from_secret(&secret.try_into().ok()?).ok()
 }

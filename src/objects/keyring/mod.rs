@@ -5,8 +5,9 @@
 pub mod call;
 mod maker;
 mod object;
-pub mod seal;
-mod service;
+pub mod service;
 mod store;
 #[cfg(test)]
 mod tests;
+
+pub use maker::opened;

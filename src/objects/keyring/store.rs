@@ -1,8 +1,8 @@
 //! The keyring's statements.
 
 use super::call::KeptKey;
-use super::seal::Sealed;
 use crate::objects::sql::{Row, Sql, SqlError};
+use crate::seal::Sealed;
 use portcullis_core::keyring::Key;
 use portcullis_core::time::UnixMillis;
 

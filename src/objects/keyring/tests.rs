@@ -4,11 +4,12 @@ use super::call::{
     CompromiseKey, GetKeys, KeptKey, KeyCompromised, KeyLife, KeyRotated, ListKeys, RotateKey,
 };
 use super::maker::KeyMaker;
-use super::seal::Sealed;
+use super::maker::PURPOSE;
 use super::service::KeyringService;
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::outbox::Producer;
 use crate::objects::sql::{Sql, SqlError, migrate};
+use crate::seal::Sealed;
 use portcullis_core::audit::event::{Action, Actor};
 use portcullis_core::id::ProducerId;
 use portcullis_core::jwt::sign::SigningKey;
@@ -92,7 +93,7 @@ fn the_first_key_is_made_once_and_signs_at_once() {
 fn a_key_of_the_first_migration_goes_on_signing_under_its_own_name() {
     let sql = HostSql::new();
     migrate(&sql, &[include_str!("migrations/0001_keyring.sql")]).expect("migrates");
-    let sealed = Sealed::seal(&SEALING_KEY, &[2; 24], &[7; 32]).expect("seals");
+    let sealed = Sealed::seal(&SEALING_KEY, &[2; 24], PURPOSE, &[7; 32]).expect("seals");
     sql.exec(
         "INSERT INTO signing_key (number, sealed, created_at) VALUES (1, ?, ?)",
         &[sealed.as_bytes().into(), START.0.into()],
@@ -113,7 +114,7 @@ fn a_key_of_the_first_migration_goes_on_signing_under_its_own_name() {
 fn another_sealing_key_opens_nothing_and_changes_nothing() {
     let sql = HostSql::new();
     migrate(&sql, &[include_str!("migrations/0001_keyring.sql")]).expect("migrates");
-    let sealed = Sealed::seal(&[5; 32], &[2; 24], &[7; 32]).expect("seals");
+    let sealed = Sealed::seal(&[5; 32], &[2; 24], PURPOSE, &[7; 32]).expect("seals");
     sql.exec(
         "INSERT INTO signing_key (number, sealed, created_at) VALUES (1, ?, ?)",
         &[sealed.as_bytes().into(), START.0.into()],

@@ -1,5 +1,6 @@
-//! The policy: wide revocations, registered clients and trusts, under one version.
+//! The policy: wide revocations, registered clients, trusts and connections, under one version.
 
+mod connections;
 mod object;
 mod service;
 mod store;

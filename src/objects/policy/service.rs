@@ -11,9 +11,9 @@ use portcullis_core::audit::pack::Pack;
 use portcullis_core::client::{Client, Source};
 use portcullis_core::id::ProducerId;
 use portcullis_core::policy::call::{
-    ChangedBy, ClientAt, Clients, CreateClient, Created, DeleteClient, DeleteTrust, GetView,
-    ListClients, PolicyRequest, PutTrust, RevokedWide, RotateSecret, Rotated, TrustKept, TrustsAt,
-    UpdateClient, UpdatedClient,
+    ChangedBy, ClientAt, Clients, ConnectionsAt, CreateClient, Created, DeleteClient, DeleteTrust,
+    GetView, ListClients, PolicyRequest, PutTrust, RevokedWide, RotateSecret, Rotated, TrustKept,
+    TrustsAt, UpdateClient, UpdatedClient,
 };
 use portcullis_core::policy::trust::Trust;
 use portcullis_core::policy::{PolicyView, WideRevocation, WideScope};
@@ -38,19 +38,19 @@ pub struct Answer {
 
 /// The policy over its storage.
 pub struct PolicyService<S> {
-    sql: S,
+    pub(super) sql: S,
     migrated: Cell<bool>,
 }
 
 /// A change under way: its events are collected and stored with it.
-struct Change<'a> {
+pub(super) struct Change<'a> {
     by: &'a ChangedBy,
     now: UnixMillis,
     events: Vec<Event>,
 }
 
 impl Change<'_> {
-    fn note(&mut self, action: Action, reason: &str, client_id: Option<&str>) {
+    pub(super) fn note(&mut self, action: Action, reason: &str, client_id: Option<&str>) {
         self.events.push(Event {
             reason: Some(reason.to_owned()),
             client_id: client_id.map(str::to_owned),
@@ -114,6 +114,19 @@ impl<S: Sql> PolicyService<S> {
             PolicyRequest::RotateSecret(rotate) => wire::encode(&self.rotate(&rotate, at)?),
             PolicyRequest::PutTrust(put) => wire::encode(&self.put_trust(&put, at)?),
             PolicyRequest::DeleteTrust(delete) => wire::encode(&self.delete_trust(&delete, at)?),
+            PolicyRequest::ListConnections(_) => {
+                return read(&ConnectionsAt {
+                    version: store::version(sql)?,
+                    connections: store::connections(sql)?,
+                });
+            }
+            PolicyRequest::PutConnection(put) => wire::encode(&self.put_connection(&put, at)?),
+            PolicyRequest::EnableConnection(enable) => {
+                wire::encode(&self.enable_connection(&enable, at)?)
+            }
+            PolicyRequest::DeleteConnection(delete) => {
+                wire::encode(&self.delete_connection(&delete, at)?)
+            }
         }?;
         Ok(Answer {
             bytes,
@@ -148,7 +161,7 @@ impl<S: Sql> PolicyService<S> {
 
     /// Runs `body`; if it noted any event, something changed, and a new version is stored with all
     /// of it.
-    fn change<T>(
+    pub(super) fn change<T>(
         &self,
         by: &ChangedBy,
         (now, new_producer): (UnixMillis, ProducerId),
@@ -169,7 +182,11 @@ impl<S: Sql> PolicyService<S> {
         })
     }
 
-    fn revoke(&self, scope: WideScope, change: &mut Change<'_>) -> Result<RevokedWide, SqlError> {
+    pub(super) fn revoke(
+        &self,
+        scope: WideScope,
+        change: &mut Change<'_>,
+    ) -> Result<RevokedWide, SqlError> {
         let mut revocation = WideRevocation::committed(scope, change.now);
         let earlier = store::revocation(&self.sql, &revocation.scope)?;
         if let (Some(earlier), WideScope::Key(_)) = (&earlier, &revocation.scope) {
@@ -359,5 +376,12 @@ fn read<R: serde::Serialize>(reply: &R) -> Result<Answer, SqlError> {
 
 /// The client that a caller sends: it was checked there, where the error can be told.
 fn parsed(client: &str) -> Result<Client, SqlError> {
-    serde_json::from_str(client).map_err(|_| SqlError("the caller sent no client".to_owned()))
+    document(client, "client")
+}
+
+pub(super) fn document<T: serde::de::DeserializeOwned>(
+    json: &str,
+    what: &str,
+) -> Result<T, SqlError> {
+    serde_json::from_str(json).map_err(|_| SqlError::corrupt(what))
 }

@@ -1,7 +1,8 @@
 //! Every statement of the policy. Rows become domain values here and nowhere else.
 
-use crate::objects::sql::{Sql, SqlError};
+use crate::objects::sql::{Row, Sql, SqlError};
 use portcullis_core::client::{Client, Source};
+use portcullis_core::policy::call::KeptConnection;
 use portcullis_core::policy::{WideRevocation, WideScope};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -10,6 +11,7 @@ use portcullis_core::wire;
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_policy.sql"),
     include_str!("../outbox.sql"),
+    include_str!("migrations/0002_connections.sql"),
 ];
 
 /// The version; 0 before the first change.
@@ -162,4 +164,45 @@ pub fn put_trust(sql: &impl Sql, id: &str, document: &str) -> Result<(), SqlErro
 pub fn delete_trust(sql: &impl Sql, id: &str) -> Result<(), SqlError> {
     let delete = "DELETE FROM trust WHERE id = ?";
     sql.exec(delete, &[id.into()]).map(drop)
+}
+
+/// Every connection of which something is kept, by id.
+pub fn connections(sql: &impl Sql) -> Result<Vec<KeptConnection>, SqlError> {
+    sql.exec(
+        "SELECT id, document, enabled FROM connection ORDER BY id",
+        &[],
+    )?
+    .iter()
+    .map(KeptConnection::try_from)
+    .collect()
+}
+
+/// What is kept of the connection of that id.
+pub fn connection(sql: &impl Sql, id: &str) -> Result<Option<KeptConnection>, SqlError> {
+    let select = "SELECT id, document, enabled FROM connection WHERE id = ?";
+    let rows = sql.exec(select, &[id.into()])?;
+    rows.first().map(KeptConnection::try_from).transpose()
+}
+
+/// Inserts or replaces what is kept of a connection.
+pub fn put_connection(sql: &impl Sql, kept: &KeptConnection) -> Result<(), SqlError> {
+    let put = "INSERT OR REPLACE INTO connection (id, document, enabled) VALUES (?, ?, ?)";
+    let values = [
+        kept.id.as_str().into(),
+        kept.document.as_deref().into(),
+        kept.enabled.into(),
+    ];
+    sql.exec(put, &values).map(drop)
+}
+
+impl TryFrom<&Row> for KeptConnection {
+    type Error = SqlError;
+
+    fn try_from(row: &Row) -> Result<Self, SqlError> {
+        Ok(Self {
+            id: row.text(0)?.to_owned(),
+            document: row.optional_text(1)?.map(str::to_owned),
+            enabled: row.integer(2)? != 0,
+        })
+    }
 }

@@ -18,6 +18,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_subject.sql"),
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_authorization_server.sql"),
+    include_str!("migrations/0003_upstream.sql"),
 ];
 
 /// How long an idempotent reply is kept, in seconds.

@@ -43,11 +43,15 @@ pub enum Action {
     KeyCompromised,
     /// A person was asked what a client may have: they allowed it, or they did not.
     ConsentAnswered,
+    /// A connection was made, changed, turned on or off, or removed; the reason says which.
+    ConnectionChanged,
+    /// Somebody logged in to try a connection; no session began.
+    ConnectionTested,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -64,6 +68,8 @@ impl Action {
         Self::KeyRotated,
         Self::KeyCompromised,
         Self::ConsentAnswered,
+        Self::ConnectionChanged,
+        Self::ConnectionTested,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -86,6 +92,8 @@ impl Action {
             Self::KeyRotated => "key.rotated",
             Self::KeyCompromised => "key.compromised",
             Self::ConsentAnswered => "consent.answered",
+            Self::ConnectionChanged => "connection.changed",
+            Self::ConnectionTested => "connection.tested",
         }
     }
 

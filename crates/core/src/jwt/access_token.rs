@@ -58,6 +58,9 @@ pub struct AccessTokenClaims {
     /// Groups (same).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Claims of the identity provider that the connection keeps, by the connection's names for them.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub idp_claims: Map<String, Value>,
     /// The key that must be proven (RFC 7800 section 3.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,

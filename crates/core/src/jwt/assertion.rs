@@ -19,8 +19,10 @@ use super::jwks::KeySet;
 use super::times::{in_force, numeric_date};
 use super::unverified::{UnverifiedToken, require_audience, text};
 use super::{Algorithm, CLOCK_SKEW_SECS, TokenError};
+use crate::id::TokenId;
 use crate::secret::Digest;
 use crate::time::UnixMillis;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The values of `alg` that are accepted, as metadata lists them (RFC 8414 section 2).
@@ -36,6 +38,12 @@ pub const MAX_ASSERTION_SECS: u64 = 600;
 /// How long ago a workload token may have been issued, in seconds. Platforms renew them within the
 /// hour; an older one was kept by somebody.
 pub const MAX_WORKLOAD_TOKEN_AGE_SECS: u64 = 3600;
+/// `client_assertion_type` (RFC 7523 section 2.2).
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// The `typ` of our own client assertions.
+pub const TYP: &str = "JWT";
+/// How long one of ours is good for, in seconds: it is made for the request at hand.
+const OWN_TTL_SECS: u64 = 60;
 /// The longest `jti`.
 pub const MAX_JTI_BYTES: usize = 256;
 
@@ -124,6 +132,33 @@ impl ClientAssertionVerifier<'_> {
             Ok(())
         } else {
             Err(TokenError::Audience)
+        }
+    }
+}
+
+/// What our own client assertions say, with which the service proves to a provider who it is (OIDC Core
+/// section 9).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientAssertionClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    jti: TokenId,
+    iat: u64,
+    exp: u64,
+}
+
+impl<'a> ClientAssertionClaims<'a> {
+    /// Says to `audience` that it is made by the client of that id.
+    #[must_use]
+    pub const fn new(client_id: &'a str, audience: &'a str, jti: TokenId, now: UnixMillis) -> Self {
+        Self {
+            iss: client_id,
+            sub: client_id,
+            aud: audience,
+            jti,
+            iat: now.secs(),
+            exp: now.secs().saturating_add(OWN_TTL_SECS),
         }
     }
 }

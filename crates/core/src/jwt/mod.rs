@@ -188,6 +188,7 @@ mod testing {
             scope: Some("openid".to_owned()),
             roles: Vec::new(),
             groups: vec!["staff".to_owned()],
+            idp_claims: serde_json::Map::new(),
             cnf: None,
             act: None,
         }

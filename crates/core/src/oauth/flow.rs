@@ -3,17 +3,21 @@
 //! | stage | written by | taken back by |
 //! |---|---|---|
 //! | [`Stage::Pushed`] | `/par` (RFC 9126) | `/authorize` of the same client |
-//! | [`Stage::Away`] | `/authorize` | `/callback` in the same browser |
+//! | [`Stage::Choosing`] | `/authorize`, when the person must choose a connection | the choice, in the same browser |
+//! | [`Stage::Away`] | `/authorize`, or the choice | `/callback` in the same browser |
 //! | [`Stage::Asked`] | `/callback`, when the person must consent | the person's answer, in the same browser |
+//! | [`Stage::ToTest`] | an operator who tests a connection | whoever opens the link first |
+//! | [`Stage::Testing`] | that link | `/callback` in the same browser |
 //!
 //! What is taken is gone: nothing here can be used twice. A flow's id is 16 random bytes and a
 //! truncated MAC over them and its kind, so that nobody else's text wakes an object. It is no
 //! credential: a browser also needs its cookie, and a client its own name.
 
 use super::authorize::AuthorizationRequest;
+use crate::connection::identity::CustomClaim;
 use crate::id::SubjectKey;
 use crate::secret::{Digest, constant_time_eq};
-use crate::session::Profile;
+use crate::session::{Profile, Upstream};
 use crate::text::{base64url, from_base64url};
 use crate::time::UnixMillis;
 use hmac_sha256::HMAC;
@@ -29,6 +33,8 @@ pub enum Kind {
     LogIn,
     /// A pushed request; the id is the end of its `request_uri`.
     Pushed,
+    /// A connection's test; the id is the `state`, too, and no session can come of it.
+    Test,
 }
 
 /// The id of a flow of ours: the name of its object.
@@ -85,8 +91,9 @@ impl FlowId {
 fn mac(key: &[u8; 32], kind: Kind, random: &[u8; 16]) -> [u8; 16] {
     let mut mac = HMAC::new(key);
     mac.update(match kind {
-        Kind::LogIn => b"flow id: log-in",
+        Kind::LogIn => b"flow id: log-in".as_slice(),
         Kind::Pushed => b"flow id: pushed",
+        Kind::Test => b"flow id: test",
     });
     mac.update(random);
     let mut truncated = [0; 16];
@@ -102,6 +109,32 @@ pub struct Away {
     /// When the browser set out.
     pub begun_at: UnixMillis,
     /// Of the cookie that the browser must bring back: a stranger's browser cannot finish it.
+    pub browser: Digest,
+    /// The `nonce` that the ID token must repeat.
+    pub nonce: String,
+    /// The PKCE verifier for the identity provider.
+    pub code_verifier: String,
+    /// Through which connection: an answer of any other is none.
+    pub connection: String,
+}
+
+/// A person who is to say through which connection they log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choosing {
+    /// What the client asked for.
+    pub request: AuthorizationRequest,
+    /// When the browser set out.
+    pub begun_at: UnixMillis,
+    /// Of the cookie that the browser must bring back.
+    pub browser: Digest,
+}
+
+/// A browser that has left for the identity provider to test a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Testing {
+    /// Which.
+    pub connection: String,
+    /// Of the cookie that the browser must bring back.
     pub browser: Digest,
     /// The `nonce` that the ID token must repeat.
     pub nonce: String,
@@ -135,8 +168,16 @@ pub struct Person {
     pub acr: Option<String>,
     /// The groups they are in.
     pub groups: Vec<String>,
+    /// The roles that they have by the connection's rules.
+    pub roles: Vec<String>,
+    /// The claims that the connection keeps.
+    pub claims: Vec<CustomClaim>,
     /// What else is said of them.
     pub profile: Profile,
+    /// What the provider calls them and their session there.
+    pub upstream: Upstream,
+    /// The value that identifies them.
+    pub value: String,
 }
 
 /// What a flow's object keeps. Append only: the order is the stored form.
@@ -147,7 +188,13 @@ pub enum Stage {
     /// A browser that is away.
     Away(Away),
     /// A person who was asked.
-    Asked(Asked),
+    Asked(Box<Asked>),
+    /// A person who is to choose.
+    Choosing(Choosing),
+    /// The connection of that id is to be tested.
+    ToTest(String),
+    /// A browser that is away to test a connection.
+    Testing(Testing),
 }
 
 /// Keep a stage, for so long. An object keeps one flow, whose stages follow each other.
@@ -187,6 +234,31 @@ pub struct TakeAsked {
     pub browser: Digest,
 }
 
+/// Look at what a person is to choose for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShowChoosing {
+    /// Of the cookie that the browser brought.
+    pub browser: Digest,
+}
+
+/// Take what a person was to choose for, because they have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeChoosing {
+    /// Of the cookie that the browser brought.
+    pub browser: Digest,
+}
+
+/// Take what is to be tested, because a browser sets out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeToTest;
+
+/// Take back a browser's test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeTesting {
+    /// Of the cookie that the browser brought.
+    pub browser: Digest,
+}
+
 crate::object_calls! {
     /// One operation of a flow's object.
     FlowRequest {
@@ -200,6 +272,14 @@ crate::object_calls! {
         ShowAsked(ShowAsked) -> Option<Asked>,
         /// Take the question back, once, by the browser that began it.
         TakeAsked(TakeAsked) -> Option<Asked>,
+        /// Show what the browser that began it is to choose for.
+        ShowChoosing(ShowChoosing) -> Option<Choosing>,
+        /// Take the choice back, once, by the browser that began it.
+        TakeChoosing(TakeChoosing) -> Option<Choosing>,
+        /// Take what is to be tested, once.
+        TakeToTest(TakeToTest) -> Option<String>,
+        /// Take a test back, once, by the browser that began it.
+        TakeTesting(TakeTesting) -> Option<Testing>,
     }
 }
 
@@ -223,6 +303,19 @@ mod tests {
         let mut expected = vec![1, 3];
         expected.extend([4; 32]);
         assert_eq!(wire::encode(&show.into_request()), Ok(expected));
+        let choosing = TakeChoosing {
+            browser: Digest::from_bytes([4; 32]),
+        };
+        let mut expected = vec![1, 6];
+        expected.extend([4; 32]);
+        assert_eq!(wire::encode(&choosing.into_request()), Ok(expected));
+        assert_eq!(wire::encode(&TakeToTest.into_request()), Ok(vec![1, 7]));
+        let to_test = Keep {
+            stage: Stage::ToTest("c".into()),
+            ttl_secs: 9,
+        };
+        let expected = vec![1, 0, 4, 1, b'c', 9];
+        assert_eq!(wire::encode(&to_test.into_request()), Ok(expected));
         let keep = Keep {
             stage: Stage::Pushed(super::super::testing::request(&[
                 ("state", "s"),
@@ -245,6 +338,8 @@ mod tests {
     fn an_id_of_one_kind_is_none_of_the_other() {
         let pushed = FlowId::new(&KEY, Kind::Pushed, &[1; 16]);
         assert_eq!(FlowId::parse(&KEY, Kind::LogIn, pushed.as_str()), None);
+        let test = FlowId::new(&KEY, Kind::Test, &[1; 16]);
+        assert_eq!(FlowId::parse(&KEY, Kind::LogIn, test.as_str()), None);
         let uri = pushed.to_request_uri();
         assert_eq!(FlowId::of_request_uri(&KEY, &uri), Some(pushed.clone()));
         assert_eq!(FlowId::of_request_uri(&KEY, pushed.as_str()), None);

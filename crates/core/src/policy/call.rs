@@ -1,6 +1,6 @@
 //! What the policy object can be asked. Append only: the order is the wire form.
 //!
-//! Clients and trusts travel as the JSON that they are stored as.
+//! Clients, trusts and connections travel as the JSON that they are stored as.
 
 use super::{PolicyView, WideRevocation, WideScope};
 use crate::audit::event::{Actor, RequestFacts};
@@ -195,6 +195,76 @@ pub struct DeleteTrust {
     pub by: ChangedBy,
 }
 
+/// Keep a connection, new or in place of the one of that id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutConnection {
+    /// As JSON.
+    pub connection: String,
+    /// Whether there must be none of that id yet.
+    pub new: bool,
+    /// Who says so.
+    pub by: ChangedBy,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectionKept {
+    /// It is kept, as this JSON; with the revocation that came with it, if what rested on it is over.
+    Kept(String, Option<RevokedWide>),
+    /// There is one of that id, or was, or there is none, against what was asked.
+    Mismatch,
+    /// There are as many as there may be.
+    Full,
+    /// It needs a secret and has none, or one that must not be sent where it is now.
+    NeedsSecret,
+}
+
+/// List the connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListConnections;
+
+/// A connection as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptConnection {
+    /// Which.
+    pub id: String,
+    /// As JSON; `None`: it stands in the configuration, or it was removed and its id stays taken.
+    pub document: Option<String>,
+    /// Whether anything goes through it.
+    pub enabled: bool,
+}
+
+/// The connections, and the version of the policy that this is true of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionsAt {
+    /// The version.
+    pub version: u64,
+    /// Each, by id.
+    pub connections: Vec<KeptConnection>,
+}
+
+/// Turn a connection on or off. Turning it off ends everything that rests on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnableConnection {
+    /// Which.
+    pub id: String,
+    /// On or off.
+    pub enabled: bool,
+    /// It stands in the configuration, so nothing need be kept of it yet.
+    pub is_static: bool,
+    /// Who says so.
+    pub by: ChangedBy,
+}
+
+/// Forget a connection, and end everything that rests on it. Its id stays taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteConnection {
+    /// Which.
+    pub id: String,
+    /// Who says so.
+    pub by: ChangedBy,
+}
+
 crate::object_calls! {
     /// One operation of the policy object.
     PolicyRequest {
@@ -220,6 +290,14 @@ crate::object_calls! {
         ListTrusts(ListTrusts) -> TrustsAt,
         /// Forget a trust.
         DeleteTrust(DeleteTrust) -> bool,
+        /// Keep a connection.
+        PutConnection(PutConnection) -> ConnectionKept,
+        /// List the connections.
+        ListConnections(ListConnections) -> ConnectionsAt,
+        /// Turn a connection on or off; whether there is one.
+        EnableConnection(EnableConnection) -> bool,
+        /// Forget a connection; whether there was one.
+        DeleteConnection(DeleteConnection) -> bool,
     }
 }
 
@@ -300,6 +378,25 @@ mod tests {
             by: by(),
         };
         assert_eq!(bytes_of(delete), [1, 10, 1, b't', 2, 1, b'a', 0]);
+        let put = PutConnection {
+            connection: "j".into(),
+            new: true,
+            by: by(),
+        };
+        assert_eq!(bytes_of(put), [1, 11, 1, b'j', 1, 2, 1, b'a', 0]);
+        assert_eq!(bytes_of(ListConnections), [1, 12]);
+        let enable = EnableConnection {
+            id: "c".into(),
+            enabled: false,
+            is_static: true,
+            by: by(),
+        };
+        assert_eq!(bytes_of(enable), [1, 13, 1, b'c', 0, 1, 2, 1, b'a', 0]);
+        let delete = DeleteConnection {
+            id: "c".into(),
+            by: by(),
+        };
+        assert_eq!(bytes_of(delete), [1, 14, 1, b'c', 2, 1, b'a', 0]);
     }
 
     #[test]
@@ -327,5 +424,18 @@ mod tests {
         assert_eq!(wire::encode(&Created::Full), Ok(vec![1, 2]));
         assert_eq!(wire::encode(&Rotated::NoSecrets), Ok(vec![1, 2]));
         assert_eq!(wire::encode(&TrustKept::Full), Ok(vec![1, 2]));
+        let kept = ConnectionKept::Kept("j".into(), None);
+        assert_eq!(wire::encode(&kept), Ok(vec![1, 0, 1, b'j', 0]));
+        assert_eq!(wire::encode(&ConnectionKept::NeedsSecret), Ok(vec![1, 3]));
+        let connections = ConnectionsAt {
+            version: 3,
+            connections: vec![KeptConnection {
+                id: "c".into(),
+                document: Some("j".into()),
+                enabled: true,
+            }],
+        };
+        let expected = vec![1, 3, 1, 1, b'c', 1, 1, b'j', 1];
+        assert_eq!(wire::encode(&connections), Ok(expected));
     }
 }

@@ -8,11 +8,10 @@
 //! accident. There is at least one, for an issuer's tokens are usually everybody's.
 
 use crate::client::uri::is_fetchable;
+use crate::connection::claims::Conditions;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
-const MAX_CONDITIONS: usize = 16;
 const MAX_TEXT_BYTES: usize = 512;
 
 /// A declared trust.
@@ -30,7 +29,7 @@ pub struct Trust {
     /// The `aud` that they must have.
     pub audience: String,
     /// Claims that they must have, each with exactly this string, number or truth value.
-    pub claims: BTreeMap<String, Value>,
+    pub claims: Conditions,
     /// The client in whose name tokens are given.
     pub client_id: String,
     /// The scopes that they may have at most, separated by spaces.
@@ -58,21 +57,11 @@ impl Trust {
         if self.scope.len() > MAX_TEXT_BYTES || !self.scope.chars().all(scope_char) {
             return Err("scope is too long or not as RFC 6749 section 3.3 has it");
         }
-        if self.claims.is_empty() || self.claims.len() > MAX_CONDITIONS {
-            return Err("claims has no condition, or too many");
-        }
-        let comparable = |(name, value): (&String, &Value)| {
-            short(name)
-                && match value {
-                    Value::String(text) => short(text),
-                    Value::Bool(_) => true,
-                    // A fraction is not the same number to every reader.
-                    Value::Number(number) => !number.is_f64(),
-                    Value::Null | Value::Array(_) | Value::Object(_) => false,
-                }
-        };
-        if !self.claims.iter().all(comparable) {
-            return Err("a claim is neither a text nor a whole number nor a truth value");
+        if self.claims.is_empty() || !self.claims.are_valid() {
+            return Err(
+                "claims has no condition, too many, or one that is neither a text nor a whole \
+                 number nor a truth value",
+            );
         }
         Ok(())
     }
@@ -86,11 +75,7 @@ impl Trust {
     /// Whether verified `claims` meet every condition.
     #[must_use]
     pub fn admits(&self, claims: &Map<String, Value>) -> bool {
-        !self.claims.is_empty()
-            && self
-                .claims
-                .iter()
-                .all(|(name, wanted)| claims.get(name) == Some(wanted))
+        !self.claims.is_empty() && self.claims.admit(claims)
     }
 
     /// The scopes that it gives at most.

@@ -4,9 +4,10 @@ use super::consent::union;
 use super::revoke::{Cause, end};
 use super::{
     Change, Code, Command, Decision, MAX_LIVE_SESSIONS, Needs, OFFLINE_IDLE_SECS, OFFLINE_TTL_SECS,
-    Profile, SESSION_IDLE_SECS, SESSION_TTL_SECS, Session, Sessions, State,
+    Profile, SESSION_IDLE_SECS, SESSION_TTL_SECS, Session, Sessions, State, Upstream,
 };
 use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
+use crate::connection::identity::CustomClaim;
 use crate::id::{GrantId, LogHash, SessionId};
 use crate::policy::covers_session;
 use crate::secret::Digest;
@@ -31,6 +32,12 @@ pub struct Login {
     pub acr: Option<String>,
     /// The groups it named.
     pub groups: Vec<String>,
+    /// The roles that follow from what it said.
+    pub roles: Vec<String>,
+    /// The claims that the connection keeps.
+    pub claims: Vec<CustomClaim>,
+    /// What it calls the person and their session.
+    pub upstream: Upstream,
     /// What else it said of the person.
     pub profile: Profile,
     /// What the client asked for.
@@ -217,6 +224,9 @@ impl Login {
             idle_secs,
             profile: self.profile,
             announce_end: self.announce_end,
+            roles: self.roles,
+            claims: self.claims,
+            upstream: self.upstream,
         };
         let code = Code {
             digest: self.code,

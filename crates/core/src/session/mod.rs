@@ -21,6 +21,7 @@ pub mod refresh;
 pub mod revoke;
 pub mod service;
 
+use crate::connection::identity::CustomClaim;
 use crate::id::{GrantId, SessionId, SubjectKey};
 use crate::policy::{WideRevocation, WideScope, covers_session};
 use crate::secret::Digest;
@@ -118,6 +119,22 @@ pub struct Session {
     pub profile: Profile,
     /// The client wants to be told of its end (OIDC Back-Channel Logout).
     pub announce_end: bool,
+    /// Roles, by the connection's rules.
+    pub roles: Vec<String>,
+    /// The claims that the connection keeps.
+    pub claims: Vec<CustomClaim>,
+    /// What the identity provider calls the person and their session there.
+    pub upstream: Upstream,
+}
+
+/// What an identity provider calls a person and their session, as digests: it says so again when it logs
+/// them out (OIDC Back-Channel Logout section 2.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Of `sub`.
+    pub sub: Option<Digest>,
+    /// Of `sid`.
+    pub sid: Option<Digest>,
 }
 
 /// Standard claims about a person (OIDC Core section 5.1), as the identity provider stated them.

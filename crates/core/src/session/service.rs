@@ -7,7 +7,7 @@
 use super::grant::{Granted, OneTime, OneTimes, Refusal, TokenFacts, TokenRequest};
 use super::{
     ACCESS_TOKEN_TTL_SECS, Change, Command, Decision, Needs, Profile, SESSION_TTL_SECS, Session,
-    Sessions, State,
+    Sessions, State, Upstream,
 };
 use crate::audit::event::Event;
 use crate::id::{GrantId, SessionId};
@@ -135,6 +135,9 @@ impl IssueToService {
             idle_secs: SESSION_TTL_SECS,
             profile: Profile::default(),
             announce_end: false,
+            roles: Vec::new(),
+            claims: Vec::new(),
+            upstream: Upstream::default(),
         }
     }
 }

@@ -8,8 +8,10 @@ use portcullis_core::jwt::access_token::{self, AccessTokenClaims, Confirmation};
 use portcullis_core::jwt::actor::Actor;
 use portcullis_core::jwt::id_token::{self, IdTokenClaims, at_hash};
 use portcullis_core::oauth::opaque::RefreshToken;
+use portcullis_core::session::Session;
 use portcullis_core::session::grant::TokenFacts;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use worker::Result;
 
 /// How long an ID token is good for, in seconds.
@@ -116,11 +118,21 @@ fn access_token_claims(ctx: &Ctx, minted: &Minted) -> AccessTokenClaims {
         auth_time: session.auth_time_secs,
         acr: session.acr.clone(),
         scope: Some(facts.scope.clone()),
-        roles: Vec::new(),
+        roles: session.roles.clone(),
         groups: session.groups.clone(),
+        idp_claims: idp_claims(session),
         cnf: facts.jkt.clone().map(|jkt| Confirmation { jkt: Some(jkt) }),
         act: minted.act.clone(),
     }
+}
+
+/// What cannot be read is left out: it was written as JSON.
+fn idp_claims(session: &Session) -> Map<String, Value> {
+    let claims = session.claims.iter().filter_map(|claim| {
+        let value = serde_json::from_str(&claim.json).ok()?;
+        Some((claim.name.clone(), value))
+    });
+    claims.collect()
 }
 
 fn id_token_claims(

@@ -1,5 +1,7 @@
 //! What a change of policy stores, with storage failing both ways at every call.
 
+mod connections;
+
 use super::service::PolicyService;
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::outbox::Producer;

@@ -1,23 +1,22 @@
-//! Sealing a signing key: XChaCha20-Poly1305, nonce in front, under a key that only the Worker has.
+//! Sealing what must be read again: XChaCha20-Poly1305, nonce in front, under a key that only the Worker
+//! has. What a seal is for is bound into it, so that nothing sealed for another purpose opens.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use serde::{Deserialize, Serialize};
 
-/// What is bound into every seal, so that nothing sealed for another purpose opens here.
-const PURPOSE: &[u8] = b"portcullis signing key 1";
 const NONCE: usize = 24;
 
-/// A signing key that cannot be read without the sealing key.
+/// A secret that cannot be read without the sealing key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed(Vec<u8>);
 
 impl Sealed {
-    /// Seals `secret` under a random `nonce`.
-    pub fn seal(key: &[u8; 32], nonce: &[u8; NONCE], secret: &[u8; 32]) -> Option<Self> {
+    /// Seals `secret` under a random `nonce`, for that purpose.
+    pub fn seal(key: &[u8; 32], nonce: &[u8; NONCE], purpose: &str, secret: &[u8]) -> Option<Self> {
         let payload = Payload {
             msg: secret,
-            aad: PURPOSE,
+            aad: purpose.as_bytes(),
         };
         let sealed = XChaCha20Poly1305::new(key.into())
             .encrypt(&XNonce::from(*nonce), payload)
@@ -25,17 +24,15 @@ impl Sealed {
         Some(Self([nonce.as_slice(), &sealed].concat()))
     }
 
-    /// The secret, if `key` is the one it was sealed with and nothing was changed.
-    pub fn open(&self, key: &[u8; 32]) -> Option<[u8; 32]> {
+    /// The secret, if key and purpose are those it was sealed with and nothing was changed.
+    pub fn open(&self, key: &[u8; 32], purpose: &str) -> Option<Vec<u8>> {
         let (nonce, sealed) = self.0.split_first_chunk::<NONCE>()?;
         let payload = Payload {
             msg: sealed,
-            aad: PURPOSE,
+            aad: purpose.as_bytes(),
         };
         XChaCha20Poly1305::new(key.into())
             .decrypt(&XNonce::from(*nonce), payload)
-            .ok()?
-            .try_into()
             .ok()
     }
 
@@ -56,14 +53,16 @@ mod tests {
 
     #[test]
     fn only_the_right_key_opens_and_only_what_is_unchanged() {
-        let sealed = Sealed::seal(&[1; 32], &[2; 24], &[3; 32]).expect("seals");
-        assert_eq!(sealed.open(&[1; 32]), Some([3; 32]));
-        assert_eq!(sealed.open(&[9; 32]), None);
+        let sealed = Sealed::seal(&[1; 32], &[2; 24], "test", &[3; 32]).expect("seals");
+        assert_eq!(sealed.open(&[1; 32], "test"), Some(vec![3; 32]));
+        assert_eq!(sealed.open(&[9; 32], "test"), None);
+        assert_eq!(sealed.open(&[1; 32], "another"), None);
         for at in 0..sealed.as_bytes().len() {
             let mut bytes = sealed.as_bytes().to_vec();
             bytes[at] ^= 1;
-            assert_eq!(Sealed::from_bytes(&bytes).open(&[1; 32]), None, "byte {at}");
+            let bent = Sealed::from_bytes(&bytes);
+            assert_eq!(bent.open(&[1; 32], "test"), None, "byte {at}");
         }
-        assert_eq!(Sealed::from_bytes(&[]).open(&[1; 32]), None);
+        assert_eq!(Sealed::from_bytes(&[]).open(&[1; 32], "test"), None);
     }
 }
