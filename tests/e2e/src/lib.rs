@@ -25,6 +25,7 @@ pub mod scim;
 mod server;
 pub mod stack;
 pub mod stock;
+pub mod upstream;
 pub mod wait;
 
 pub use failure::{Failure, Result};
