@@ -8,6 +8,7 @@
 //! Out of scope: building the Workers (`cargo xtask build`).
 
 pub mod api;
+pub mod api_shield;
 pub mod app;
 pub mod browser;
 pub mod cookies;
