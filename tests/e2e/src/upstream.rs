@@ -35,8 +35,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of this id with a new secret, which it sends in either way (`client_secret_basic`), and whose people come
-    /// back to `redirect_uri`. Its ID tokens are signed with ES256.
+    /// A client of this id with a new secret, which it sends as `client_secret_basic`, and whose people come back to
+    /// `redirect_uri`. Its ID tokens are signed with ES256.
     pub fn new(id: &str, redirect_uri: &str) -> Result<Self> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| Failure::new(error.to_string()))?;

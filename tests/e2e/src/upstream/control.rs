@@ -92,7 +92,8 @@ impl Upstream {
         self.tell("claims", &json!({ user: claims }))
     }
 
-    /// Changes the metadata of the client of this id, as long as the state is kept.
+    /// Changes the metadata of the client of this id, `redirect_uris` for one: the service's address may be known only once
+    /// it runs, and it cannot run without the provider's.
     #[track_caller]
     pub fn change_client(&self, id: &str, metadata: &Value) -> Result {
         let mut change = metadata.clone();
