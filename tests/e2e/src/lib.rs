@@ -8,6 +8,7 @@
 //! Out of scope: building the Workers (`cargo xtask build`).
 
 pub mod api;
+pub mod api_shield;
 pub mod app;
 pub mod browser;
 pub mod cookies;
@@ -19,10 +20,13 @@ pub mod json;
 pub mod oauth;
 pub mod people;
 pub mod ports;
+mod program;
 pub mod receiver;
 pub mod scim;
+mod server;
 pub mod stack;
 pub mod stock;
+pub mod upstream;
 pub mod wait;
 
 pub use failure::{Failure, Result};

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// Service, gateway, identity provider, origin, and two to measure, which few stacks have.
 pub const PER_STACK: u16 = 6;
 
+/// What a program says of a port that somebody took first.
+pub(crate) const TAKEN: &str = "cannot be used: EADDRINUSE";
+
 /// Below the range from which systems take ports for outgoing connections.
 const FIRST: u16 = 20_000;
 const RUNS: u16 = 2_000;

@@ -1,23 +1,19 @@
 //! The local stack (`dev/stack.mjs`) as a child process: started, killed hard, started again.
 
 use crate::ports::{self, all_free};
+use crate::program::Program;
 use crate::wait::until;
 use crate::{Failure, Result};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
-use std::collections::VecDeque;
+use rustix::process::{Pid, test_kill_process};
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
-const LINES_KEPT: usize = 400;
 
 /// Where the parts of one stack answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +80,7 @@ pub struct Stack {
     /// How many ports it listens on, from `port` on.
     listening: u16,
     directory: PathBuf,
-    process: Option<Child>,
-    output: Arc<Output>,
+    program: Program,
 }
 
 impl Stack {
@@ -105,13 +100,12 @@ impl Stack {
                 port,
                 listening: 0,
                 directory: directory.clone(),
-                process: None,
-                output: Arc::default(),
+                program: Program::default(),
             };
             attempts += 1;
             match stack.run(settings) {
                 // Somebody took a port between our look and its start.
-                Err(_) if attempts < 5 && stack.output.contains("cannot be used: EADDRINUSE") => {}
+                Err(_) if attempts < 5 && stack.output().contains(ports::TAKEN) => {}
                 started => return started.map(|()| stack),
             }
         }
@@ -119,11 +113,10 @@ impl Stack {
 
     /// Ends every process of the stack at once, without a chance to finish anything.
     pub fn kill_hard(&mut self) -> Result {
-        let Some(mut process) = self.process.take() else {
+        if self.group().is_none() {
             return Ok(());
-        };
-        kill_process_group(Pid::from_child(&process), Signal::KILL)?;
-        process.wait()?;
+        }
+        self.program.kill()?;
         let (port, listening) = (self.port, self.listening);
         until("the killed stack's ports", || {
             Ok(all_free(port, listening).then_some(()))
@@ -133,20 +126,19 @@ impl Stack {
     /// Starts again on the same ports and the same state.
     pub fn restart(&mut self, settings: &Settings) -> Result {
         self.kill_hard()?;
-        self.output = Arc::default();
         self.run(settings)
     }
 
     /// Its process group, while it runs.
     #[must_use]
     pub fn group(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
+        self.program.group()
     }
 
     /// What the stack has written since it was last started.
     #[must_use]
     pub fn output(&self) -> String {
-        self.output.text()
+        self.program.output()
     }
 
     /// Where its state is.
@@ -173,42 +165,13 @@ impl Stack {
                     .gateway_vars
                     .iter()
                     .flat_map(|var| ["--gateway-var", var]),
-            )
-            .process_group(0) // with the runtime that it starts, and nobody else
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut process = command
-            .spawn()
-            .map_err(|error| Failure::new(format!("starting dev/stack.mjs: {error}")))?;
-        self.output.collect(process.stdout.take());
-        self.output.collect(process.stderr.take());
-        self.process = Some(process);
+            );
         self.listening = if settings.bench {
             ports::PER_STACK
         } else {
             ports::PER_STACK - 2
         };
-        self.wait_until_ready()
-    }
-
-    fn wait_until_ready(&mut self) -> Result {
-        let deadline = Instant::now() + START_TIMEOUT;
-        while !self.output.wait_ready(Duration::from_millis(50)) {
-            let ended = match &mut self.process {
-                Some(process) => process.try_wait()?,
-                None => None,
-            };
-            let problem = match ended {
-                Some(status) => format!("the stack ended with {status} before it was ready"),
-                None if Instant::now() < deadline => continue,
-                None => format!("the stack is not ready after {} s", START_TIMEOUT.as_secs()),
-            };
-            // What it said last may still be on its way through the pipe.
-            thread::sleep(Duration::from_millis(100));
-            return Err(Failure::new(format!("{problem}:\n{}", self.output())));
-        }
-        Ok(())
+        self.program.start("dev/stack.mjs", command, START_TIMEOUT)
     }
 }
 
@@ -256,8 +219,8 @@ pub fn node(checkout: &Path) -> Result<PathBuf> {
     )))
 }
 
-/// An empty directory that is gone when the stack is; what a killed run left is removed first.
-fn fresh_directory() -> Result<PathBuf> {
+/// An empty directory, for its maker to remove; what a killed run left is removed first.
+pub(crate) fn fresh_directory() -> Result<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let parent = env::temp_dir().join("portcullis-e2e");
     fs::create_dir_all(&parent)?;
@@ -286,64 +249,4 @@ fn left_behind(name: &str) -> bool {
         .and_then(|pid| pid.parse().ok())
         .and_then(Pid::from_raw)
         .is_some_and(|pid| test_kill_process(pid).is_err())
-}
-
-/// The last lines a stack wrote, and whether `ready` was among them.
-#[derive(Default)]
-struct Output {
-    written: Mutex<Written>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Written {
-    lines: VecDeque<String>,
-    ready: bool,
-}
-
-impl Output {
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads `pipe` to its end, in a thread of its own.
-    fn collect(self: &Arc<Self>, pipe: Option<impl Read + Send + 'static>) {
-        let Some(pipe) = pipe else { return };
-        let output = Arc::clone(self);
-        thread::spawn(move || {
-            for line in BufReader::new(pipe)
-                .lines()
-                .map_while(std::result::Result::ok)
-            {
-                let mut written = output.written();
-                written.ready |= line == "ready";
-                if written.lines.len() == LINES_KEPT {
-                    written.lines.pop_front();
-                }
-                written.lines.push_back(line);
-                drop(written);
-                output.changed.notify_all();
-            }
-        });
-    }
-
-    fn wait_ready(&self, at_most: Duration) -> bool {
-        let waited = self
-            .changed
-            .wait_timeout_while(self.written(), at_most, |written| !written.ready);
-        waited.map_or_else(
-            |poisoned| poisoned.into_inner().0.ready,
-            |(written, _)| written.ready,
-        )
-    }
-
-    fn contains(&self, text: &str) -> bool {
-        self.written().lines.iter().any(|line| line.contains(text))
-    }
-
-    fn text(&self) -> String {
-        let written = self.written();
-        let lines: Vec<&str> = written.lines.iter().map(String::as_str).collect();
-        lines.join("\n")
-    }
 }
