@@ -7,9 +7,10 @@
 use crate::failure::{Failure, Problem};
 use crate::input::Secret;
 use serde_json::{Value, json};
+use std::io::ErrorKind;
 use std::time::Duration;
-use ureq::Agent;
 use ureq::http::{HeaderValue, Request, Response, header};
+use ureq::{Agent, Timeout};
 use url::Url;
 
 /// Until there is a connection.
@@ -138,12 +139,23 @@ impl Client {
             ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
             other => other.to_string(),
         };
-        // What failed before anything was sent cannot be told from what failed after.
-        let doubt = match method {
-            "GET" => "",
-            _ => "; whether it was done is not known",
+        let doubt = if method == "GET" || was_never_sent(error) {
+            ""
+        } else {
+            "; whether it was done is not known"
         };
         Failure::NoAnswer(format!("{}: {why}{doubt}", self.base))
+    }
+}
+
+/// Whether there was no connection: only then is it sure that the service did nothing.
+fn was_never_sent(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => true,
+        ureq::Error::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
+        _ => false,
     }
 }
 

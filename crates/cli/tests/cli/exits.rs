@@ -2,6 +2,7 @@
 
 use crate::fake::{Scripted, TOKEN, json as answer, portcullis, problem};
 use serde_json::{Value, json};
+use std::io::Read;
 use std::net::TcpListener;
 
 const LIST: &str = "connections list";
@@ -70,14 +71,33 @@ fn a_service_that_is_not_there_is_exit_code_3() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
     drop(listener);
-    for (args, doubt) in [(LIST, false), ("revoke okta:alice", true)] {
+    for args in [LIST, "revoke okta:alice"] {
         let ran = portcullis(&format!("{args} --url http://{address} --json")).alone();
         assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{ran:?}");
         let told: Value = serde_json::from_str(&ran.stderr).expect("JSON");
         let detail = told["detail"].as_str().expect("a detail");
-        assert_eq!(detail.contains("not known"), doubt, "{detail}");
+        assert!(!detail.contains("not known"), "{detail}");
         assert_eq!(told.get("status"), None);
     }
+}
+
+#[test]
+fn what_came_of_a_change_without_an_answer_is_said_to_be_unknown() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let read = stream.read(&mut [0; 8 * 1024]).expect("a request");
+            assert!(read > 0);
+        }
+    });
+    for (args, doubt) in [(LIST, false), ("revoke okta:alice", true)] {
+        let ran = portcullis(&format!("{args} --url http://{address}")).alone();
+        assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{ran:?}");
+        assert_eq!(ran.stderr.contains("not known"), doubt, "{ran:?}");
+    }
+    server.join().expect("each asked once");
 }
 
 #[test]
