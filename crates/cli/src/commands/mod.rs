@@ -1,0 +1,6 @@
+//! A file per command: its arguments, what it asks of the service, how the answer is shown.
+
+pub mod connections;
+pub mod revoke;
+pub mod sessions;
+pub mod subjects;

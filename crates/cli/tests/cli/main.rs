@@ -1,0 +1,6 @@
+//! The binary from outside, against a server in this process that says what it is told to.
+
+mod connections;
+mod exits;
+mod fake;
+mod subjects;
