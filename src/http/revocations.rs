@@ -76,6 +76,7 @@ pub async fn carry_out(ctx: &Ctx, subject: SubjectKey, revoke: Revoke) -> Result
         Scope::OtherSessions(_) => "other_sessions",
         Scope::Client(_) => "client",
         Scope::Token(_) => "token",
+        Scope::UpstreamSession(_) => "upstream_session",
     };
     let dry_run = revoke.dry_run;
     match call::subject(&ctx.env, subject, revoke).await {

@@ -69,7 +69,9 @@ impl Answer {
             DenyReason::TokenRevoked
             | DenyReason::GenerationStale
             | DenyReason::KeyRevoked
-            | DenyReason::ActorDenied => "The access token has been revoked.",
+            | DenyReason::ActorDenied
+            | DenyReason::IssuedBeforeKill
+            | DenyReason::ConnectionRevoked => "The access token has been revoked.",
         };
         Self::invalid_token(detail, why.as_str())
     }

@@ -48,7 +48,9 @@ impl DurableObject for Subject {
         // No await from here to the commit: what is read is what is decided on.
         let reads = matches!(
             call.request,
-            SubjectRequest::Check(_) | SubjectRequest::ListSessions(_)
+            SubjectRequest::Check(_)
+                | SubjectRequest::CheckForeign(_)
+                | SubjectRequest::ListSessions(_)
         );
         let ends = matches!(call.request, SubjectRequest::Revoke(_));
         let producer = ProducerId::from_bytes(new_id()?);

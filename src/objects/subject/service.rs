@@ -11,6 +11,7 @@ use portcullis_core::policy::WideRevocation;
 use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
+use portcullis_core::session::foreign::{CheckForeign, ForeignFacts, judge_foreign};
 use portcullis_core::session::{CheckFacts, Command, Session, State, judge};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -74,6 +75,9 @@ impl<S: Sql> SubjectService<S> {
             SubjectRequest::DescribeRefresh(command) => run!(command),
             SubjectRequest::UseOnce(command) => run!(command),
             SubjectRequest::AskConsent(command) => run!(command),
+            SubjectRequest::CheckForeign(check) => {
+                wire::encode(&self.check_foreign(&check, &call.revoked, now)?)
+            }
         };
         Ok(reply?)
     }
@@ -102,6 +106,24 @@ impl<S: Sql> SubjectService<S> {
             verdict: judge(&facts, request, now),
             checked_at: now,
         })
+    }
+
+    /// Whether an identity provider's token is in force, by what storage holds now.
+    pub fn check_foreign(
+        &self,
+        request: &CheckForeign,
+        revoked: &[WideRevocation],
+        now: UnixMillis,
+    ) -> Result<CheckReply, SqlError> {
+        let facts = if self.exists()? {
+            store::foreign_facts(&self.sql, request)?
+        } else {
+            ForeignFacts {
+                subject: None,
+                sid_ended: false,
+            }
+        };
+        Ok(judge_foreign(&facts, request, revoked, now))
     }
 
     /// Decides `command` and stores what it comes to, all of it or nothing.

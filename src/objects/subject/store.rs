@@ -5,6 +5,7 @@ use portcullis_core::id::{SessionId, SubjectKey, TokenId};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::check::CheckRequest;
+use portcullis_core::session::foreign::{CheckForeign, ForeignFacts};
 use portcullis_core::session::grant::{OneTime, Replayed};
 use portcullis_core::session::revoke::IdempotencyKey;
 use portcullis_core::session::{
@@ -59,6 +60,10 @@ pub fn load(
             Some(key) => earlier(sql, key, now)?,
             None => None,
         },
+        upstream_ended: match needs.upstream {
+            Some(sid) => has_ended(sql, sid)?,
+            None => false,
+        },
         revoked: Vec::new(),
     })
 }
@@ -69,6 +74,17 @@ pub fn check_facts(sql: &impl Sql, request: &CheckRequest) -> Result<CheckFacts,
         subject: subject(sql)?,
         session: session(sql, request.session)?,
         token_revoked: token_revoked(sql, request.token)?,
+    })
+}
+
+/// What the check of a provider's token looks at.
+pub fn foreign_facts(sql: &impl Sql, request: &CheckForeign) -> Result<ForeignFacts, SqlError> {
+    Ok(ForeignFacts {
+        subject: subject(sql)?,
+        sid_ended: match &request.sid {
+            Some(sid) => has_ended(sql, sid)?,
+            None => false,
+        },
     })
 }
 
@@ -147,26 +163,17 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
                 &[once.digest.as_bytes().into(), once.until.0.into()],
             )
         }
-        Change::PutConsent {
-            client_id,
-            scope: Some(scope),
-        } => run(
-            sql,
-            "INSERT OR REPLACE INTO consent (client_id, scope, allowed_at) VALUES (?, ?, ?)",
-            &[
-                client_id.as_str().into(),
-                scope.as_str().into(),
-                now.0.into(),
-            ],
-        ),
-        Change::PutConsent {
-            client_id,
-            scope: None,
-        } => run(
-            sql,
-            "DELETE FROM consent WHERE client_id = ?",
-            &[client_id.as_str().into()],
-        ),
+        Change::EndUpstream { sid, until } => {
+            sweep_with(sql, "DELETE FROM ended_upstream WHERE until <= ?", now)?;
+            run(
+                sql,
+                "INSERT OR REPLACE INTO ended_upstream (sid, until) VALUES (?, ?)",
+                &[sid.as_bytes().into(), until.0.into()],
+            )
+        }
+        Change::PutConsent { client_id, scope } => {
+            put_consent(sql, client_id, scope.as_deref(), now)
+        }
         Change::RememberReply { key, earlier } => run(
             sql,
             "INSERT OR REPLACE INTO idempotent_reply (key, fingerprint, reply, until) VALUES (?, ?, ?, ?)",
@@ -241,14 +248,34 @@ fn put_subject(sql: &impl Sql, subject: &Subject) -> Result<(), SqlError> {
     run(
         sql,
         "INSERT OR REPLACE INTO subject \
-         (id, key, generation, disabled, directory_version, killed_at) VALUES (1, ?, ?, ?, ?, ?)",
+         (id, key, generation, disabled, directory_version, killed_at, reactivated_at, \
+          upstream_ended_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
         &[
             subject.key.as_bytes().into(),
             subject.generation.into(),
             subject.disabled.into(),
             subject.directory_version.into(),
             subject.killed_at.map(|at| at.0).into(),
+            subject.reactivated_at.map(|at| at.0).into(),
+            subject.upstream_ended_at.map(|at| at.0).into(),
         ],
+    )
+}
+
+fn put_consent(
+    sql: &impl Sql,
+    client_id: &str,
+    scope: Option<&str>,
+    now: UnixMillis,
+) -> Result<(), SqlError> {
+    let Some(scope) = scope else {
+        let forget = "DELETE FROM consent WHERE client_id = ?";
+        return run(sql, forget, &[client_id.into()]);
+    };
+    run(
+        sql,
+        "INSERT OR REPLACE INTO consent (client_id, scope, allowed_at) VALUES (?, ?, ?)",
+        &[client_id.into(), scope.into(), now.0.into()],
     )
 }
 
@@ -279,6 +306,8 @@ impl TryFrom<&Row> for Subject {
             disabled: row.integer(2)? != 0,
             directory_version: row.integer(3)?,
             killed_at: row.optional_integer(4)?.map(UnixMillis),
+            reactivated_at: row.optional_integer(5)?.map(UnixMillis),
+            upstream_ended_at: row.optional_integer(6)?.map(UnixMillis),
         })
     }
 }
@@ -300,7 +329,8 @@ impl TryFrom<&Row> for Announcement {
 /// The subject as a whole, if it was ever seen.
 pub fn subject(sql: &impl Sql) -> Result<Option<Subject>, SqlError> {
     sql.exec(
-        "SELECT key, generation, disabled, directory_version, killed_at FROM subject",
+        "SELECT key, generation, disabled, directory_version, killed_at, reactivated_at, \
+         upstream_ended_at FROM subject",
         &[],
     )?
     .first()
@@ -344,6 +374,11 @@ fn token_revoked(sql: &impl Sql, token: Option<TokenId>) -> Result<bool, SqlErro
     };
     let revoked = "SELECT 1 FROM revoked_token WHERE token = ?";
     Ok(!sql.exec(revoked, &[token.as_bytes().into()])?.is_empty())
+}
+
+fn has_ended(sql: &impl Sql, sid: &Digest) -> Result<bool, SqlError> {
+    let ended = "SELECT 1 FROM ended_upstream WHERE sid = ?";
+    Ok(!sql.exec(ended, &[sid.as_bytes().into()])?.is_empty())
 }
 
 fn was_used(sql: &impl Sql, once: Option<&OneTime>) -> Result<bool, SqlError> {

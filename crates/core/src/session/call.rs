@@ -5,6 +5,7 @@ use super::check::{CheckReply, CheckRequest};
 use super::consent::AskConsent;
 use super::describe::{Describe, DescribeRefresh, Described, DescribedRefresh, UseOnce};
 use super::exchange::Exchange;
+use super::foreign::CheckForeign;
 use super::grant::{Refusal, TokenFacts};
 use super::login::{Login, LoginReply};
 use super::reactivate::{Reactivate, ReactivateReply};
@@ -49,6 +50,8 @@ crate::object_calls! {
         UseOnce(UseOnce) -> bool,
         /// What the person allowed a client.
         AskConsent(AskConsent) -> Option<String>,
+        /// Is this token of an identity provider in force?
+        CheckForeign(CheckForeign) -> CheckReply,
     }
 }
 
@@ -146,6 +149,19 @@ mod tests {
             client_id: "c".into(),
         };
         assert_eq!(bytes_of(asked), [1, 12, 1, b'c']);
+        let foreign = bytes_of(CheckForeign {
+            subject: SubjectKey::from_bytes([6; 16]),
+            connection: "c".into(),
+            issued_at: UnixMillis(2),
+            expires_at: UnixMillis(3),
+            sid: None,
+        });
+        let mut expected = vec![1, 13];
+        expected.extend([6; 16]);
+        expected.extend([1, b'c', 2, 3, 0]);
+        assert_eq!(foreign, expected);
+        let upstream = bytes_of(revoke(Scope::UpstreamSession(Digest::from_bytes([9; 32]))));
+        assert_eq!(upstream.get(..4), Some(&[1, 3, 6, 9][..]));
     }
 
     #[test]

@@ -110,6 +110,10 @@ pub enum DenyReason {
     KeyRevoked,
     /// Whoever acts with it in the subject's stead is not in force.
     ActorDenied,
+    /// An identity provider's token from before the subject was last killed or let in again.
+    IssuedBeforeKill,
+    /// An identity provider's token from before its connection was revoked.
+    ConnectionRevoked,
 }
 
 impl DenyReason {
@@ -125,6 +129,8 @@ impl DenyReason {
             Self::GenerationStale => "generation_stale",
             Self::KeyRevoked => "key_revoked",
             Self::ActorDenied => "actor_denied",
+            Self::IssuedBeforeKill => "issued_before_kill",
+            Self::ConnectionRevoked => "connection_revoked",
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct State {
     pub consented: Option<String>,
     /// What was answered before under the command's idempotency key.
     pub earlier: Option<EarlierReply>,
+    /// Whether the provider's session that the command names was ended.
+    pub upstream_ended: bool,
     /// The wide revocations that may cover what the command begins.
     pub revoked: Vec<WideRevocation>,
 }
@@ -45,6 +47,7 @@ impl State {
             replayed: Replayed::default(),
             consented: None,
             earlier: None,
+            upstream_ended: false,
             revoked: Vec::new(),
         }
     }
@@ -83,6 +86,8 @@ pub struct Needs<'a> {
     pub consent: Option<&'a str>,
     /// Into [`State::earlier`].
     pub idempotency: Option<&'a IdempotencyKey>,
+    /// Of a `sid`, into [`State::upstream_ended`].
+    pub upstream: Option<&'a Digest>,
 }
 
 /// Which sessions to load.
@@ -137,6 +142,13 @@ pub enum Change {
     },
     /// Accept a proof or an assertion no more.
     UseUp(OneTime),
+    /// Accept nothing of a session at the provider any more.
+    EndUpstream {
+        /// Of its `sid`.
+        sid: Digest,
+        /// When it can be forgotten.
+        until: UnixMillis,
+    },
     /// Remember what the person allowed a client; no scope forgets it.
     PutConsent {
         /// Whom.

@@ -94,8 +94,8 @@ pub enum LoginReply {
     Begun,
     /// Deactivated; nothing was begun.
     SubjectDisabled,
-    /// The subject, its client or its connection was killed since the browser set out; starting over
-    /// is fine.
+    /// The subject, its client or its connection was killed since the browser set out, or the provider's
+    /// session has ended; starting over is fine.
     Superseded,
 }
 
@@ -106,6 +106,7 @@ impl Command for Login {
         Needs {
             sessions: Sessions::All,
             consent: Some(&self.client.client_id),
+            upstream: self.upstream.sid.as_ref(),
             ..Needs::default()
         }
     }
@@ -183,7 +184,7 @@ impl Login {
             .subject
             .killed_at
             .is_some_and(|killed_at| self.flow_begun_at <= killed_at);
-        (killed_since || revoked_since).then_some(LoginReply::Superseded)
+        (killed_since || revoked_since || state.upstream_ended).then_some(LoginReply::Superseded)
     }
 
     fn consent_event(&self, state: &State, now: UnixMillis) -> Event {

@@ -13,6 +13,7 @@ pub mod consent;
 pub mod decide;
 pub mod describe;
 pub mod exchange;
+pub mod foreign;
 pub mod grant;
 pub mod login;
 pub mod reactivate;
@@ -69,6 +70,11 @@ pub struct Subject {
     pub directory_version: u64,
     /// When the whole subject was last killed: log-ins begun before must begin again.
     pub killed_at: Option<UnixMillis>,
+    /// When it was last let in again after a deactivation: a provider's tokens from before do not count.
+    pub reactivated_at: Option<UnixMillis>,
+    /// When a session at the provider was last ended: a provider's tokens from before that do not say
+    /// which session they are of do not count.
+    pub upstream_ended_at: Option<UnixMillis>,
 }
 
 impl Subject {
@@ -81,6 +87,8 @@ impl Subject {
             disabled: false,
             directory_version: 0,
             killed_at: None,
+            reactivated_at: None,
+            upstream_ended_at: None,
         }
     }
 }

@@ -38,9 +38,15 @@ impl Command for Reactivate {
         }
         // The version is kept even if nothing else changes: an older kill that comes late must
         // find that it has been overtaken.
+        let reactivated_at = if state.subject.disabled {
+            state.subject.reactivated_at.max(Some(now))
+        } else {
+            state.subject.reactivated_at
+        };
         let changes = vec![Change::PutSubject(Subject {
             disabled: false,
             directory_version: self.directory_version,
+            reactivated_at,
             ..state.subject.clone()
         })];
         if !state.subject.disabled {

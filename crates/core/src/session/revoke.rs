@@ -9,10 +9,15 @@ use super::{
     Sessions, State, Subject,
 };
 use crate::audit::event::{Action, Actor, Event, Outcome};
+use crate::connection::MAX_TOKEN_AGE_SECS;
 use crate::id::{LogHash, SessionId, TokenId};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+
+/// How long the end of a provider's session is remembered, in seconds: longer than any token of it is
+/// accepted, and than a log-in can be on its way.
+const ENDED_UPSTREAM_SECS: u64 = 2 * MAX_TOKEN_AGE_SECS;
 
 /// What is ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,8 @@ pub enum Scope {
     OtherSessions(SessionId),
     /// All that a client has of the subject: its sessions, and the person's consent.
     Client(String),
+    /// What rests on a session at the identity provider, by the digest of its `sid`.
+    UpstreamSession(Digest),
 }
 
 /// Why something was ended.
@@ -62,6 +69,8 @@ pub enum Cause {
     ConnectionEnded,
     /// The person does not allow the client anything any more, or an operator says so.
     ConsentWithdrawn,
+    /// The identity provider says that the person has logged out there (OIDC Back-Channel Logout).
+    UpstreamLogout,
 }
 
 impl Cause {
@@ -81,6 +90,7 @@ impl Cause {
             Self::ClientEnded => "client_ended",
             Self::ConnectionEnded => "connection_ended",
             Self::ConsentWithdrawn => "consent_withdrawn",
+            Self::UpstreamLogout => "upstream_logout",
         }
     }
 }
@@ -150,6 +160,7 @@ impl Revoke {
             Scope::Session(id) => session.id == *id,
             Scope::OtherSessions(kept) => session.id != *kept,
             Scope::Client(client_id) => session.client_id == *client_id,
+            Scope::UpstreamSession(sid) => session.upstream.sid == Some(*sid),
             Scope::Token(_) => false,
         }
     }
@@ -160,9 +171,10 @@ impl Revoke {
             _ => Action::Kill,
         };
         let (session, token, client_id) = match &self.scope {
-            Scope::Subject | Scope::SubjectUntilReactivated { .. } | Scope::OtherSessions(_) => {
-                (None, None, None)
-            }
+            Scope::Subject
+            | Scope::SubjectUntilReactivated { .. }
+            | Scope::OtherSessions(_)
+            | Scope::UpstreamSession(_) => (None, None, None),
             Scope::Session(id) => (Some(LogHash::of_session(*id)), None, None),
             Scope::Token(id) => (None, Some(LogHash::of_token(*id)), None),
             Scope::Client(client_id) => (None, None, Some(client_id.clone())),
@@ -211,6 +223,10 @@ impl Command for Revoke {
                 _ => None,
             },
             idempotency: self.idempotency.as_ref(),
+            upstream: match &self.scope {
+                Scope::UpstreamSession(sid) => Some(sid),
+                _ => None,
+            },
             ..Needs::default()
         }
     }
@@ -241,6 +257,10 @@ impl Command for Revoke {
                 ..killed(&state.subject, now)
             }),
             Scope::Subject => Some(killed(&state.subject, now)),
+            Scope::UpstreamSession(_) => Some(Subject {
+                upstream_ended_at: state.subject.upstream_ended_at.max(Some(now)),
+                ..state.subject.clone()
+            }),
             // Also of the one to be kept: whoever mistakes it means to end something else.
             Scope::Session(id) | Scope::OtherSessions(id)
                 if !state.sessions.iter().any(|session| session.id == id) =>
@@ -260,6 +280,7 @@ impl Command for Revoke {
         let is_news = match self.scope {
             Scope::Session(_) | Scope::OtherSessions(_) => !covered.is_empty(),
             Scope::Client(_) => !covered.is_empty() || state.consented.is_some(),
+            Scope::UpstreamSession(_) => !covered.is_empty() || !state.upstream_ended,
             _ => true,
         };
         let reply = Revoked {
@@ -272,6 +293,11 @@ impl Command for Revoke {
             return Decision::unchanged(RevokeReply::Revoked(reply));
         }
         let mut changes: Vec<Change> = subject.map(Change::PutSubject).into_iter().collect();
+        if let Scope::UpstreamSession(sid) = self.scope {
+            // A log-in on its way with that session comes too late.
+            let until = now.plus_secs(ENDED_UPSTREAM_SECS);
+            changes.push(Change::EndUpstream { sid, until });
+        }
         for session in covered {
             changes.extend(end(session, now, self.cause));
         }

@@ -4,6 +4,7 @@ mod announce;
 mod grants;
 mod history;
 mod sign_out;
+mod upstream;
 
 use super::service::SubjectService;
 use crate::objects::host_sql::HostSql;

@@ -1,0 +1,192 @@
+//! The check of a token that an identity provider issued.
+//!
+//! It rests on no session of ours, so it is judged by when it was issued: what a kill covers is every token
+//! issued up to it. The provider's clock may be ahead of ours, so that a token from before a kill bears a
+//! later time; so those of the [`CLOCK_SKEW_SECS`] after a kill are refused too, and who is let in again is
+//! let in with a token from after that.
+//!
+//! A subject that was never seen has been ended by nobody: whoever the provider vouches for may come
+//! without having logged in here.
+
+use super::Subject;
+use super::check::{CheckReply, DenyReason, Verdict};
+use crate::id::SubjectKey;
+use crate::jwt::CLOCK_SKEW_SECS;
+use crate::policy::{WideRevocation, WideScope};
+use crate::secret::Digest;
+use crate::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+/// Is this token still good? Whoever asks has verified it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckForeign {
+    /// Whose it is.
+    pub subject: SubjectKey,
+    /// Of which connection.
+    pub connection: String,
+    /// When it was issued.
+    pub issued_at: UnixMillis,
+    /// When it cannot be accepted any more anyway.
+    pub expires_at: UnixMillis,
+    /// Of the provider's session that it says it is of.
+    pub sid: Option<Digest>,
+}
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct ForeignFacts {
+    /// The subject; `None` if it was never seen.
+    pub subject: Option<Subject>,
+    /// Whether the provider's session was ended.
+    pub sid_ended: bool,
+}
+
+/// Whether the token is in force.
+#[must_use]
+pub fn judge_foreign(
+    facts: &ForeignFacts,
+    request: &CheckForeign,
+    revoked: &[WideRevocation],
+    now: UnixMillis,
+) -> CheckReply {
+    let verdict = match denied(facts, request, revoked) {
+        Some(reason) => Verdict::Denied(reason),
+        None => Verdict::Active {
+            session_expires_at: request.expires_at,
+        },
+    };
+    CheckReply {
+        verdict,
+        checked_at: now,
+    }
+}
+
+fn denied(
+    facts: &ForeignFacts,
+    request: &CheckForeign,
+    revoked: &[WideRevocation],
+) -> Option<DenyReason> {
+    let covers = |until: UnixMillis| request.issued_at <= until.plus_secs(CLOCK_SKEW_SECS);
+    let of_connection = |wide: &WideRevocation| {
+        wide.scope == WideScope::Connection(request.connection.clone()) && covers(wide.not_before)
+    };
+    if revoked.iter().any(of_connection) {
+        return Some(DenyReason::ConnectionRevoked);
+    }
+    let subject = facts.subject.as_ref()?;
+    if subject.disabled {
+        return Some(DenyReason::SubjectDisabled);
+    }
+    let ended = subject.killed_at.max(subject.reactivated_at);
+    if ended.is_some_and(covers) {
+        return Some(DenyReason::IssuedBeforeKill);
+    }
+    // One that does not say which session it is of may be of the one that ended.
+    let may_have_ended = request.sid.is_none() && subject.upstream_ended_at.is_some_and(covers);
+    (facts.sid_ended || may_have_ended).then_some(DenyReason::SessionEnded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn request() -> CheckForeign {
+        CheckForeign {
+            subject: SubjectKey::from_bytes([1; 16]),
+            connection: "okta".to_owned(),
+            issued_at: NOW,
+            expires_at: NOW.plus_secs(300),
+            sid: None,
+        }
+    }
+
+    fn subject() -> Subject {
+        Subject::unseen(SubjectKey::from_bytes([1; 16]))
+    }
+
+    fn said(subject: Option<Subject>, sid_ended: bool, request: &CheckForeign) -> Verdict {
+        let facts = ForeignFacts { subject, sid_ended };
+        judge_foreign(&facts, request, &[], NOW).verdict
+    }
+
+    fn denied_for(subject: Subject, request: &CheckForeign) -> Option<DenyReason> {
+        match said(Some(subject), false, request) {
+            Verdict::Denied(reason) => Some(reason),
+            Verdict::Active { .. } => None,
+        }
+    }
+
+    #[test]
+    fn whom_nobody_has_ended_may_come() {
+        assert!(said(None, false, &request()).is_active());
+        assert!(said(Some(subject()), false, &request()).is_active());
+    }
+
+    #[test]
+    fn a_disabled_subject_is_denied_whenever_the_token_was_issued() {
+        let disabled = Subject {
+            disabled: true,
+            ..subject()
+        };
+        let reason = Some(DenyReason::SubjectDisabled);
+        assert_eq!(denied_for(disabled, &request()), reason);
+    }
+
+    #[test]
+    fn reactivation_revives_no_token_from_before_it() {
+        let back = Subject {
+            killed_at: Some(UnixMillis(0)),
+            reactivated_at: Some(NOW),
+            ..subject()
+        };
+        let reason = Some(DenyReason::IssuedBeforeKill);
+        assert_eq!(denied_for(back, &request()), reason);
+    }
+
+    #[test]
+    fn a_token_of_an_ended_session_is_denied_and_one_that_does_not_say_which() {
+        let ended = Subject {
+            upstream_ended_at: Some(NOW),
+            ..subject()
+        };
+        let of_a_session = CheckForeign {
+            sid: Some(Digest::of(b"s")),
+            ..request()
+        };
+        let denied = Verdict::Denied(DenyReason::SessionEnded);
+        assert_eq!(said(Some(ended.clone()), true, &of_a_session), denied);
+        assert_eq!(said(Some(ended.clone()), false, &request()), denied);
+        assert!(said(Some(ended), false, &of_a_session).is_active());
+    }
+
+    #[test]
+    fn a_wide_revocation_covers_its_connections_tokens_and_no_others() {
+        let facts = ForeignFacts {
+            subject: None,
+            sid_ended: false,
+        };
+        for (connection, covered) in [("okta", true), ("other", false)] {
+            let scope = WideScope::Connection(connection.to_owned());
+            let revoked = [WideRevocation::committed(scope, NOW)];
+            let verdict = judge_foreign(&facts, &request(), &revoked, NOW).verdict;
+            let reason = Verdict::Denied(DenyReason::ConnectionRevoked);
+            assert_eq!(verdict == reason, covered, "{connection}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_token_from_before_a_kill_passes_though_clocks_differ(
+            before_ms in 0u64..200_000, ahead_ms in 0u64..=60_000,
+        ) {
+            let killed = Subject { killed_at: Some(NOW), ..subject() };
+            // Issued before the kill, by a clock that is ahead.
+            let issued_at = UnixMillis(NOW.0 - before_ms + ahead_ms);
+            let reason = denied_for(killed, &CheckForeign { issued_at, ..request() });
+            prop_assert_eq!(reason, Some(DenyReason::IssuedBeforeKill));
+        }
+    }
+}
