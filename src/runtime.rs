@@ -4,11 +4,17 @@ use crate::config::Config;
 use portcullis_core::time::UnixMillis;
 use std::cell::RefCell;
 use std::rc::Rc;
-use worker::{Date, Env, Error, console_error};
+use std::time::Duration;
+use worker::{Date, Delay, Env, Error, console_error};
 
 /// The present.
 pub fn now() -> UnixMillis {
     UnixMillis(Date::now().as_millis())
+}
+
+/// Sleeps, in the context of the request that calls: a promise cannot be shared with another's.
+pub async fn sleep_ms(ms: u64) {
+    Delay::from(Duration::from_millis(ms)).await;
 }
 
 /// Random bytes from the runtime's CSPRNG.

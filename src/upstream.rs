@@ -1,30 +1,16 @@
 //! The relying party's side of OpenID Connect: the identity provider's metadata, keys and tokens.
 
 use crate::config::Config;
+use crate::discovery::Metadata;
 use crate::runtime::now;
-use crate::{outbound, remote_keys};
-use portcullis_core::client::uri::is_loopback;
+use crate::{discovery, outbound, remote_keys};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::id_token::{IdTokenVerifier, VerifiedIdToken};
 use portcullis_core::jwt::jwks::KeySet;
-use portcullis_core::time::UnixMillis;
 use serde::Deserialize;
-use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use url::{Url, form_urlencoded};
-
-const METADATA_FRESH_SECS: u64 = 3600;
-
-/// Provider metadata (OIDC Discovery section 3), what of it is used.
-#[derive(Deserialize)]
-pub struct Metadata {
-    issuer: String,
-    /// Where browsers are sent.
-    pub authorization_endpoint: String,
-    token_endpoint: String,
-    jwks_uri: String,
-}
+use url::form_urlencoded;
 
 /// Why a log-in could not be finished at the identity provider.
 #[derive(Debug)]
@@ -50,45 +36,15 @@ impl From<worker::Error> for UpstreamError {
     }
 }
 
-thread_local! {
-    static METADATA: RefCell<Option<(UnixMillis, Rc<Metadata>)>> = const { RefCell::new(None) };
+impl From<discovery::Unavailable> for UpstreamError {
+    fn from(error: discovery::Unavailable) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
 
 /// The provider's metadata, from the isolate's memory or by discovery.
 pub async fn metadata(config: &Config) -> Result<Rc<Metadata>, UpstreamError> {
-    let kept = METADATA.with_borrow(|kept| {
-        kept.as_ref()
-            .filter(|(at, _)| now() < at.plus_secs(METADATA_FRESH_SECS))
-            .map(|(_, metadata)| Rc::clone(metadata))
-    });
-    if let Some(metadata) = kept {
-        return Ok(metadata);
-    }
-    let issuer = &config.connection.issuer;
-    let url = format!("{issuer}/.well-known/openid-configuration");
-    let metadata: Metadata = serde_json::from_slice(&outbound::get(&url).await?)
-        .map_err(|_| UpstreamError::Unavailable("metadata cannot be read".to_owned()))?;
-    let endpoints = [
-        &metadata.authorization_endpoint,
-        &metadata.token_endpoint,
-        &metadata.jwks_uri,
-    ];
-    // The issuer must be the one that was asked (Discovery section 4.3).
-    if metadata.issuer.trim_end_matches('/') != issuer
-        || !endpoints.iter().all(|url| is_allowed(url, config))
-    {
-        return Err(UpstreamError::Unavailable(
-            "metadata is of another issuer".to_owned(),
-        ));
-    }
-    let metadata = Rc::new(metadata);
-    METADATA.set(Some((now(), Rc::clone(&metadata))));
-    Ok(metadata)
-}
-
-/// https anywhere, or plain HTTP on this machine in development.
-fn is_allowed(url: &str, config: &Config) -> bool {
-    Url::parse(url).is_ok_and(|url| url.scheme() == "https" || (config.dev && is_loopback(&url)))
+    Ok(discovery::discovered(&config.connection.issuer, config.dev).await?)
 }
 
 #[derive(Deserialize)]
