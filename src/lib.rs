@@ -12,6 +12,7 @@ mod discovery;
 mod error;
 mod http;
 mod kept;
+mod key_documents;
 mod keys;
 mod limits;
 mod objects;

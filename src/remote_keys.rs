@@ -1,14 +1,15 @@
 //! Keys of others: identity providers, workloads' issuers, clients. Per key set an isolate keeps what
-//! it fetched, when it may fetch again, and which keys it looked for in vain.
+//! it fetched, when it may fetch again, and which keys it looked for in vain. What was fetched for an
+//! issuer outlives the isolate ([`key_documents`]).
 //!
 //! Anybody may become a client and bring a `jwks_uri`, so clients' key sets are kept apart: however many
 //! there are, those of the identity provider and of trusts stay.
 
 use crate::kept::Kept;
-use crate::outbound;
 use crate::runtime::{now, sleep_ms};
+use crate::{key_documents, outbound};
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::cache::{KeyCache, Look, Plan, Ticket, Turn};
+use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::cell::RefCell;
@@ -107,25 +108,44 @@ async fn keys(of: Of, jwks_uri: &str, turn: &mut Turn) -> Result<Arc<KeySet>, Un
     }
 }
 
-/// Fetches, and tells the cache what came of it.
+/// Fetches, and tells the cache what came of it. Where keys are needed and none came, those that another
+/// isolate fetched do.
 async fn fetch(of: Of, jwks_uri: &str, ticket: Ticket) -> Result<(), Unavailable> {
-    let fetched = match outbound::get(jwks_uri).await {
-        Ok(bytes) => KeySet::parse(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    let reported = with_cache(of, jwks_uri, |cache| match fetched {
-        Ok(keys) => cache
-            .fetched(ticket, keys, now())
-            .map_err(|error| error.to_string()),
-        Err(why) => {
-            cache.failed(ticket, now());
-            Err(why)
+    let why = match fetched(jwks_uri).await {
+        Ok((keys, document)) => {
+            let at = now();
+            let reported = with_cache(of, jwks_uri, |cache| cache.fetched(ticket, keys, at));
+            if reported.is_ok() && of == Of::Issuer {
+                key_documents::keep(jwks_uri, document, at).await;
+            }
+            return reported.map_err(|error| Unavailable(error.to_string()));
         }
+        Err(why) => why,
+    };
+    console_error!("keys of {jwks_uri}: {why}");
+    let kept = match of {
+        Of::Issuer if !with_cache(of, jwks_uri, |cache| cache.has_usable(now())) => {
+            key_documents::kept(jwks_uri).await
+        }
+        _ => None,
+    };
+    let kept = kept.and_then(|kept| Some((KeySet::parse(&kept.document).ok()?, kept.fetched_at)));
+    with_cache(of, jwks_uri, |cache| match kept {
+        Some((keys, at)) => cache.restored(ticket, keys, at, now()),
+        None => cache.failed(ticket, now()),
     });
-    reported.map_err(|why| {
-        console_error!("keys of {jwks_uri}: {why}");
-        Unavailable(why)
-    })
+    Err(Unavailable(why))
+}
+
+/// The keys at a place, and the document that they are from.
+async fn fetched(jwks_uri: &str) -> Result<(KeySet, Vec<u8>), String> {
+    let document = outbound::get(jwks_uri).await;
+    let document = document.map_err(|error| error.to_string())?;
+    let keys = KeySet::parse(&document).map_err(|error| error.to_string())?;
+    if keys.is_empty() {
+        return Err(NoKeys.to_string());
+    }
+    Ok((keys, document))
 }
 
 #[cfg(test)]

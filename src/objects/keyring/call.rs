@@ -82,6 +82,34 @@ pub struct KeyCompromised {
     pub signing: String,
 }
 
+/// Keep a key document of somebody else's that was just fetched, for isolates that cannot fetch it.
+/// The answer says whether it is kept now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepKeyDocument {
+    /// Where it was fetched: a place that an operator named.
+    pub jwks_uri: String,
+    /// What came.
+    pub document: Vec<u8>,
+    /// When it came.
+    pub fetched_at: UnixMillis,
+}
+
+/// Get the key document that was kept for a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetKeyDocument {
+    /// Which.
+    pub jwks_uri: String,
+}
+
+/// A key document that was good when it was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyDocument {
+    /// What came.
+    pub document: Vec<u8>,
+    /// When it came.
+    pub fetched_at: UnixMillis,
+}
+
 portcullis_core::object_calls! {
     /// One operation of the keyring.
     KeyringRequest {
@@ -93,6 +121,10 @@ portcullis_core::object_calls! {
         Rotate(RotateKey) -> KeyRotated,
         /// One is not ours alone any more; `None`: no such key is known.
         Compromise(CompromiseKey) -> Option<KeyCompromised>,
+        /// Keep a key document of somebody else's.
+        KeepDocument(KeepKeyDocument) -> bool,
+        /// Get one; `None`: none is kept.
+        Document(GetKeyDocument) -> Option<KeyDocument>,
     }
 }
 
@@ -132,6 +164,14 @@ mod tests {
             by: by(),
         };
         assert_eq!(bytes_of(compromise), [1, 3, 1, b'k', 2, 1, b'a', 0]);
+        let keep = KeepKeyDocument {
+            jwks_uri: "u".into(),
+            document: vec![7, 8],
+            fetched_at: UnixMillis(9),
+        };
+        assert_eq!(bytes_of(keep), [1, 4, 1, b'u', 2, 7, 8, 9]);
+        let jwks_uri = "u".to_owned();
+        assert_eq!(bytes_of(GetKeyDocument { jwks_uri }), [1, 5, 1, b'u']);
     }
 
     #[test]
@@ -164,5 +204,10 @@ mod tests {
             signing: "k".into(),
         };
         assert_eq!(wire::encode(&compromised), Ok(vec![1, 9, 0, 1, b'k']));
+        let document = KeyDocument {
+            document: vec![7, 8],
+            fetched_at: UnixMillis(9),
+        };
+        assert_eq!(wire::encode(&Some(document)), Ok(vec![1, 1, 2, 7, 8, 9]));
     }
 }

@@ -1,8 +1,13 @@
 //! The signing keys. They are made here and live here, from published to forgotten, and their
 //! private halves are sealed wherever they are at rest or on the way; the Worker opens them in
 //! memory (see [`crate::keys`]). The rules are core's ([`portcullis_core::keyring`]).
+//!
+//! Beside them it keeps what outlives an isolate of the keys of others ([`crate::remote_keys`]).
 
 pub mod call;
+#[cfg(test)]
+mod document_tests;
+mod documents;
 mod maker;
 mod object;
 pub mod seal;

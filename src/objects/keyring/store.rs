@@ -1,6 +1,6 @@
 //! The keyring's statements.
 
-use super::call::KeptKey;
+use super::call::{KeepKeyDocument, KeptKey, KeyDocument};
 use super::seal::Sealed;
 use crate::objects::sql::{Row, Sql, SqlError};
 use portcullis_core::keyring::Key;
@@ -10,6 +10,7 @@ use portcullis_core::time::UnixMillis;
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_keyring.sql"),
     include_str!("migrations/0002_lifecycle.sql"),
+    include_str!("migrations/0003_documents.sql"),
 ];
 
 impl TryFrom<&Row> for KeptKey {
@@ -129,6 +130,60 @@ pub fn set_told(sql: &impl Sql, kid: &str) -> Result<(), SqlError> {
     sql.exec(
         "UPDATE signing_key SET told_policy = 1 WHERE kid = ?",
         &[kid.into()],
+    )?;
+    Ok(())
+}
+
+/// The document that is kept for a place.
+pub fn document(sql: &impl Sql, jwks_uri: &str) -> Result<Option<KeyDocument>, SqlError> {
+    let rows = sql.exec(
+        "SELECT document, fetched_at FROM key_document WHERE jwks_uri = ?",
+        &[jwks_uri.into()],
+    )?;
+    rows.first()
+        .map(|row| {
+            Ok(KeyDocument {
+                document: row.blob(0)?.to_vec(),
+                fetched_at: UnixMillis(row.integer(1)?),
+            })
+        })
+        .transpose()
+}
+
+/// Keeps a document in place of the one before.
+pub fn put_document(
+    sql: &impl Sql,
+    keep: &KeepKeyDocument,
+    used_at: UnixMillis,
+) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR REPLACE INTO key_document (jwks_uri, document, fetched_at, used_at)
+         VALUES (?, ?, ?, ?)",
+        &[
+            keep.jwks_uri.as_str().into(),
+            keep.document.as_slice().into(),
+            keep.fetched_at.0.into(),
+            used_at.0.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// A document was asked for.
+pub fn set_document_used(sql: &impl Sql, jwks_uri: &str, at: UnixMillis) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE key_document SET used_at = ? WHERE jwks_uri = ?",
+        &[at.0.into(), jwks_uri.into()],
+    )?;
+    Ok(())
+}
+
+/// Forgets all documents but the `most` that were used last.
+pub fn forget_documents(sql: &impl Sql, most: u64) -> Result<(), SqlError> {
+    sql.exec(
+        "DELETE FROM key_document WHERE jwks_uri IN
+         (SELECT jwks_uri FROM key_document ORDER BY used_at DESC, jwks_uri LIMIT -1 OFFSET ?)",
+        &[most.into()],
     )?;
     Ok(())
 }
