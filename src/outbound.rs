@@ -76,6 +76,41 @@ pub async fn post_form(
     Exchange::of_form(url, headers, form)?.answered(read).await
 }
 
+/// What an API answered.
+pub struct ApiAnswer {
+    /// The status.
+    pub status: u16,
+    /// When it may be asked again (RFC 9110 section 10.2.3).
+    pub retry_after: Option<String>,
+    /// What came with it; nothing if that is too large.
+    pub body: Vec<u8>,
+}
+
+/// PUTs JSON under a bearer credential and gives back the answer, whichever it is.
+pub async fn put_json(url: &str, bearer: &str, json: &str) -> Result<ApiAnswer, Error> {
+    let headers = Headers::new();
+    headers.set("authorization", &format!("Bearer {bearer}"))?;
+    headers.set("content-type", "application/json")?;
+    headers.set("accept", "application/json")?;
+    let put = Exchange {
+        url,
+        method: Method::Put,
+        headers,
+        body: Some(json.to_owned()),
+        timeout: TIMEOUT,
+    };
+    let read = async |response: &mut Response| {
+        Ok(ApiAnswer {
+            status: response.status_code(),
+            retry_after: response.headers().get("retry-after")?,
+            body: bounded(response.stream()?, MAX_BYTES)
+                .await?
+                .unwrap_or_default(),
+        })
+    };
+    put.answered(read).await
+}
+
 /// POSTs a form to `url` and gives back the status. What comes with it is not read.
 pub async fn notify(url: &str, form: &[(&str, &str)]) -> Result<u16, Error> {
     let status = async |response: &mut Response| Ok(response.status_code());

@@ -3,8 +3,8 @@
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
-    audit, check, clients, health, keys, oauth, openapi, preflight, revocations, scim, sessions,
-    trusts,
+    audit, check, clients, health, jwks_sync, keys, oauth, openapi, preflight, revocations, scim,
+    sessions, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -98,6 +98,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/v1/trusts/{trust}", ADMIN, "A trust", trusts::get),
     route!("PUT", "/v1/trusts/{trust}", ADMIN, "Replace a trust", trusts::put),
     route!("DELETE", "/v1/trusts/{trust}", ADMIN, "Remove a trust", trusts::delete),
+    route!("GET", "/v1/connections/{id}/jwks-sync", ADMIN, "A connection's keys at API Shield: what would be sent, what was, and how it went", jwks_sync::get),
+    route!("POST", "/v1/connections/{id}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),

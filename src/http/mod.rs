@@ -5,6 +5,7 @@ pub mod check;
 pub mod clients;
 pub mod context;
 pub mod health;
+pub mod jwks_sync;
 pub mod keys;
 pub mod oauth;
 pub mod openapi;

@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod client;
+pub mod connection;
 pub mod fetch;
 pub mod id;
 pub mod jwt;

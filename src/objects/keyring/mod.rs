@@ -2,7 +2,8 @@
 //! private halves are sealed wherever they are at rest or on the way; the Worker opens them in
 //! memory (see [`crate::keys`]). The rules are core's ([`portcullis_core::keyring`]).
 //!
-//! Beside them it keeps what outlives an isolate of the keys of others ([`crate::remote_keys`]).
+//! Beside them it keeps what outlives an isolate of the keys of others ([`crate::key_documents`]), and what
+//! was sent of them to API Shield ([`crate::jwks_sync`]).
 
 pub mod call;
 #[cfg(test)]
@@ -13,5 +14,8 @@ mod object;
 pub mod seal;
 mod service;
 mod store;
+#[cfg(test)]
+mod sync_tests;
+mod syncs;
 #[cfg(test)]
 mod tests;

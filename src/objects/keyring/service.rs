@@ -7,7 +7,7 @@ use super::call::{
     CompromiseKey, KeptKey, KeyCompromised, KeyLife, KeyRotated, KeyringRequest, RotateKey,
 };
 use super::maker::KeyMaker;
-use super::{documents, store};
+use super::{documents, store, syncs};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
@@ -101,6 +101,20 @@ impl<S: Sql> KeyringService<S> {
             KeyringRequest::Document(get) => {
                 self.migrated()?;
                 unlogged(&documents::get(&self.sql, &get, now)?)
+            }
+            KeyringRequest::BeginSync(begin) => {
+                self.migrated()?;
+                unlogged(&syncs::begin(&self.sql, &begin, now)?)
+            }
+            KeyringRequest::EndSync(end) => {
+                self.migrated()?;
+                let (state, changed) = syncs::end(&self.sql, end, now, new_producer)?;
+                let bytes = wire::encode(&state)?;
+                Ok(Answer { bytes, changed })
+            }
+            KeyringRequest::Sync(get) => {
+                self.migrated()?;
+                unlogged(&store::sync(&self.sql, &get.connection)?)
             }
         }
     }

@@ -3,14 +3,17 @@
 use super::call::{KeepKeyDocument, KeptKey, KeyDocument};
 use super::seal::Sealed;
 use crate::objects::sql::{Row, Sql, SqlError};
+use portcullis_core::connection::sync::SyncState;
 use portcullis_core::keyring::Key;
 use portcullis_core::time::UnixMillis;
+use portcullis_core::wire;
 
 /// Applied in order, once each.
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_keyring.sql"),
     include_str!("migrations/0002_lifecycle.sql"),
     include_str!("migrations/0003_documents.sql"),
+    include_str!("migrations/0004_syncs.sql"),
 ];
 
 impl TryFrom<&Row> for KeptKey {
@@ -184,6 +187,27 @@ pub fn forget_documents(sql: &impl Sql, most: u64) -> Result<(), SqlError> {
         "DELETE FROM key_document WHERE jwks_uri IN
          (SELECT jwks_uri FROM key_document ORDER BY used_at DESC, jwks_uri LIMIT -1 OFFSET ?)",
         &[most.into()],
+    )?;
+    Ok(())
+}
+
+/// What is known of a connection's keys at API Shield; of one that never sent any, nothing.
+pub fn sync(sql: &impl Sql, connection: &str) -> Result<SyncState, SqlError> {
+    let rows = sql.exec(
+        "SELECT state FROM jwks_sync WHERE connection = ?",
+        &[connection.into()],
+    )?;
+    match rows.first() {
+        Some(row) => Ok(wire::decode(row.blob(0)?)?),
+        None => Ok(SyncState::default()),
+    }
+}
+
+/// Keeps what is known now.
+pub fn put_sync(sql: &impl Sql, connection: &str, state: &SyncState) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR REPLACE INTO jwks_sync (connection, state) VALUES (?, ?)",
+        &[connection.into(), wire::encode(state)?.into()],
     )?;
     Ok(())
 }

@@ -43,11 +43,13 @@ pub enum Action {
     KeyCompromised,
     /// A person was asked what a client may have: they allowed it, or they did not.
     ConsentAnswered,
+    /// An identity provider's keys were sent to API Shield, or could not be; the reason says which.
+    KeysSynced,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -64,6 +66,7 @@ impl Action {
         Self::KeyRotated,
         Self::KeyCompromised,
         Self::ConsentAnswered,
+        Self::KeysSynced,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -86,6 +89,7 @@ impl Action {
             Self::KeyRotated => "key.rotated",
             Self::KeyCompromised => "key.compromised",
             Self::ConsentAnswered => "consent.answered",
+            Self::KeysSynced => "keys.synced",
         }
     }
 

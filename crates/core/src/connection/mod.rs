@@ -1,0 +1,3 @@
+//! Connections: identity providers.
+
+pub mod sync;
