@@ -6,13 +6,14 @@
 //! slash at its end, which tells no two places apart here: both have one document.
 //!
 //! A document is asked for by one request at a time, is used for an hour, and for a day if it cannot
-//! be had.
+//! be had; it outlives the isolate ([`kept_documents`]).
 
 use crate::kept::Kept;
-use crate::outbound;
+use crate::objects::keyring::call::DocumentKind;
 use crate::runtime::{now, sleep_ms};
+use crate::{kept_documents, outbound};
 use portcullis_core::client::uri::is_fetchable;
-use portcullis_core::fetch::{Ages, Fetched, Plan, Turn};
+use portcullis_core::fetch::{Ages, Fetched, Plan, Ticket, Turn};
 use serde::Deserialize;
 use std::cell::RefCell;
 use std::fmt;
@@ -87,16 +88,7 @@ async fn document(issuer: &str, dev: bool) -> Result<Rc<Document>, Unavailable> 
     loop {
         match with_document(issuer, |document| document.plan(&mut turn, now())) {
             Plan::Use(document) => return Ok(document),
-            Plan::Fetch(ticket) => {
-                let read = fetch(issuer, dev).await;
-                with_document(issuer, |document| match read {
-                    Ok(read) => document.fetched(ticket, Rc::new(read), now()),
-                    Err(why) => {
-                        console_error!("discovery: {issuer}: {why}");
-                        document.failed(ticket, now());
-                    }
-                });
-            }
+            Plan::Fetch(ticket) => fetch(issuer, dev, ticket).await,
             Plan::Wait(ms) => sleep_ms(ms).await,
             Plan::Unavailable => {
                 return Err(Unavailable(format!("{issuer} has no usable document now")));
@@ -105,7 +97,34 @@ async fn document(issuer: &str, dev: bool) -> Result<Rc<Document>, Unavailable> 
     }
 }
 
-async fn fetch(issuer: &str, dev: bool) -> Result<Document, String> {
+/// Fetches, and tells what came of it. Where a document is needed and none came, the one that another
+/// isolate fetched does.
+async fn fetch(issuer: &str, dev: bool, ticket: Ticket) {
+    let why = match fetched(issuer, dev).await {
+        Ok((read, bytes)) => {
+            let at = now();
+            with_document(issuer, |document| {
+                document.fetched(ticket, Rc::new(read), at);
+            });
+            return kept_documents::keep(DocumentKind::Metadata, issuer, bytes, at).await;
+        }
+        Err(why) => why,
+    };
+    console_error!("discovery: {issuer}: {why}");
+    let kept = if with_document(issuer, |document| document.has_usable(now())) {
+        None
+    } else {
+        kept_documents::kept(DocumentKind::Metadata, issuer).await
+    };
+    let kept =
+        kept.and_then(|kept| Some((read(&kept.document, issuer, dev).ok()?, kept.fetched_at)));
+    with_document(issuer, |document| match kept {
+        Some((read, at)) => document.restored(ticket, Rc::new(read), at, now()),
+        None => document.failed(ticket, now()),
+    });
+}
+
+async fn fetched(issuer: &str, dev: bool) -> Result<(Document, Vec<u8>), String> {
     if !is_fetchable(issuer, dev) {
         return Err("the issuer is not https at a public name".to_owned());
     }
@@ -113,7 +132,14 @@ async fn fetch(issuer: &str, dev: bool) -> Result<Document, String> {
     let url = format!("{base}/.well-known/openid-configuration");
     let bytes = outbound::get(&url).await;
     let bytes = bytes.map_err(|error| error.to_string())?;
-    read(&bytes, issuer, dev).map_err(str::to_owned)
+    let read = read(&bytes, issuer, dev)?;
+    Ok((read, bytes))
+}
+
+/// Whether `bytes` are a document of `issuer`, be it on a developer's machine: whoever uses it reads it
+/// again.
+pub fn is_of(bytes: &[u8], issuer: &str) -> bool {
+    read(bytes, issuer, true).is_ok()
 }
 
 /// Reads the document that `issuer`'s place gave.

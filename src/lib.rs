@@ -14,7 +14,7 @@ mod error;
 mod http;
 mod jwks_sync;
 mod kept;
-mod key_documents;
+mod kept_documents;
 mod keys;
 mod limits;
 mod objects;

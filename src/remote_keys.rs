@@ -1,13 +1,14 @@
 //! Keys of others: identity providers, workloads' issuers, clients. Per key set an isolate keeps what
 //! it fetched, when it may fetch again, and which keys it looked for in vain. What was fetched for an
-//! issuer outlives the isolate ([`key_documents`]).
+//! issuer outlives the isolate ([`kept_documents`]).
 //!
 //! Anybody may become a client and bring a `jwks_uri`, so clients' key sets are kept apart: however many
 //! there are, those of the identity provider and of trusts stay.
 
 use crate::kept::Kept;
+use crate::objects::keyring::call::DocumentKind;
 use crate::runtime::{now, sleep_ms};
-use crate::{key_documents, outbound};
+use crate::{kept_documents, outbound};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
 use portcullis_core::jwt::jwks::KeySet;
@@ -116,7 +117,7 @@ async fn fetch(of: Of, jwks_uri: &str, ticket: Ticket) -> Result<(), Unavailable
             let at = now();
             let reported = with_cache(of, jwks_uri, |cache| cache.fetched(ticket, keys, at));
             if reported.is_ok() && of == Of::Issuer {
-                key_documents::keep(jwks_uri, document, at).await;
+                kept_documents::keep(DocumentKind::Keys, jwks_uri, document, at).await;
             }
             return reported.map_err(|error| Unavailable(error.to_string()));
         }
@@ -125,7 +126,7 @@ async fn fetch(of: Of, jwks_uri: &str, ticket: Ticket) -> Result<(), Unavailable
     console_error!("keys of {jwks_uri}: {why}");
     let kept = match of {
         Of::Issuer if !with_cache(of, jwks_uri, |cache| cache.has_usable(now())) => {
-            key_documents::kept(jwks_uri).await
+            kept_documents::kept(DocumentKind::Keys, jwks_uri).await
         }
         _ => None,
     };

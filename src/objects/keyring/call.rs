@@ -83,28 +83,51 @@ pub struct KeyCompromised {
     pub signing: String,
 }
 
-/// Keep a key document of somebody else's that was just fetched, for isolates that cannot fetch it.
-/// The answer says whether it is kept now.
+/// What a document of somebody else's is. Append only: the order is the wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DocumentKind {
+    /// A key set, by where it was fetched.
+    Keys,
+    /// Provider metadata, by its issuer.
+    Metadata,
+}
+
+impl DocumentKind {
+    /// As it is stored.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Keys => 0,
+            Self::Metadata => 1,
+        }
+    }
+}
+
+/// Keep a document of somebody else's that was just fetched, for isolates that cannot fetch it. The
+/// answer says whether it is kept now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeepKeyDocument {
-    /// Where it was fetched: a place that an operator named.
-    pub jwks_uri: String,
+pub struct KeepDocument {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// By what it is found: a place or an issuer that an operator named.
+    pub name: String,
     /// What came.
     pub document: Vec<u8>,
     /// When it came.
     pub fetched_at: UnixMillis,
 }
 
-/// Get the key document that was kept for a place.
+/// Get a document that was kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GetKeyDocument {
-    /// Which.
-    pub jwks_uri: String,
+pub struct GetDocument {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// By what it is found.
+    pub name: String,
 }
 
-/// A key document that was good when it was fetched.
+/// A document that was good when it was fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyDocument {
+pub struct Document {
     /// What came.
     pub document: Vec<u8>,
     /// When it came.
@@ -151,10 +174,10 @@ portcullis_core::object_calls! {
         Rotate(RotateKey) -> KeyRotated,
         /// One is not ours alone any more; `None`: no such key is known.
         Compromise(CompromiseKey) -> Option<KeyCompromised>,
-        /// Keep a key document of somebody else's.
-        KeepDocument(KeepKeyDocument) -> bool,
+        /// Keep a document of somebody else's.
+        KeepDocument(KeepDocument) -> bool,
         /// Get one; `None`: none is kept.
-        Document(GetKeyDocument) -> Option<KeyDocument>,
+        Document(GetDocument) -> Option<Document>,
         /// Begin to send a connection's keys to API Shield.
         BeginSync(BeginSync) -> Begun,
         /// Say how that ended; the answer is what is known then.
@@ -201,14 +224,18 @@ mod tests {
             by: by(),
         };
         assert_eq!(bytes_of(compromise), [1, 3, 1, b'k', 2, 1, b'a', 0]);
-        let keep = KeepKeyDocument {
-            jwks_uri: "u".into(),
+        let keep = KeepDocument {
+            kind: DocumentKind::Keys,
+            name: "u".into(),
             document: vec![7, 8],
             fetched_at: UnixMillis(9),
         };
-        assert_eq!(bytes_of(keep), [1, 4, 1, b'u', 2, 7, 8, 9]);
-        let jwks_uri = "u".to_owned();
-        assert_eq!(bytes_of(GetKeyDocument { jwks_uri }), [1, 5, 1, b'u']);
+        assert_eq!(bytes_of(keep), [1, 4, 0, 1, b'u', 2, 7, 8, 9]);
+        let get = GetDocument {
+            kind: DocumentKind::Metadata,
+            name: "u".into(),
+        };
+        assert_eq!(bytes_of(get), [1, 5, 1, 1, b'u']);
         let connection = "c".to_owned();
         let begin = BeginSync {
             connection: connection.clone(),
@@ -263,7 +290,7 @@ mod tests {
             signing: "k".into(),
         };
         assert_eq!(wire::encode(&compromised), Ok(vec![1, 9, 0, 1, b'k']));
-        let document = KeyDocument {
+        let document = Document {
             document: vec![7, 8],
             fetched_at: UnixMillis(9),
         };

@@ -1,6 +1,6 @@
-//! Key documents of others over SQLite on the host, with faults.
+//! Documents of others over SQLite on the host, with faults.
 
-use super::call::{GetKeyDocument, KeepKeyDocument, KeyDocument, KeyringRequest, ListKeys};
+use super::call::{Document, DocumentKind, GetDocument, KeepDocument, KeyringRequest, ListKeys};
 use super::documents::MAX_DOCUMENTS;
 use super::maker::KeyMaker;
 use super::service::KeyringService;
@@ -44,17 +44,22 @@ fn document(kid: &str) -> Vec<u8> {
     json!({ "keys": [jwk] }).to_string().into_bytes()
 }
 
-fn keep(jwks_uri: &str, document: &[u8], fetched_at: UnixMillis) -> KeepKeyDocument {
-    KeepKeyDocument {
-        jwks_uri: jwks_uri.to_owned(),
+fn keep(jwks_uri: &str, document: &[u8], fetched_at: UnixMillis) -> KeepDocument {
+    KeepDocument {
+        kind: DocumentKind::Keys,
+        name: jwks_uri.to_owned(),
         document: document.to_vec(),
         fetched_at,
     }
 }
 
-fn kept(keyring: &Service, jwks_uri: &str, now: UnixMillis) -> Option<KeyDocument> {
-    let jwks_uri = jwks_uri.to_owned();
-    ask(keyring, GetKeyDocument { jwks_uri }, now).expect("answers")
+fn kept(keyring: &Service, jwks_uri: &str, now: UnixMillis) -> Option<Document> {
+    kept_as(keyring, DocumentKind::Keys, jwks_uri, now)
+}
+
+fn kept_as(keyring: &Service, kind: DocumentKind, name: &str, now: UnixMillis) -> Option<Document> {
+    let name = name.to_owned();
+    ask(keyring, GetDocument { kind, name }, now).expect("answers")
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn a_document_is_kept_as_it_came_and_makes_no_key_of_ours() {
     assert_eq!(kept(&keyring, URI, NOW), None);
     let keep = keep(URI, &document("a"), NOW);
     assert_eq!(ask(&keyring, keep, NOW), Ok(true));
-    let expected = KeyDocument {
+    let expected = Document {
         document: document("a"),
         fetched_at: NOW,
     };
@@ -102,6 +107,32 @@ fn what_is_no_key_set_never_replaces_one() {
         ask(&keyring, keep(&long, &document("a"), NOW), NOW),
         Ok(false)
     );
+}
+
+#[test]
+fn metadata_is_kept_if_it_is_of_that_very_issuer_and_apart_from_keys() {
+    let keyring = keyring();
+    let issuer = "https://idp.example";
+    let metadata = json!({"issuer": issuer, "jwks_uri": URI})
+        .to_string()
+        .into_bytes();
+    let keep_as = |name: &str, document: &[u8]| KeepDocument {
+        kind: DocumentKind::Metadata,
+        ..keep(name, document, NOW)
+    };
+    assert_eq!(ask(&keyring, keep_as(issuer, &metadata), NOW), Ok(true));
+    let other = "https://other.example";
+    for (name, document) in [
+        (other, metadata.as_slice()),
+        (issuer, b"{}"),
+        (issuer, &document("a")),
+    ] {
+        assert_eq!(ask(&keyring, keep_as(name, document), NOW), Ok(false));
+    }
+    let there = kept_as(&keyring, DocumentKind::Metadata, issuer, NOW);
+    assert_eq!(there.map(|kept| kept.document), Some(metadata));
+    assert_eq!(kept_as(&keyring, DocumentKind::Metadata, other, NOW), None);
+    assert_eq!(kept(&keyring, issuer, NOW), None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! private halves are sealed wherever they are at rest or on the way; the Worker opens them in
 //! memory (see [`crate::keys`]). The rules are core's ([`portcullis_core::keyring`]).
 //!
-//! Beside them it keeps what outlives an isolate of the keys of others ([`crate::key_documents`]), and what
+//! Beside them it keeps what outlives an isolate of the keys of others ([`crate::kept_documents`]), and what
 //! was sent of them to API Shield ([`crate::jwks_sync`]).
 
 pub mod call;

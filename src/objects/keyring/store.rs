@@ -1,6 +1,6 @@
 //! The keyring's statements.
 
-use super::call::{KeepKeyDocument, KeptKey, KeyDocument};
+use super::call::{Document, DocumentKind, KeepDocument, KeptKey};
 use super::seal::Sealed;
 use crate::objects::sql::{Row, Sql, SqlError};
 use portcullis_core::connection::sync::SyncState;
@@ -137,15 +137,19 @@ pub fn set_told(sql: &impl Sql, kid: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// The document that is kept for a place.
-pub fn document(sql: &impl Sql, jwks_uri: &str) -> Result<Option<KeyDocument>, SqlError> {
+/// The document of that kind and name.
+pub fn document(
+    sql: &impl Sql,
+    kind: DocumentKind,
+    name: &str,
+) -> Result<Option<Document>, SqlError> {
     let rows = sql.exec(
-        "SELECT document, fetched_at FROM key_document WHERE jwks_uri = ?",
-        &[jwks_uri.into()],
+        "SELECT document, fetched_at FROM kept_document WHERE kind = ? AND name = ?",
+        &[kind.number().into(), name.into()],
     )?;
     rows.first()
         .map(|row| {
-            Ok(KeyDocument {
+            Ok(Document {
                 document: row.blob(0)?.to_vec(),
                 fetched_at: UnixMillis(row.integer(1)?),
             })
@@ -156,14 +160,15 @@ pub fn document(sql: &impl Sql, jwks_uri: &str) -> Result<Option<KeyDocument>, S
 /// Keeps a document in place of the one before.
 pub fn put_document(
     sql: &impl Sql,
-    keep: &KeepKeyDocument,
+    keep: &KeepDocument,
     used_at: UnixMillis,
 ) -> Result<(), SqlError> {
     sql.exec(
-        "INSERT OR REPLACE INTO key_document (jwks_uri, document, fetched_at, used_at)
-         VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO kept_document (kind, name, document, fetched_at, used_at)
+         VALUES (?, ?, ?, ?, ?)",
         &[
-            keep.jwks_uri.as_str().into(),
+            keep.kind.number().into(),
+            keep.name.as_str().into(),
             keep.document.as_slice().into(),
             keep.fetched_at.0.into(),
             used_at.0.into(),
@@ -173,20 +178,26 @@ pub fn put_document(
 }
 
 /// A document was asked for.
-pub fn set_document_used(sql: &impl Sql, jwks_uri: &str, at: UnixMillis) -> Result<(), SqlError> {
+pub fn set_document_used(
+    sql: &impl Sql,
+    kind: DocumentKind,
+    name: &str,
+    at: UnixMillis,
+) -> Result<(), SqlError> {
     sql.exec(
-        "UPDATE key_document SET used_at = ? WHERE jwks_uri = ?",
-        &[at.0.into(), jwks_uri.into()],
+        "UPDATE kept_document SET used_at = ? WHERE kind = ? AND name = ?",
+        &[at.0.into(), kind.number().into(), name.into()],
     )?;
     Ok(())
 }
 
-/// Forgets all documents but the `most` that were used last.
-pub fn forget_documents(sql: &impl Sql, most: u64) -> Result<(), SqlError> {
+/// Forgets all documents of a kind but the `most` that were used last.
+pub fn forget_documents(sql: &impl Sql, kind: DocumentKind, most: u64) -> Result<(), SqlError> {
     sql.exec(
-        "DELETE FROM key_document WHERE jwks_uri IN
-         (SELECT jwks_uri FROM key_document ORDER BY used_at DESC, jwks_uri LIMIT -1 OFFSET ?)",
-        &[most.into()],
+        "DELETE FROM kept_document WHERE kind = ? AND name IN
+         (SELECT name FROM kept_document WHERE kind = ?
+          ORDER BY used_at DESC, name LIMIT -1 OFFSET ?)",
+        &[kind.number().into(), kind.number().into(), most.into()],
     )?;
     Ok(())
 }

@@ -1,13 +1,14 @@
-//! Key documents that outlive an isolate, by way of the keyring.
+//! Documents of others that outlive an isolate, by way of the keyring: key sets, and the metadata that says
+//! where those are.
 //!
-//! An isolate that begins while an identity provider cannot be reached would have no keys, and nobody
-//! could log in until it can. So whoever fetches a document hands it to the keyring: one that differs
+//! An isolate that begins while an identity provider cannot be reached would have no keys, and nothing
+//! that the provider signed would count until it can. So whoever fetches a document hands it to the keyring: one that differs
 //! from what this isolate handed over last, and any once in [`KEEP_AGAIN_SECS`], for a document is as old
-//! as its fetch. Only places that operators named are kept; there is no room for clients'.
+//! as its fetch. Only what operators named is kept; there is no room for clients'.
 
 use crate::kept::Kept;
 use crate::objects::call;
-use crate::objects::keyring::call::{GetKeyDocument, KeepKeyDocument, KeyDocument};
+use crate::objects::keyring::call::{Document, DocumentKind, GetDocument, KeepDocument};
 use crate::runtime::{env, in_time};
 use portcullis_core::jwt::cache::USABLE_SECS;
 use portcullis_core::secret::Digest;
@@ -20,11 +21,11 @@ use worker::console_error;
 const KEEP_AGAIN_SECS: u64 = USABLE_SECS / 4;
 /// How long the keyring may take. A request waits for it, though seldom.
 const PATIENCE: Duration = Duration::from_millis(800);
-/// Of how many places it is known what was handed over.
-const MAX_PLACES: usize = 100;
+/// Of how many documents it is known what was handed over.
+const MAX_KNOWN: usize = 200;
 
 thread_local! {
-    static HANDED_OVER: RefCell<Kept<Option<HandedOver>>> = RefCell::new(Kept::at_most(MAX_PLACES));
+    static HANDED_OVER: RefCell<Kept<Option<HandedOver>>> = RefCell::new(Kept::at_most(MAX_KNOWN));
 }
 
 #[derive(Clone, Copy)]
@@ -41,13 +42,14 @@ impl HandedOver {
 }
 
 /// Hands a good document over, if that says anything new.
-pub async fn keep(jwks_uri: &str, document: Vec<u8>, fetched_at: UnixMillis) {
+pub async fn keep(kind: DocumentKind, name: &str, document: Vec<u8>, fetched_at: UnixMillis) {
     let digest = Digest::of(&document);
-    if !is_news(jwks_uri, digest, fetched_at) {
+    if !is_news(kind, name, digest, fetched_at) {
         return;
     }
-    let keep = KeepKeyDocument {
-        jwks_uri: jwks_uri.to_owned(),
+    let keep = KeepDocument {
+        kind,
+        name: name.to_owned(),
         document,
         fetched_at,
     };
@@ -55,16 +57,15 @@ pub async fn keep(jwks_uri: &str, document: Vec<u8>, fetched_at: UnixMillis) {
     match in_time(PATIENCE, call::keyring(&env, keep)).await {
         Some(Ok(_)) => {}
         failed => {
-            console_error!("the keys of {jwks_uri} were not kept: {failed:?}");
-            HANDED_OVER.with_borrow_mut(|known| *known.entry(jwks_uri, || None) = None);
+            console_error!("{kind:?} of {name} were not kept: {failed:?}");
+            known(kind, name, |known| *known = None);
         }
     }
 }
 
 /// Whether a document says anything new. If so it counts as handed over, so that one request does it.
-fn is_news(jwks_uri: &str, digest: Digest, at: UnixMillis) -> bool {
-    HANDED_OVER.with_borrow_mut(|known| {
-        let known = known.entry(jwks_uri, || None);
+fn is_news(kind: DocumentKind, name: &str, digest: Digest, at: UnixMillis) -> bool {
+    known(kind, name, |known| {
         let news = !known.is_some_and(|known| known.will_do(digest, at));
         if news {
             *known = Some(HandedOver { digest, at });
@@ -73,16 +74,22 @@ fn is_news(jwks_uri: &str, digest: Digest, at: UnixMillis) -> bool {
     })
 }
 
-/// The document that was kept for a place, if there is one and the keyring answers.
-pub async fn kept(jwks_uri: &str) -> Option<KeyDocument> {
-    let get = GetKeyDocument {
-        jwks_uri: jwks_uri.to_owned(),
+fn known<T>(kind: DocumentKind, name: &str, act: impl FnOnce(&mut Option<HandedOver>) -> T) -> T {
+    let name = format!("{} {name}", kind.number());
+    HANDED_OVER.with_borrow_mut(|known| act(known.entry(&name, || None)))
+}
+
+/// The document that was kept under a name, if there is one and the keyring answers.
+pub async fn kept(kind: DocumentKind, name: &str) -> Option<Document> {
+    let get = GetDocument {
+        kind,
+        name: name.to_owned(),
     };
     let env = env()?;
     match in_time(PATIENCE, call::keyring(&env, get)).await {
         Some(Ok(kept)) => kept,
         failed => {
-            console_error!("kept keys of {jwks_uri} cannot be had: {failed:?}");
+            console_error!("kept {kind:?} of {name} cannot be had: {failed:?}");
             None
         }
     }
@@ -98,6 +105,7 @@ mod tests {
     fn a_document_is_handed_over_when_it_differs_and_before_it_is_too_old() {
         let at = |secs| UnixMillis(1_000_000).plus_secs(secs);
         let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+        let is_news = |name, digest, at| is_news(DocumentKind::Keys, name, digest, at);
         assert!(is_news(URI, one, at(0)));
         assert!(!is_news(URI, one, at(KEEP_AGAIN_SECS - 1)));
         assert!(is_news(URI, one, at(KEEP_AGAIN_SECS)));
@@ -105,6 +113,8 @@ mod tests {
         assert!(is_news(URI, one, at(KEEP_AGAIN_SECS + 2)));
         assert!(is_news("https://other.example/jwks", one, at(0)));
         assert!(is_news(URI, one, at(0)), "a clock that went back");
+        let metadata = super::is_news(DocumentKind::Metadata, URI, one, at(0));
+        assert!(metadata, "another document by the same name");
         // What is kept is used for longer than until it is kept again.
         const { assert!(2 * KEEP_AGAIN_SECS < USABLE_SECS) };
     }
