@@ -1,4 +1,4 @@
-//! The Worker: requests, queue batches, and the objects. Only dispatch happens here.
+//! The Worker: requests, queue batches, the schedule, and the objects. Only dispatch happens here.
 //!
 //! A request goes from [`routes`], where the whole API stands on one page, to a handler in
 //! [`http`], which parses, calls an object and renders. What is decided is decided in
@@ -9,8 +9,13 @@ mod auth;
 mod client_documents;
 mod config;
 mod connections;
+mod cron;
+mod discovery;
 mod error;
 mod http;
+mod jwks_sync;
+mod kept;
+mod kept_documents;
 mod keys;
 mod limits;
 mod objects;
@@ -28,7 +33,9 @@ use portcullis_core::session::check::CheckRequest;
 use portcullis_core::wire;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Context, Env, MessageBatch, Request, Response, Result, event};
+use worker::{
+    Context, Env, MessageBatch, Request, Response, Result, ScheduleContext, ScheduledEvent, event,
+};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -38,6 +45,11 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 #[event(queue)]
 async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
     queue::ingest(&batch, &env).await
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    cron::run(&env).await;
 }
 
 /// What a gateway's service binding reaches, by way of `entry.mjs`: a strict check and nothing

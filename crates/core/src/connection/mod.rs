@@ -12,6 +12,7 @@
 pub mod choose;
 pub mod claims;
 pub mod identity;
+pub mod sync;
 
 use crate::client::AuthMethod;
 use crate::client::uri::{is_fetchable, is_resource};
@@ -20,6 +21,7 @@ use crate::policy::KEPT_SECS;
 use claims::{Conditions, is_comparable, is_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sync::Target;
 
 /// The longest id.
 pub const MAX_ID_BYTES: usize = 32;
@@ -100,7 +102,7 @@ pub struct Connection {
     pub jwks_path: String,
     /// Which token configuration of API Shield gets its keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_shield: Option<ApiShield>,
+    pub api_shield: Option<Target>,
 }
 
 /// A record that makes a role: exactly a value, or an object that meets conditions.
@@ -195,25 +197,6 @@ impl TokenRules {
     }
 }
 
-/// A token configuration of Cloudflare's API Shield.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiShield {
-    /// The zone.
-    pub zone_id: String,
-    /// The configuration.
-    pub config_id: String,
-}
-
-impl ApiShield {
-    /// Both are part of a URL's path.
-    fn is_valid(&self) -> bool {
-        let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let uuid = self.config_id.len() == 36 && hex(&self.config_id.replace('-', ""));
-        self.zone_id.len() == 32 && hex(&self.zone_id) && uuid
-    }
-}
-
 impl Connection {
     /// Whether it can be kept; else why not. `dev` lets it be on loopback.
     pub fn valid(&self, dev: bool) -> Result<(), &'static str> {
@@ -260,12 +243,10 @@ impl Connection {
         if !self.jwks_path.starts_with('/') || self.jwks_path.len() > MAX_TEXT_BYTES {
             return Err("jwks_path is no JSON Pointer");
         }
-        if self
-            .api_shield
-            .as_ref()
-            .is_some_and(|target| !target.is_valid())
-        {
-            return Err("api_shield has no zone_id of 32 hex digits or no UUID as config_id");
+        if let Some(target) = &self.api_shield {
+            target.valid().map_err(
+                |_| "api_shield has no zone_id of 32 hexadecimal digits or no UUID as config_id",
+            )?;
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub mod logout_token;
 pub mod sign;
 pub mod unverified;
 
-mod json;
+pub(crate) mod json;
 mod times;
 
 use serde::{Deserialize, Serialize};
