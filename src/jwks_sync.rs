@@ -10,6 +10,7 @@ use crate::objects::call::{self, CallError};
 use crate::objects::keyring::call::{BeginSync, EndSync};
 use crate::runtime::now;
 use crate::{discovery, outbound};
+use portcullis_core::client::uri::is_fetchable;
 use portcullis_core::connection::sync::{
     Begun, Credentials, Ended, Failure, Source, SyncError, judge_answer,
 };
@@ -91,7 +92,12 @@ pub async fn provided(source: &Source, dev: bool) -> Result<Credentials, SyncErr
         SyncError::ProviderUnavailable
     };
     let jwks_uri = match &source.jwks_uri {
-        Some(uri) => uri.clone(),
+        Some(uri) if is_fetchable(uri, dev) => uri.clone(),
+        Some(_) => {
+            return Err(unavailable(
+                "jwks_uri is not https at a public name".to_owned(),
+            ));
+        }
         None => discovery::jwks_uri(&source.issuer, dev)
             .await
             .map_err(|error| unavailable(error.to_string()))?,
