@@ -70,8 +70,18 @@ pub async fn verified_of<T>(
     token: &str,
     verify: impl Fn(&KeySet) -> Result<T, TokenError>,
 ) -> Result<Result<T, TokenError>, Unavailable> {
+    judged(of, jwks_uri, token, |keys| verify(keys)).await
+}
+
+/// The same for a `judge` that remembers by which keys it did: the very same mean the same.
+pub async fn judged<T>(
+    of: Of,
+    jwks_uri: &str,
+    token: &str,
+    judge: impl Fn(&Arc<KeySet>) -> Result<T, TokenError>,
+) -> Result<Result<T, TokenError>, Unavailable> {
     let mut turn = Turn::default();
-    let mut judged = verify(&*keys(of, jwks_uri, &mut turn).await?);
+    let mut judged = judge(&keys(of, jwks_uri, &mut turn).await?);
     if !matches!(judged, Err(TokenError::UnknownKey)) {
         return Ok(judged);
     }
@@ -85,7 +95,7 @@ pub async fn verified_of<T>(
         match with_cache(of, jwks_uri, look) {
             Look::Judge(keys) => {
                 failure = None;
-                judged = verify(&keys);
+                judged = judge(&keys);
             }
             Look::Fetch(ticket) => failure = fetch(of, jwks_uri, ticket).await.err(),
             Look::Wait(ms) => sleep_ms(ms).await,
