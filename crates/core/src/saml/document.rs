@@ -16,6 +16,8 @@ const MAX_DEPTH: usize = 48;
 const MAX_EQUALS: usize = 256;
 /// The most declarations of namespaces.
 const MAX_DECLARATIONS: usize = 2048;
+/// The most namespaces in scope at one element.
+const MAX_IN_SCOPE: usize = 64;
 
 /// The attributes that name an element, in the specifications that meet here.
 const IDS: [&str; 4] = ["ID", "Id", "id", "AssertionID"];
@@ -79,7 +81,7 @@ fn check<'a>(
     if node.is_comment() || node.is_pi() {
         return Err(SamlError::Markup);
     }
-    if depth > MAX_DEPTH {
+    if depth > MAX_DEPTH || node.namespaces().len() > MAX_IN_SCOPE {
         return Err(SamlError::TooLarge);
     }
     if ENCRYPTED.iter().any(|name| is(node, ASSERTION_NS, name)) {
@@ -215,15 +217,21 @@ mod tests {
         };
         let many = |n: usize| format!("<r>{}</r>", "<s/>".repeat(n));
         let declared = |n: usize| format!("<r>{}</r>", "<s xmlns='u'/>".repeat(n));
+        let in_scope = |n: usize| {
+            let each: Vec<String> = (0..n).map(|i| format!("xmlns:a{i}='u'")).collect();
+            format!("<r {}><s xmlns='u'/></r>", each.join(" "))
+        };
         assert_eq!(refusal(&nested(MAX_DEPTH)), None);
         assert_eq!(refusal(&attributes(MAX_EQUALS)), None);
         assert_eq!(refusal(&declared(MAX_DECLARATIONS)), None);
+        assert_eq!(refusal(&in_scope(MAX_IN_SCOPE - 1)), None);
         for xml in [
             nested(MAX_DEPTH + 1),
             nested(30_000),
             attributes(MAX_EQUALS + 1),
             many(MAX_NODES as usize),
             declared(MAX_DECLARATIONS + 1),
+            in_scope(MAX_IN_SCOPE),
             format!("<r>{}</r>", "a".repeat(MAX_RESPONSE_BYTES)),
         ] {
             assert_eq!(refusal(&xml), Some(SamlError::TooLarge), "{xml:.20}");
