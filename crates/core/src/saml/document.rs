@@ -7,7 +7,7 @@
 
 use super::{ASSERTION_NS, MAX_RESPONSE_BYTES, SamlError};
 use roxmltree::{Error, Node, ParsingOptions};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 /// The most nodes (elements and texts).
 const MAX_NODES: u32 = 20_000;
@@ -19,6 +19,8 @@ const MAX_EQUALS: usize = 256;
 const MAX_DECLARATIONS: usize = 2048;
 /// The most prefixes that are declared, and so the most that are in scope anywhere.
 const MAX_PREFIXES: usize = 64;
+/// The longest prefix, with the `xmlns:` before it.
+const MAX_PREFIX_BYTES: usize = 64;
 
 /// The attributes that name an element, in the specifications that meet here.
 const IDS: [&str; 4] = ["ID", "Id", "id", "AssertionID"];
@@ -43,7 +45,7 @@ impl<'a> Document<'a> {
             Error::NodesLimitReached | Error::AttributesLimitReached => SamlError::TooLarge,
             _ => SamlError::Malformed,
         })?;
-        let mut ids = HashSet::new();
+        let mut ids = BTreeSet::new();
         check(document.root(), 0, &mut ids)?;
         Ok(Self(document))
     }
@@ -64,18 +66,22 @@ impl<'a> Document<'a> {
 }
 
 fn within_bounds(xml: &str) -> Result<(), SamlError> {
-    let attributes = |part: &str| part.bytes().filter(|byte| *byte == b'=').count();
-    let declarations = || xml.split("xmlns").skip(1);
-    let prefixes: HashSet<_> = declarations()
-        .take(MAX_DECLARATIONS)
-        .filter_map(|part| part.split([' ', '\t', '\r', '\n', '=']).next())
-        .collect();
+    let equals = |part: &str| part.bytes().filter(|byte| *byte == b'=').count();
     if xml.len() > MAX_RESPONSE_BYTES
-        || declarations().nth(MAX_DECLARATIONS).is_some()
-        || prefixes.len() > MAX_PREFIXES
-        || xml.split('<').any(|part| attributes(part) > MAX_EQUALS)
+        || xml.matches("xmlns").nth(MAX_DECLARATIONS).is_some()
+        || xml.split('<').any(|part| equals(part) > MAX_EQUALS)
     {
         return Err(SamlError::TooLarge);
+    }
+    let mut prefixes = BTreeSet::new();
+    for (at, _) in xml.match_indices("xmlns:") {
+        let rest = xml.as_bytes().get(at..).unwrap_or_default();
+        let mut words = rest.split(|byte| b" \t\r\n=".contains(byte));
+        let declared = words.next().unwrap_or_default();
+        prefixes.insert(declared);
+        if declared.len() > MAX_PREFIX_BYTES || prefixes.len() > MAX_PREFIXES {
+            return Err(SamlError::TooLarge);
+        }
     }
     Ok(())
 }
@@ -83,7 +89,7 @@ fn within_bounds(xml: &str) -> Result<(), SamlError> {
 fn check<'a>(
     node: Node<'a, '_>,
     depth: usize,
-    ids: &mut HashSet<&'a str>,
+    ids: &mut BTreeSet<&'a str>,
 ) -> Result<(), SamlError> {
     if node.is_comment() || node.is_pi() {
         return Err(SamlError::Markup);
@@ -228,6 +234,11 @@ mod tests {
             let each: Vec<String> = (0..n).map(|i| format!("<s xmlns:a{i} = 'u'/>")).collect();
             format!("<r>{}</r>", each.concat())
         };
+        // No prefix repeats, though the parts of each do.
+        let hidden = || {
+            let names = (0..81).map(|i| format!("<s xmlns:a{}xmlns{}='u'/>", i / 9, i % 9));
+            format!("<r>{}</r>", names.collect::<String>())
+        };
         assert_eq!(refusal(&nested(MAX_DEPTH)), None);
         assert_eq!(refusal(&attributes(MAX_EQUALS)), None);
         assert_eq!(refusal(&declared(MAX_DECLARATIONS)), None);
@@ -239,6 +250,8 @@ mod tests {
             many(MAX_NODES as usize),
             declared(MAX_DECLARATIONS + 1),
             prefixes(MAX_PREFIXES + 1),
+            format!("<r xmlns:{}='u'/>", "a".repeat(MAX_PREFIX_BYTES)),
+            hidden(),
             format!("<r>{}</r>", "a".repeat(MAX_RESPONSE_BYTES)),
         ] {
             assert_eq!(refusal(&xml), Some(SamlError::TooLarge), "{xml:.20}");

@@ -1,12 +1,12 @@
 //! For the tests of this module: answers that others signed (`testdata/make.py` says how they were
 //! made), and a signer for answers of any content.
 
+use super::SamlError;
 use super::c14n::canonical;
 use super::certificate::VerifyingKey;
 use super::document::{Document, child};
 use super::response::ResponseVerifier;
 use super::signature::SIGNATURE_NS;
-use super::{ASSERTION_NS, SamlError};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
 use base64ct::{Base64, Encoding};
@@ -77,23 +77,24 @@ pub fn element<'a>(xml: &'a str, name: &str) -> &'a str {
 /// wrong with it is never the signature.
 pub fn signed(changes: &[(&str, &str)]) -> String {
     let bare = SIGNED_ASSERTION.replace(element(SIGNED_ASSERTION, "Signature"), "@SIGNATURE@");
-    sign(&changed(&bare, changes))
+    sign(&changed(&bare, changes), "_a1")
 }
 
-/// `xml` with a signature of the assertion at `@SIGNATURE@`, by our key.
-pub fn sign(xml: &str) -> String {
+/// `xml` with a signature at `@SIGNATURE@`, by our key, of the element of that `ID`.
+pub fn sign(xml: &str, id: &str) -> String {
     let digest = {
         let xml = xml.replace("@SIGNATURE@", "");
-        let document = Document::parse(&xml).expect("a document");
-        let assertion = document.all(ASSERTION_NS, "Assertion").next();
-        let content = canonical(assertion.expect("an assertion"), None, &[]).expect("canonical");
+        let document = roxmltree::Document::parse(&xml).expect("XML");
+        let mut all = document.descendants();
+        let about = all.find(|node| node.attributes().any(|it| it.value() == id));
+        let content = canonical(about.expect("an element"), None, &[]).expect("canonical");
         Base64::encode_string(Digest::of(content.as_bytes()).as_bytes())
     };
     let signature = format!(
         "<ds:Signature xmlns:ds=\"{SIGNATURE_NS}\"><ds:SignedInfo>\
          <ds:CanonicalizationMethod Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/>\
          <ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256\"/>\
-         <ds:Reference URI=\"#_a1\"><ds:Transforms>\
+         <ds:Reference URI=\"#{id}\"><ds:Transforms>\
          <ds:Transform Algorithm=\"{SIGNATURE_NS}enveloped-signature\"/>\
          <ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/></ds:Transforms>\
          <ds:DigestMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"/>\

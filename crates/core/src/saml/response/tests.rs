@@ -497,17 +497,24 @@ fn encrypted_or_more_than_one_assertion_is_refused() {
 
 #[test]
 fn a_signed_response_must_say_where_it_was_sent() {
-    let silent = SIGNED_RESPONSE.replace(" Destination=\"https://id.example/saml/acs\"", "");
-    assert!(refusal(&silent).is_some());
+    let bare = SIGNED_RESPONSE.replace(element(SIGNED_RESPONSE, "Signature"), "@SIGNATURE@");
+    let good = sign(&bare, "_r1");
+    assert_eq!(verifier().verify_xml(&good, NOW), Ok(expected()));
+    let silent = [(" Destination=\"https://id.example/saml/acs\"", "")];
+    let silent = sign(&changed(&bare, &silent), "_r1");
+    assert_eq!(refusal(&silent), Some(SamlError::Destination));
 }
 
 #[test]
-fn only_the_id_of_the_assertion_itself_is_signed_for() {
-    let xml = sign(&changed(
-        &signed(&[]).replace(element(&signed(&[]), "Signature"), "@SIGNATURE@"),
-        &[(" ID=\"_a1\"", " Id=\"_a1\"")],
-    ));
-    assert_eq!(refusal(&xml), Some(SamlError::Reference));
+fn an_element_is_named_by_its_own_id_and_by_no_other_attribute() {
+    let bare = SIGNED_ASSERTION.replace(element(SIGNED_ASSERTION, "Signature"), "@SIGNATURE@");
+    for (from, to) in [
+        (" ID=\"_a1\"", " Id=\"_a1\""),
+        (" ID=\"_a1\"", " ID=\"\" x=\"_a1\""),
+    ] {
+        let xml = sign(&changed(&bare, &[(from, to)]), "_a1");
+        assert_eq!(refusal(&xml), Some(SamlError::Reference), "{to}");
+    }
 }
 
 /// Every byte, changed in two ways: the answer is refused or says the same.
