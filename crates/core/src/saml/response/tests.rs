@@ -131,6 +131,12 @@ fn where_both_are_signed_a_bad_signature_on_either_refuses() {
     }
 }
 
+/// `xml` as it was before its `SignedInfo` was signed.
+fn without_value(xml: &str) -> String {
+    let value = element(xml, "SignatureValue");
+    xml.replace(value, "<ds:SignatureValue>@VALUE@</ds:SignatureValue>")
+}
+
 /// Each is signed as it stands by a key that is believed.
 #[test]
 fn a_signature_of_another_form_is_refused_however_good() {
@@ -138,18 +144,16 @@ fn a_signature_of_another_form_is_refused_however_good() {
         "<ds:Transform Algorithm=\"http://www.w3.org/2000/09/xmldsig#enveloped-signature\"/>";
     const EXCLUSIVE: &str = "<ds:Transform Algorithm=\"http://www.w3.org/2001/10/xml-exc-c14n#\"/>";
     let xml = signed(&[]);
-    let value = format!(
-        ">{}<",
-        element(&xml, "SignatureValue")
-            .split(['>', '<'])
-            .nth(2)
-            .expect("it")
-    );
-    let unsigned = xml.replace(&value, ">@VALUE@<");
+    let unsigned = without_value(&xml);
     let reference = element(&xml, "Reference");
     let swapped = format!("{EXCLUSIVE}{ENVELOPED}");
     let twice = format!("{reference}{reference}");
-    let forms: [(&str, &str, SamlError); 14] = [
+    let forms: [(&str, &str, SamlError); 15] = [
+        (
+            ENVELOPED,
+            "<ds:Transform Algorithm=\"http://www.w3.org/2000/09/xmldsig#base64\"/>",
+            SamlError::Algorithm,
+        ),
         ("URI=\"#_a1\"", "URI=\"\"", SamlError::Reference),
         ("URI=\"#_a1\"", "URI=\"#_r1\"", SamlError::Reference),
         ("URI=\"#_a1\"", "URI=\"_a1\"", SamlError::Reference),
@@ -508,13 +512,25 @@ fn a_signed_response_must_say_where_it_was_sent() {
 #[test]
 fn an_element_is_named_by_its_own_id_and_by_no_other_attribute() {
     let bare = SIGNED_ASSERTION.replace(element(SIGNED_ASSERTION, "Signature"), "@SIGNATURE@");
-    for (from, to) in [
-        (" ID=\"_a1\"", " Id=\"_a1\""),
-        (" ID=\"_a1\"", " ID=\"\" x=\"_a1\""),
-    ] {
-        let xml = sign(&changed(&bare, &[(from, to)]), "_a1");
+    for to in [" Id=\"_a1\"", " ID=\"\" Id=\"_a1\""] {
+        let xml = sign(&changed(&bare, &[(" ID=\"_a1\"", to)]), "_a1");
         assert_eq!(refusal(&xml), Some(SamlError::Reference), "{to}");
+        for reference in ["", " URI=\"#\"", " URI=\"\""] {
+            let named = changed(&without_value(&xml), &[(" URI=\"#_a1\"", reference)]);
+            let refused = refusal(&resigned(&named));
+            assert_eq!(refused, Some(SamlError::Reference), "{to} {reference}");
+        }
     }
+}
+
+#[test]
+fn an_assertion_of_another_version_is_malformed() {
+    let issued = "IssueInstant=\"2027-01-15T07:59:58Z\"";
+    let (from, to) = (
+        format!("Version=\"2.0\" {issued}"),
+        format!("Version=\"1.1\" {issued}"),
+    );
+    assert_eq!(refused(&[(&from, &to)]), Some(SamlError::Malformed));
 }
 
 /// Every byte, changed in two ways: the answer is refused or says the same.

@@ -172,6 +172,18 @@ fn xsw8_the_signed_assertion_in_an_object_of_the_signature_in_another() {
     assert_eq!(refusal(&xml), Some(SamlError::Assertions));
 }
 
+#[test]
+fn a_good_assertion_is_read_in_its_place_only() {
+    let Parts { assertion, .. } = parts();
+    for (before, after) in [
+        ("<samlp:Extensions>", "</samlp:Extensions>"),
+        ("<samlp:Response ID=\"_r2\">", "</samlp:Response>"),
+    ] {
+        let xml = SIGNED_ASSERTION.replace(&assertion, &format!("{before}{assertion}{after}"));
+        assert_eq!(refusal(&xml), Some(SamlError::Assertions), "{before}");
+    }
+}
+
 /// What is left when the second assertion is hidden from counting, by another name or not at all.
 #[test]
 fn a_signature_moved_to_another_assertion_is_about_that_one() {
