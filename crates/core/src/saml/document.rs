@@ -18,7 +18,7 @@ const MAX_EQUALS: usize = 256;
 /// The most declarations of namespaces.
 const MAX_DECLARATIONS: usize = 2048;
 /// The most prefixes that are declared, and so the most that are in scope anywhere.
-const MAX_PREFIXES: usize = 64;
+const MAX_PREFIXES: usize = 32;
 /// The longest prefix, with the `xmlns:` before it.
 const MAX_PREFIX_BYTES: usize = 64;
 
