@@ -15,6 +15,7 @@ pub mod jwt;
 pub mod keyring;
 pub mod oauth;
 pub mod policy;
+pub mod saml;
 pub mod scim;
 pub mod secret;
 pub mod session;
