@@ -64,12 +64,6 @@ impl Holder {
     }
 }
 
-/// Whether `token` says that somebody else than we issued it. Nothing of that is known to be true.
-pub fn is_foreign(config: &Config, token: &str) -> bool {
-    UnverifiedToken::parse(token)
-        .is_ok_and(|token| token.unverified_iss() != Some(config.issuer.as_str()))
-}
-
 /// Believes a provider's token that was presented at `resource`, or anywhere, or says why not. The outer
 /// error is that nobody could tell.
 pub async fn verified(
