@@ -121,6 +121,8 @@ impl Config {
                     // No default: a claim that is not SCIM's `userName` would make every
                     // deactivation miss.
                     "subject_claim": needed("OIDC_SUBJECT_CLAIM")?,
+                    // SCIM governs it.
+                    "subject_folds_case": true,
                     "jwks_path": var("OIDC_JWKS_PATH")
                         .filter(|path| !path.is_empty())
                         .unwrap_or_else(|| "/keys".to_owned()),

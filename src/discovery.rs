@@ -25,7 +25,7 @@ const AGES: Ages = Ages {
     usable_secs: 24 * 3600,
 };
 /// The most issuers of which documents are kept; then the one that was not asked of for longest goes.
-const MAX_ISSUERS: usize = 100;
+const MAX_ISSUERS: usize = 800;
 
 /// The document cannot be had, or is not what it must be.
 #[derive(Debug)]

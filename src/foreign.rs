@@ -104,11 +104,11 @@ pub async fn verified(
         }
         let token = verifier.verify(token, keys, now)?;
         let identity = connection
-            .identity(token.claims())
+            .identity_by_token(token.claims())
             .map_err(|_| TokenError::Claims)?;
         let holder = Rc::new(Holder {
             connection: Rc::clone(connection),
-            subject: SubjectKey::derive(&config.naming_key, &connection.id, &identity.value),
+            subject: connection.subject(&config.naming_key, &identity.value),
             identity,
             token,
         });

@@ -22,7 +22,7 @@ const KEEP_AGAIN_SECS: u64 = USABLE_SECS / 4;
 /// How long the keyring may take. A request waits for it, though seldom.
 const PATIENCE: Duration = Duration::from_millis(800);
 /// Of how many documents it is known what was handed over.
-const MAX_KNOWN: usize = 200;
+const MAX_KNOWN: usize = 1600;
 
 thread_local! {
     static HANDED_OVER: RefCell<Kept<Option<HandedOver>>> = RefCell::new(Kept::at_most(MAX_KNOWN));

@@ -18,8 +18,10 @@ use std::fmt;
 use std::sync::Arc;
 use worker::console_error;
 
-/// The most key sets of a kind that are kept; then the one that was not used for longest goes.
+/// The most key sets of clients that are kept; then the one that was not used for longest goes.
 const MAX_SETS: usize = 100;
+/// The same of issuers: more than an operator can name.
+const MAX_ISSUER_SETS: usize = 800;
 
 /// The keys cannot be had, so nothing is known of the token.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub enum Of {
 }
 
 thread_local! {
-    static OF_ISSUERS: RefCell<Kept<KeyCache>> = RefCell::new(Kept::at_most(MAX_SETS));
+    static OF_ISSUERS: RefCell<Kept<KeyCache>> = RefCell::new(Kept::at_most(MAX_ISSUER_SETS));
     static OF_CLIENTS: RefCell<Kept<KeyCache>> = RefCell::new(Kept::at_most(MAX_SETS));
 }
 

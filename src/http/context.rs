@@ -200,11 +200,9 @@ impl Ctx {
             return Ok(Ok(key));
         }
         if let Some((id, value)) = text.split_once(':').filter(|(_, value)| !value.is_empty())
-            && connections::any(&self.env, &self.config, id)
-                .await?
-                .is_some()
+            && let Some(connection) = connections::any(&self.env, &self.config, id).await?
         {
-            return Ok(Ok(SubjectKey::derive(&self.config.naming_key, id, value)));
+            return Ok(Ok(connection.subject(&self.config.naming_key, value)));
         }
         Ok(Err(Problem::bad_request(
             "subject is neither a subject key nor connection:value",

@@ -31,6 +31,8 @@ pub const RETRY_SECS: u64 = 1;
 /// How long a request waits in all, in milliseconds: as long as a fetch that never reports, and a
 /// little, so that it gets to fetch by itself.
 pub const PATIENCE_MS: u64 = FETCH_SECS * 1000 + 1000;
+/// How often one request fetches what nobody has, whatever becomes of it meanwhile.
+const MAX_FETCHES: u8 = 3;
 /// How many requests wait at a time; others fail at once.
 pub const MAX_WAITING: usize = 512;
 /// How soon a request that waits for a fetch asks again, in milliseconds.
@@ -63,7 +65,10 @@ pub enum Plan<T> {
 /// A fetch that was told to, to be reported once.
 #[derive(Debug)]
 #[must_use = "a fetch that is not reported blocks others for a while"]
-pub struct Ticket(u64);
+pub struct Ticket {
+    number: u64,
+    at: UnixMillis,
+}
 
 /// What one request remembers from one question to the next.
 #[derive(Debug, Default)]
@@ -73,6 +78,8 @@ pub struct Turn {
     /// The fetch that brought what it was given last.
     given: u64,
     waited_ms: u64,
+    /// How often it was told to fetch what nobody had.
+    fetches: u8,
     place: Option<UnixMillis>,
 }
 
@@ -91,6 +98,8 @@ pub struct Fetched<T> {
     kept: Option<Kept<T>>,
     /// How many fetches have begun; the last one's number.
     begun: u64,
+    /// When the first of them began. One from before is of what was forgotten meanwhile to make room.
+    first_at: Option<UnixMillis>,
     under_way: Option<(u64, UnixMillis)>,
     last_attempt: Option<UnixMillis>,
     last_failure: Option<UnixMillis>,
@@ -114,6 +123,7 @@ impl<T: Clone> Fetched<T> {
             ages,
             kept: None,
             begun: 0,
+            first_at: None,
             under_way: None,
             last_attempt: None,
             last_failure: None,
@@ -147,6 +157,10 @@ impl<T: Clone> Fetched<T> {
         if self.last_failure.is_some_and(failed) {
             return Plan::Unavailable;
         }
+        turn.fetches += 1;
+        if turn.fetches > MAX_FETCHES {
+            return Plan::Unavailable;
+        }
         Plan::Fetch(self.begin(now))
     }
 
@@ -158,7 +172,10 @@ impl<T: Clone> Fetched<T> {
     }
 
     /// The fetch brought this. What a later one has brought stays.
-    pub fn fetched(&mut self, Ticket(number): Ticket, value: T, now: UnixMillis) {
+    pub fn fetched(&mut self, Ticket { number, at }: Ticket, value: T, now: UnixMillis) {
+        if self.is_strange(number, at) {
+            return;
+        }
         self.has_ended(number);
         if self.kept.as_ref().is_none_or(|kept| kept.number < number) {
             self.last_failure = None;
@@ -171,8 +188,8 @@ impl<T: Clone> Fetched<T> {
     }
 
     /// The fetch failed. So did one that others took for lost, of which nothing follows.
-    pub fn failed(&mut self, Ticket(number): Ticket, now: UnixMillis) {
-        if self.has_ended(number) {
+    pub fn failed(&mut self, Ticket { number, at }: Ticket, now: UnixMillis) {
+        if !self.is_strange(number, at) && self.has_ended(number) {
             self.last_failure = Some(now);
         }
     }
@@ -213,9 +230,13 @@ impl<T: Clone> Fetched<T> {
     /// Counts an attempt.
     pub(crate) fn begin(&mut self, now: UnixMillis) -> Ticket {
         self.begun += 1;
+        self.first_at = Some(self.first_at.map_or(now, |first| first.min(now)));
         self.under_way = Some((self.begun, now));
         self.last_attempt = Some(now);
-        Ticket(self.begun)
+        Ticket {
+            number: self.begun,
+            at: now,
+        }
     }
 
     pub(crate) fn is_under_way(&self, now: UnixMillis) -> bool {
@@ -244,6 +265,11 @@ impl<T: Clone> Fetched<T> {
         turn.waited_ms = waited_ms;
         turn.place = Some(until);
         Some(ms)
+    }
+
+    /// Whether the fetch was told to by what was here before, under the same name.
+    fn is_strange(&self, number: u64, at: UnixMillis) -> bool {
+        number > self.begun || self.first_at.is_none_or(|first| at < first)
     }
 
     /// Whether the fetch of that number was the one under way; it is not any more.
@@ -329,6 +355,43 @@ mod tests {
         fetched.failed(fetch, after(3600));
         assert!(matches!(plan(&mut fetched, after(3600)), Plan::Unavailable));
         assert!(matches!(plan(&mut fetched, after(3601)), Plan::Fetch(_)));
+    }
+
+    #[test]
+    fn a_fetch_for_what_was_forgotten_meanwhile_says_nothing_of_what_took_its_place() {
+        let mut forgotten = Fetched::<u32>::new(AGES);
+        for _ in 0..40 {
+            let _ = forgotten.begin(START);
+        }
+        let late = forgotten.begin(after(1));
+        let mut fresh = Fetched::new(AGES);
+        fresh.fetched(late, 1, after(2));
+        assert!(!fresh.has_usable(after(2)));
+        // Nor once it has fetched for itself.
+        let late = forgotten.begin(after(1));
+        let own = ticket(&mut fresh, after(3));
+        fresh.fetched(own, 7, after(3));
+        fresh.fetched(late, 1, after(4));
+        assert!(matches!(plan(&mut fresh, after(4)), Plan::Use(7)));
+        // And one of as low a number.
+        let mut other = Fetched::new(AGES);
+        let late = ticket(&mut other, after(2));
+        let mut fresh = Fetched::new(AGES);
+        let own = ticket(&mut fresh, after(3));
+        fresh.fetched(late, 1, after(4));
+        assert!(fresh.is_under_way(after(4)) && !fresh.has_usable(after(4)));
+        fresh.fetched(own, 7, after(5));
+        assert!(matches!(plan(&mut fresh, after(5)), Plan::Use(7)));
+    }
+
+    #[test]
+    fn one_request_does_not_fetch_for_ever_what_is_forgotten_each_time() {
+        let mut turn = Turn::default();
+        let told = (0..10).filter(|_| {
+            let mut forgotten = Fetched::<u32>::new(AGES);
+            matches!(forgotten.plan(&mut turn, START), Plan::Fetch(_))
+        });
+        assert_eq!(told.count(), usize::from(MAX_FETCHES));
     }
 
     #[test]

@@ -136,16 +136,22 @@ identifier!(
 impl SubjectKey {
     /// The key of the person that `connection` knows by `value`, under the naming key.
     ///
-    /// `value` is folded to lower case first: SCIM's `userName` is case-insensitive (RFC 7643
-    /// section 4.1.1), and a kill that names `Alice` must reach the one who logs in as `alice`.
-    /// The connection's length goes in front, so no two pairs share an input.
+    /// `value` counts byte by byte, as `sub` does (OIDC Core section 2). The connection's length goes in
+    /// front, so no two pairs share an input.
     #[must_use]
     pub fn derive(naming_key: &[u8; 32], connection: &str, value: &str) -> Self {
         let mut mac = HMAC::new(naming_key);
         mac.update((connection.len() as u64).to_be_bytes());
         mac.update(connection.as_bytes());
-        mac.update(value.to_lowercase().as_bytes());
+        mac.update(value.as_bytes());
         Self(first_half(mac.finalize()))
+    }
+
+    /// The same of a value that SCIM governs. `userName` is case-insensitive there (RFC 7643 section
+    /// 4.1.1), and a kill that names `Alice` must reach the one who logs in as `alice`.
+    #[must_use]
+    pub fn derive_folded(naming_key: &[u8; 32], connection: &str, value: &str) -> Self {
+        Self::derive(naming_key, connection, &value.to_lowercase())
     }
 }
 
@@ -206,7 +212,9 @@ mod tests {
     fn subject_key_depends_on_each_part_and_on_where_one_ends() {
         let key = [1; 32];
         let base = SubjectKey::derive(&key, "demo", "alice");
-        assert_eq!(base, SubjectKey::derive(&key, "demo", "ALICE"));
+        assert_ne!(base, SubjectKey::derive(&key, "demo", "ALICE"));
+        let folded = |value| SubjectKey::derive_folded(&key, "demo", value);
+        assert_eq!((base, base), (folded("alice"), folded("ALICE")));
         assert_ne!(base, SubjectKey::derive(&key, "demoa", "lice"));
         assert_ne!(base, SubjectKey::derive(&key, "demo", "bob"));
         assert_ne!(base, SubjectKey::derive(&[2; 32], "demo", "alice"));

@@ -215,7 +215,7 @@ fn person(
             .map(|text| Digest::of(text.as_bytes()))
     };
     Person {
-        subject: SubjectKey::derive(&ctx.config.naming_key, &connection.id, &identity.value),
+        subject: connection.subject(&ctx.config.naming_key, &identity.value),
         connection: connection.id.clone(),
         auth_time_secs: id_token.auth_time.unwrap_or(id_token.issued_at).secs(),
         acr: id_token.acr.as_deref().map(|acr| truncated(acr, 128)),

@@ -116,11 +116,7 @@ async fn tested(ctx: &Ctx, testing: &Testing) -> Result<std::result::Result<Seen
     let claims = id_token.claims().clone();
     Ok(Ok(match connection.identity(&claims) {
         Ok(identity) => Seen {
-            subject: Ok(SubjectKey::derive(
-                &ctx.config.naming_key,
-                &connection.id,
-                &identity.value,
-            )),
+            subject: Ok(connection.subject(&ctx.config.naming_key, &identity.value)),
             identity: Some(identity),
             connection: (*connection).clone(),
             claims,

@@ -329,7 +329,7 @@ impl<S: Sql> DirectoryService<S> {
     }
 
     fn subject_of(&self, context: &Context, user: &User) -> SubjectKey {
-        SubjectKey::derive(&self.naming_key, context.connection, &user.user_name)
+        SubjectKey::derive_folded(&self.naming_key, context.connection, &user.user_name)
     }
 }
 

@@ -14,7 +14,7 @@ use portcullis_core::jwt::jwks::{KeySet, MAX_KEY_SET_BYTES};
 use portcullis_core::time::UnixMillis;
 
 /// How many documents of a kind are kept; of more the one that was unused for longest goes.
-pub const MAX_DOCUMENTS: u64 = 100;
+pub const MAX_DOCUMENTS: u64 = 800;
 
 /// Keeps a document; says whether it is the one that is kept now.
 pub fn keep(sql: &impl Sql, mut keep: KeepDocument, now: UnixMillis) -> Result<bool, SqlError> {

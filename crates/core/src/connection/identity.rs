@@ -1,13 +1,12 @@
 //! What a connection makes of verified claims: who somebody is, and which groups and roles that means.
 //!
-//! Roles are decided over every record of a claim; of the groups and custom claims that are kept in a
+//! Roles are decided over every record of a claim; of the roles, groups and custom claims that are kept in a
 //! session only so many are, because tokens go into cookies, which hold 4 KB. What does not fit is
 //! left out whole: a name that was cut could be another's.
 
 use super::Connection;
 use super::claims::{at, records, text};
 use crate::session::Profile;
-use crate::text::truncated;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -71,7 +70,20 @@ impl Unidentified {
 }
 
 impl Connection {
-    /// Who the holder of these claims is. They must have been verified.
+    /// Who the holder of a token of the provider's own is, by its claims. They must have been verified.
+    pub fn identity_by_token(&self, claims: &Map<String, Value>) -> Result<Identity, Unidentified> {
+        let of_tokens = self.tokens.as_ref();
+        match of_tokens.and_then(|rules| rules.subject_claim.clone()) {
+            Some(subject_claim) => Self {
+                subject_claim,
+                ..self.clone()
+            }
+            .identity(claims),
+            None => self.identity(claims),
+        }
+    }
+
+    /// Who logged in, by the claims of their ID token. They must have been verified.
     pub fn identity(&self, claims: &Map<String, Value>) -> Result<Identity, Unidentified> {
         if !self.requires.admit(claims) {
             return Err(Unidentified::NotAdmitted);
@@ -79,13 +91,20 @@ impl Connection {
         let value = text(claims, &self.subject_claim)
             .filter(|value| value.len() <= MAX_VALUE_BYTES && !value.chars().any(char::is_control))
             .ok_or(Unidentified::NoValue)?;
-        let email_verified = self.email_is_verified || says_verified(claims);
-        let is_address =
-            [self.email_claim.as_str(), "email"].contains(&self.subject_claim.as_str());
-        if is_address && !email_verified {
+        // What the provider says of `email` it says of no other claim.
+        let is_verified =
+            |name| self.email_is_verified || (plain_name(name) == "email" && says_verified(claims));
+        let identifying = plain_name(&self.subject_claim);
+        let is_address = [plain_name(&self.email_claim), "email"].contains(&identifying);
+        if is_address && !is_verified(identifying) {
             return Err(Unidentified::EmailNotVerified);
         }
-        let kept = |name: &str| text(claims, name).map(|text| truncated(text, MAX_PROFILE_BYTES));
+        // Left out whole: an address that was cut is another's.
+        let kept = |name: &str| {
+            text(claims, name)
+                .filter(|text| text.len() <= MAX_PROFILE_BYTES)
+                .map(str::to_owned)
+        };
         Ok(Identity {
             value: value.to_owned(),
             groups: self.groups(claims),
@@ -95,7 +114,7 @@ impl Connection {
                 name: kept("name"),
                 preferred_username: kept("preferred_username"),
                 email: kept(&self.email_claim),
-                email_verified,
+                email_verified: is_verified(&self.email_claim),
             },
         })
     }
@@ -120,7 +139,7 @@ impl Connection {
         let mut roles: Vec<String> = Vec::new();
         for rule in &self.roles {
             let applies = records(claims, &rule.claim).any(|record| rule.matches(record));
-            if applies && !roles.contains(&rule.role) {
+            if applies && roles.len() < MAX_GROUPS && !roles.contains(&rule.role) {
                 roles.push(rule.role.clone());
             }
         }
@@ -139,6 +158,13 @@ impl Connection {
         });
         found.collect()
     }
+}
+
+/// The name of a claim at the top level, however it is named.
+fn plain_name(name: &str) -> &str {
+    name.strip_prefix('/')
+        .filter(|rest| !rest.contains(['/', '~']))
+        .unwrap_or(name)
 }
 
 /// `email_verified` (OIDC Core section 5.1). Some providers send the truth value as text.
@@ -201,6 +227,16 @@ mod tests {
         assert!(of(&trusted, json!({})).is_ok());
         let custom = json!({"subject_claim": "mail", "email_claim": "mail"});
         assert_eq!(of(&custom, json!({"mail": "a@example.com"})), refused);
+        // It speaks of `email` and of no other claim, however either is named.
+        let yes = json!({"mail": "b@example.com", "email_verified": true});
+        assert_eq!(of(&custom, yes), refused);
+        let pointed = json!({"subject_claim": "/email"});
+        assert_eq!(of(&pointed, json!({})), refused);
+        assert!(of(&pointed, json!({"email_verified": true})).is_ok());
+        let known = json!({
+            "subject_claim": "mail", "email_claim": "mail", "email_is_verified": true,
+        });
+        assert!(of(&known, json!({"mail": "a@example.com"})).is_ok());
         // Another claim is no address.
         assert!(of(&json!({}), json!({})).is_ok());
     }

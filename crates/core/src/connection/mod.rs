@@ -21,6 +21,7 @@ pub use rules::{RoleRule, TokenRules};
 pub use valid::is_id;
 
 use crate::client::AuthMethod;
+use crate::id::SubjectKey;
 use crate::policy::KEPT_SECS;
 use claims::Conditions;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,9 @@ pub struct Connection {
     /// The verified claim that identifies a person; what SCIM's `userName` is compared with.
     #[serde(default = "sub")]
     pub subject_claim: String,
+    /// Whether that claim's value is the same in any case, as SCIM's `userName` is.
+    #[serde(default)]
+    pub subject_folds_case: bool,
     /// The claim with the person's address.
     #[serde(default = "email")]
     pub email_claim: String,
@@ -135,6 +139,38 @@ impl Connection {
     #[must_use]
     pub fn is_issuer(&self, iss: &str) -> bool {
         self.issuer.trim_end_matches('/') == iss.trim_end_matches('/')
+    }
+
+    /// The subject of whom the provider knows by `value`.
+    #[must_use]
+    pub fn subject(&self, naming_key: &[u8; 32], value: &str) -> SubjectKey {
+        if self.subject_folds_case {
+            SubjectKey::derive_folded(naming_key, &self.id, value)
+        } else {
+            SubjectKey::derive(naming_key, &self.id, value)
+        }
+    }
+
+    /// Whether the same value means the same person under `changed`. If not, it is another connection.
+    #[must_use]
+    pub fn knows_the_people_of(&self, changed: &Self) -> bool {
+        self.is_issuer(&changed.issuer)
+            && self.subject_claim == changed.subject_claim
+            && self.subject_folds_case == changed.subject_folds_case
+    }
+
+    /// Whether a token could be accepted by both: their names for whose it is would differ, and turning
+    /// one off would leave it to the other.
+    #[must_use]
+    pub fn shares_tokens_with(&self, other: &Self) -> bool {
+        let (Some(own), Some(others)) = (&self.tokens, &other.tokens) else {
+            return false;
+        };
+        self.is_issuer(&other.issuer)
+            && own
+                .audiences
+                .iter()
+                .any(|one| others.audiences.contains(one))
     }
 
     /// Whether what rests on `self` may go on under `changed`: nothing that says who somebody is or

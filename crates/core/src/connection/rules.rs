@@ -3,7 +3,7 @@
 use super::claims::{Conditions, is_comparable, is_name};
 use super::identity::MAX_GROUP_BYTES;
 use super::{MAX_LIST, MAX_TEXT_BYTES, MAX_TOKEN_AGE_SECS};
-use crate::client::uri::is_resource;
+use crate::client::uri::{as_registered, is_resource};
 use crate::jwt::Algorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,6 +52,10 @@ impl RoleRule {
 pub struct TokenRules {
     /// One of these must be among the token's `aud`.
     pub audiences: Vec<String>,
+    /// The claim that identifies a person in them, if it is another than in ID tokens: both must say the same of
+    /// one person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_claim: Option<String>,
     /// What they may be signed with.
     #[serde(default = "algorithms")]
     pub algorithms: Vec<String>,
@@ -74,7 +78,7 @@ impl TokenRules {
     /// Whether they count at `resource`.
     #[must_use]
     pub fn count_at(&self, resource: &str) -> bool {
-        self.resources.is_empty() || self.resources.iter().any(|one| one == resource)
+        self.resources.is_empty() || as_registered(&self.resources, resource).is_some()
     }
 
     pub(super) fn valid(&self) -> Result<(), &'static str> {
@@ -82,7 +86,15 @@ impl TokenRules {
         if !(1..=MAX_LIST).contains(&self.audiences.len()) || !self.audiences.iter().all(short) {
             return Err("tokens.audiences has none, too many, or one that is empty or too long");
         }
+        if self
+            .subject_claim
+            .as_ref()
+            .is_some_and(|name| !is_name(name))
+        {
+            return Err("tokens.subject_claim is empty or too long");
+        }
         if self.algorithms.is_empty()
+            || self.algorithms.len() > MAX_LIST
             || !self
                 .algorithms
                 .iter()

@@ -45,7 +45,9 @@ fn token(
 /// Who holds it, as a gateway is told.
 fn holder(settings: &Value, said: &Value, typ: Option<&str>) -> ForeignHolder {
     let token = token(settings, said, typ).expect("good");
-    let identity = with(settings).identity(token.claims()).expect("somebody");
+    let identity = with(settings)
+        .identity_by_token(token.claims())
+        .expect("somebody");
     let subject = SubjectKey::derive(&[7; 32], "c", &identity.value);
     ForeignHolder::of((subject, &identity), "c", &token, "text")
 }
@@ -70,7 +72,7 @@ fn okta_id_token() {
 fn okta_access_token() {
     let settings = json!({
         "issuer": "https://acme.okta.com/oauth2/default",
-        "tokens": {"audiences": ["api://default"], "algorithms": ["RS256", "ES256"]},
+        "tokens": {"audiences": ["api://default"], "algorithms": ["RS256", "ES256"], "subject_claim": "uid"},
     });
     let said = json!({
         "ver": 1, "jti": "AT.0mP4JKAZX1iACIT4vbEDF7LpvDVjxypPMf0D7uX39RE",
@@ -79,7 +81,11 @@ fn okta_access_token() {
         "sub": "alice@acme.example",
     });
     let who = holder(&settings, &said, None);
-    assert_eq!(who.client_id.as_deref(), Some("nmdP1fcyvdVO11AL7ECm"));
+    // Its `sub` is what an ID token calls `preferred_username`, and `uid` is what that calls `sub`.
+    let logged_in = identity(&settings, &json!({"sub": "00ujmkLgagxeRrAg20g3"})).expect("somebody");
+    let subject = SubjectKey::derive(&[7; 32], "c", &logged_in.value);
+    assert_eq!(who.subject, subject);
+    assert_eq!(who.client_id.as_deref(), Some("c:nmdP1fcyvdVO11AL7ECm"));
     assert_eq!(who.scope.as_deref(), Some("openid email"));
     assert_eq!(who.auth_time_secs, Some(1_800_000_000));
 }
@@ -149,7 +155,7 @@ fn entra_access_tokens_of_both_versions() {
         let who = holder(&settings, &said, Some("JWT"));
         assert_eq!(
             (who.client_id.as_deref(), who.scope.as_deref()),
-            (Some("client"), Some("access_as_user"))
+            (Some("c:client"), Some("access_as_user"))
         );
     }
 }

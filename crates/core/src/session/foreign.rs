@@ -16,7 +16,6 @@ use crate::jwt::foreign::VerifiedForeignToken;
 use crate::jwt::{CLOCK_SKEW_SECS, TokenError};
 use crate::policy::{WideRevocation, WideScope};
 use crate::secret::Digest;
-use crate::text::truncated;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -66,7 +65,7 @@ pub struct ForeignHolder {
     pub subject: SubjectKey,
     /// Through which connection.
     pub connection: String,
-    /// The provider's client that it was issued to, where it says so.
+    /// The provider's client that it was issued to, where it says so, behind the connection's id and a colon.
     pub client_id: Option<String>,
     /// What was granted, separated by spaces, where it says so.
     pub scope: Option<String>,
@@ -93,33 +92,49 @@ impl ForeignHolder {
     ) -> Self {
         let claims = token.claims();
         let claim = |name: &str| claims.get(name).and_then(Value::as_str);
-        let short = |text: &str| truncated(text, MAX_TEXT_BYTES);
+        // Left out whole: what was cut could mean something else.
+        let short = |text: &str| (text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned());
         // Where Okta, Entra ID and the registered claims have it.
-        let client_id = ["client_id", "azp", "cid", "appid"]
+        let client = ["client_id", "azp", "cid", "appid"]
             .into_iter()
             .find_map(claim);
-        let scope = ["scope", "scp"]
+        let scopes = ["scope", "scp"]
             .into_iter()
-            .find_map(|name| match claims.get(name)? {
-                Value::String(scope) => Some(short(scope)),
-                Value::Array(list) => {
-                    let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-                    Some(short(&list.join(" ")))
-                }
-                _ => None,
-            });
+            .find_map(|name| claims.get(name));
+        let scopes: Vec<&str> = match scopes {
+            Some(Value::String(scope)) => scope.split(' ').collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
         Self {
             subject,
             connection: connection.to_owned(),
-            client_id: client_id.map(short),
-            scope,
+            // Its names are not ours: one of them could be called what a client of ours is.
+            client_id: client.and_then(|client| short(&format!("{connection}:{client}"))),
+            scope: joined(&scopes),
             roles: identity.roles.clone(),
             groups: identity.groups.clone(),
             auth_time_secs: claims.get("auth_time").and_then(Value::as_u64),
-            acr: claim("acr").map(short),
+            acr: claim("acr").and_then(short),
             token: LogHash::of_foreign_token(claim("jti").unwrap_or(text)),
         }
     }
+}
+
+/// As many of `scopes` as there is room for, separated by spaces. What has a space in it is none.
+fn joined(scopes: &[&str]) -> Option<String> {
+    let mut joined = String::new();
+    let scopes = scopes.iter().filter(|scope| !scope.is_empty());
+    for scope in scopes.filter(|scope| !scope.contains(' ')) {
+        if joined.len() + 1 + scope.len() > MAX_TEXT_BYTES {
+            break;
+        }
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        joined.push_str(scope);
+    }
+    (!joined.is_empty()).then_some(joined)
 }
 
 /// The text is a credential.
@@ -251,6 +266,15 @@ mod tests {
             Verdict::Denied(reason) => Some(reason),
             Verdict::Active { .. } => None,
         }
+    }
+
+    #[test]
+    fn scopes_are_left_out_whole() {
+        assert_eq!(joined(&["a", "", "b c", "d"]).as_deref(), Some("a d"));
+        assert_eq!(joined(&[]), None);
+        let many = vec!["admin:read"; 100];
+        let kept = joined(&many).expect("some");
+        assert!(kept.len() <= MAX_TEXT_BYTES && kept.split(' ').all(|one| one == "admin:read"));
     }
 
     #[test]

@@ -66,7 +66,8 @@ fn a_providers_token_passes_with_what_its_connection_makes_of_it_and_without_its
     assert_eq!(headers["portcullis-subject"], verdict["subject"]);
     assert_eq!(headers["portcullis-connection"], *connection.id);
     assert_eq!(headers["portcullis-roles"], "admin");
-    assert_eq!(headers["portcullis-client"], "cli");
+    let client = format!("{}:cli", connection.id);
+    assert_eq!(headers["portcullis-client"], client.as_str());
     assert_eq!(headers["portcullis-scope"], "read write");
     assert!(!seen.to_string().contains(&token));
     // Who logs in there is the same person.
