@@ -72,6 +72,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::get),
     route!("POST", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::post),
 
+    route!("POST", "/backchannel-logout/{connection}", PUBLIC, "Where an identity provider says whom it has logged out (OIDC Back-Channel Logout section 2.5)", oauth::backchannel_logout::post),
+
     // What apps in browsers call with more than a browser lets any page send.
     route!("OPTIONS", "/.well-known/oauth-authorization-server", PUBLIC, "CORS preflight", preflight::options),
     route!("OPTIONS", "/.well-known/openid-configuration", PUBLIC, "CORS preflight", preflight::options),

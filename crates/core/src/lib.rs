@@ -14,6 +14,7 @@ pub mod jwt;
 pub mod keyring;
 pub mod oauth;
 pub mod policy;
+pub mod registry;
 pub mod scim;
 pub mod secret;
 pub mod session;

@@ -47,11 +47,13 @@ pub enum Action {
     ConnectionChanged,
     /// Somebody logged in to try a connection; no session began.
     ConnectionTested,
+    /// Somebody read who is known.
+    RegistryRead,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -70,6 +72,7 @@ impl Action {
         Self::ConsentAnswered,
         Self::ConnectionChanged,
         Self::ConnectionTested,
+        Self::RegistryRead,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -94,6 +97,7 @@ impl Action {
             Self::ConsentAnswered => "consent.answered",
             Self::ConnectionChanged => "connection.changed",
             Self::ConnectionTested => "connection.tested",
+            Self::RegistryRead => "registry.read",
         }
     }
 
