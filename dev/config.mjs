@@ -73,6 +73,13 @@ const TRANSLATE = {
     })),
   }),
 
+  // The local runtime fires no cron by itself; dev/stack.mjs says how to.
+  triggers: ({ crons, ...others }) => {
+    const [unknown] = Object.keys(others);
+    if (unknown) throw new Error(`dev/config.mjs does not know "triggers.${unknown}"`);
+    return {};
+  },
+
   services: (services) => ({
     serviceBindings: byKey(services, "binding", ({ service, entrypoint }) => ({ name: service, entrypoint })),
   }),

@@ -19,6 +19,7 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                        the same for the gateway
+  --crons PORT         fire the service's cron triggers by GET http://127.0.0.1:PORT/cdn-cgi/handler/scheduled
   --detached           keep running when the process that started this one has gone
   --help
 `;
@@ -35,17 +36,21 @@ export function parseOptions(args) {
       bench: { type: "boolean", default: false },
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
+      crons: { type: "string", default: "0" },
       detached: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 1 || port > 65530) throw new TypeError(`--port ${values.port} is not a port`);
+  const crons = Number(values.crons);
+  if (!Number.isInteger(crons) || crons < 0 || crons > 65535) throw new TypeError(`--crons ${values.crons} is not a port`);
   const limit = values.limit === undefined ? undefined : Number(values.limit);
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) throw new TypeError(`--limit ${values.limit} is no number`);
   return {
     ...values,
     port,
+    crons,
     limit,
     vars: assignments(values.var),
     gatewayVars: assignments(values["gateway-var"]),

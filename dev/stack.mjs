@@ -47,7 +47,7 @@ async function main() {
   const idp = idpServer({ issuer: url.idp, service: url.service, clientId: CLIENT_ID, secrets, crowd });
   await listen(idp, ports.idp);
   await listen(originServer(), ports.origin);
-  const runtime = await startRuntime(workers({ options, url, ports, secrets }), state);
+  const runtime = await startRuntime(workers({ options, url, ports, secrets }), state, options.crons);
 
   await Promise.all(Object.values(url).map(answers));
   for (const [what, where] of Object.entries(url)) console.log(`${what.padEnd(8)} ${where}`);
@@ -142,14 +142,16 @@ function on(port, worker) {
   return { ...worker, unsafeDirectSockets: [{ host: HOST, port }] };
 }
 
-async function startRuntime(list, state) {
+async function startRuntime(list, state, crons) {
   // Miniflare reads its runtime's path from the environment: through a script that ties its life to ours.
   process.env.PORTCULLIS_WORKERD = process.env.MINIFLARE_WORKERD_PATH ?? workerd.default;
   process.env.MINIFLARE_WORKERD_PATH = join(ROOT, "dev/workerd.sh");
   const runtime = new Miniflare({
     workers: list,
     host: HOST,
-    port: 0, // Miniflare's own entry, with its proxy in front; unused
+    // Miniflare's own entry, with its proxy in front of the first Worker. Used to fire cron triggers only.
+    port: crons,
+    unsafeTriggerHandlers: crons !== 0,
     defaultPersistRoot: state,
     cf: false, // else it would fetch a sample from the network
     telemetry: { enabled: false },

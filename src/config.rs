@@ -7,6 +7,7 @@ use crate::auth::Role;
 use portcullis_core::client::uri::{is_loopback, is_resource};
 use portcullis_core::client::{Client, DEFAULT_SCOPE, Origin};
 use portcullis_core::connection::Connection;
+use portcullis_core::connection::sync::Target;
 use portcullis_core::keyring::Timing;
 use portcullis_core::secret::{Digest, derived_key};
 use portcullis_core::text::{base64url, from_base64url};
@@ -15,6 +16,9 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 use url::Url;
+
+/// The API that has API Shield, unless the configuration names another.
+const API_SHIELD_URL: &str = "https://api.cloudflare.com/client/v4";
 
 /// Everything that is decided outside the code.
 pub struct Config {
@@ -35,6 +39,8 @@ pub struct Config {
     pub connection: Rc<Connection>,
     /// Our secret there.
     pub connection_secret: String,
+    /// Where providers' keys are kept in step.
+    pub api_shield: ApiShield,
     /// OAuth clients.
     pub clients: Vec<Rc<Client>>,
     /// The resources (RFC 8707) of clients that bring none; the first is the default audience.
@@ -47,6 +53,14 @@ pub struct Config {
     pub key_timing: Timing,
     /// Holds back an object's first delivery, so that tests can crash before it. Development only.
     pub delivery_delay_ms: u64,
+}
+
+/// API Shield, which checks tokens before they reach a Worker.
+pub struct ApiShield {
+    /// Its API's base URL, without a trailing slash.
+    pub url: String,
+    /// The credential for it; `None`: nothing is sent.
+    pub token: Option<String>,
 }
 
 /// What strangers may bring.
@@ -107,10 +121,21 @@ impl Config {
                     // No default: a claim that is not SCIM's `userName` would make every
                     // deactivation miss.
                     "subject_claim": needed("OIDC_SUBJECT_CLAIM")?,
+                    "jwks_path": var("OIDC_JWKS_PATH")
+                        .filter(|path| !path.is_empty())
+                        .unwrap_or_else(|| "/keys".to_owned()),
+                    "api_shield": api_shield_target(&var)?,
                 }),
                 dev,
             )?,
             connection_secret: needed("OIDC_CLIENT_SECRET")?,
+            api_shield: ApiShield {
+                url: match var("API_SHIELD_URL").filter(|url| !url.is_empty()) {
+                    Some(_) => base_url("API_SHIELD_URL")?,
+                    None => API_SHIELD_URL.to_owned(),
+                },
+                token: var("API_SHIELD_TOKEN").filter(|token| !token.is_empty()),
+            },
             clients: if dev {
                 static_clients(demo_clients(&base_url("DEFAULT_AUDIENCE")?), dev)
             } else {
@@ -162,6 +187,26 @@ impl Config {
             .iter()
             .find(|client| client.client_id == client_id)
     }
+}
+
+/// Where the connection's keys are kept in step, by `API_SHIELD_ZONE_ID` and `API_SHIELD_CONFIG_ID`.
+fn api_shield_target(var: impl Fn(&str) -> Option<String>) -> Result<Option<Target>, &'static str> {
+    let named = |name| var(name).filter(|id| !id.is_empty());
+    let target = match (named("API_SHIELD_ZONE_ID"), named("API_SHIELD_CONFIG_ID")) {
+        (Some(zone_id), Some(config_id)) => Target { zone_id, config_id },
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err("API_SHIELD_ZONE_ID"),
+        (Some(_), None) => return Err("API_SHIELD_CONFIG_ID"),
+    };
+    if let Err(why) = target.valid() {
+        let zone = why.starts_with("zone_id");
+        return Err(if zone {
+            "API_SHIELD_ZONE_ID"
+        } else {
+            "API_SHIELD_CONFIG_ID"
+        });
+    }
+    Ok(Some(target))
 }
 
 /// What strangers may bring, by `CLIENT_REGISTRATION` and `CLIENT_REGISTRATION_SCOPE`.
@@ -350,6 +395,47 @@ pub mod tests {
         assert_eq!(ways(Some("all")).err(), Some("CLIENT_REGISTRATION"));
         let nothing_to_reach = with(&[("CLIENT_REGISTRATION", Some("dynamic"))]);
         assert_eq!(nothing_to_reach.err(), Some("RESOURCES"));
+    }
+
+    #[test]
+    fn keys_are_sent_where_both_ids_say_and_to_an_api_over_https() {
+        let zone = (
+            "API_SHIELD_ZONE_ID",
+            Some("023e105f4ecef8ad9ca31a8372d0c353"),
+        );
+        let id = (
+            "API_SHIELD_CONFIG_ID",
+            Some("4a7ee8d3-dd63-4ceb-9d5f-c27831854ce7"),
+        );
+        let Ok(config) = with(&[zone, id]) else {
+            panic!("valid")
+        };
+        assert!(config.connection.api_shield.is_some());
+        assert_eq!(config.api_shield.url, API_SHIELD_URL);
+        assert_eq!(config.api_shield.token, None);
+        let Ok(config) = with(&[]) else {
+            panic!("valid")
+        };
+        assert_eq!(config.connection.api_shield, None);
+        assert_eq!(config.connection.jwks_path, "/keys");
+        for (changes, name) in [
+            (vec![zone], "API_SHIELD_CONFIG_ID"),
+            (vec![id], "API_SHIELD_ZONE_ID"),
+            (
+                vec![zone, ("API_SHIELD_CONFIG_ID", Some("../.."))],
+                "API_SHIELD_CONFIG_ID",
+            ),
+            (
+                vec![id, ("API_SHIELD_ZONE_ID", Some("zone"))],
+                "API_SHIELD_ZONE_ID",
+            ),
+            (
+                vec![("API_SHIELD_URL", Some("http://127.0.0.1:1"))],
+                "API_SHIELD_URL",
+            ),
+        ] {
+            assert_eq!(with(&changes).err(), Some(name));
+        }
     }
 
     #[test]

@@ -14,4 +14,9 @@ export class Checks extends WorkerEntrypoint {
     // Through the service's own class, which starts the module anew after a panic.
     return new Service(this.ctx, this.env).check(request, this.env);
   }
+
+  /** The same for an identity provider's token (crates/core/src/session/foreign.rs). */
+  checkToken(request) {
+    return new Service(this.ctx, this.env).checkToken(request, this.env);
+  }
 }

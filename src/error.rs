@@ -65,6 +65,7 @@ const fn title(status: u16) -> &'static str {
         409 => "Conflict",
         413 => "Content Too Large",
         422 => "Unprocessable Content",
+        502 => "Bad Gateway",
         _ => "Service Unavailable",
     }
 }

@@ -1,4 +1,4 @@
-//! The Worker: requests, queue batches, and the objects. Only dispatch happens here.
+//! The Worker: requests, queue batches, the schedule, and the objects. Only dispatch happens here.
 //!
 //! A request goes from [`routes`], where the whole API stands on one page, to a handler in
 //! [`http`], which parses, calls an object and renders. What is decided is decided in
@@ -9,8 +9,14 @@ mod auth;
 mod client_documents;
 mod config;
 mod connections;
+mod cron;
+mod discovery;
 mod error;
+mod foreign;
 mod http;
+mod jwks_sync;
+mod kept;
+mod kept_documents;
 mod keys;
 mod limits;
 mod objects;
@@ -25,10 +31,13 @@ mod upstream;
 mod webcrypto;
 
 use portcullis_core::session::check::CheckRequest;
+use portcullis_core::session::foreign::CheckForeignToken;
 use portcullis_core::wire;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Context, Env, MessageBatch, Request, Response, Result, event};
+use worker::{
+    Context, Env, MessageBatch, Request, Response, Result, ScheduleContext, ScheduledEvent, event,
+};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -40,16 +49,38 @@ async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Res
     queue::ingest(&batch, &env).await
 }
 
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    cron::run(&env).await;
+}
+
 /// What a gateway's service binding reaches, by way of `entry.mjs`: a strict check and nothing
 /// else. Bytes in, bytes out, as `portcullis_core::session::check` describes them.
 #[wasm_bindgen(js_name = check)]
 pub async fn check(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8>, JsValue> {
-    let failed = |error: &dyn std::fmt::Display| JsValue::from_str(&error.to_string());
     let request: CheckRequest = wire::decode(&request).map_err(|error| failed(&error))?;
     let reply = objects::call::check(&env, request).await;
-    let reply = reply.map_err(|error| {
-        worker::console_error!("check: {error}");
-        failed(&"failed")
-    })?;
+    let reply = reply.map_err(|error| unavailable(&error))?;
     wire::encode(&reply).map_err(|error| failed(&error))
+}
+
+/// The same for a token that an identity provider issued, as `portcullis_core::session::foreign` describes
+/// it.
+#[wasm_bindgen(js_name = checkToken)]
+pub async fn check_token(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8>, JsValue> {
+    let request: CheckForeignToken = wire::decode(&request).map_err(|error| failed(&error))?;
+    let config = runtime::config(&env).ok_or_else(|| failed(&"not configured"))?;
+    let reply = foreign::answer(&env, &config, &request).await;
+    let reply = reply.map_err(|error| unavailable(&error))?;
+    wire::encode(&reply).map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::fmt::Display) -> JsValue {
+    JsValue::from_str(&error.to_string())
+}
+
+/// The cause is for our log only.
+fn unavailable(error: &dyn std::fmt::Display) -> JsValue {
+    worker::console_error!("check: {error}");
+    failed(&"failed")
 }

@@ -1,27 +1,25 @@
 //! Keys of others: identity providers, workloads' issuers, clients. Per key set an isolate keeps what
-//! it fetched, when it may fetch again, and which keys it looked for in vain.
+//! it fetched, when it may fetch again, and which keys it looked for in vain. What was fetched for an
+//! issuer outlives the isolate ([`kept_documents`]).
 //!
 //! Anybody may become a client and bring a `jwks_uri`, so clients' key sets are kept apart: however many
 //! there are, those of the identity provider and of trusts stay.
 
-use crate::outbound;
-use crate::runtime::now;
-use portcullis_core::client::uri::is_fetchable;
+use crate::kept::Kept;
+use crate::objects::keyring::call::DocumentKind;
+use crate::runtime::{now, sleep_ms};
+use crate::{kept_documents, outbound};
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::cache::{KeyCache, Plan};
+use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
-use portcullis_core::time::UnixMillis;
-use serde::Deserialize;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use worker::console_error;
 
 /// The most key sets of a kind that are kept; then the one that was not used for longest goes.
 const MAX_SETS: usize = 100;
-const METADATA_FRESH_SECS: u64 = 3600;
 
 /// The keys cannot be had, so nothing is known of the token.
 #[derive(Debug)]
@@ -33,13 +31,6 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// What of provider metadata is used.
-#[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    jwks_uri: String,
-}
-
 /// Whose keys they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
@@ -49,44 +40,9 @@ pub enum Of {
     Client,
 }
 
-/// What was kept, by name.
-struct Kept<T>(HashMap<String, Used<T>>);
-
-struct Used<T> {
-    /// Counts uses: a clock may stand still meanwhile.
-    turn: u64,
-    value: T,
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self(HashMap::new())
-    }
-}
-
-impl<T> Kept<T> {
-    /// What is kept by that name, or else what `new` makes, for which the one that was not used for
-    /// longest goes if there are too many.
-    fn entry(&mut self, name: &str, new: impl FnOnce() -> T) -> &mut T {
-        let last = self.0.values().map(|used| used.turn).max();
-        let turn = last.map_or(0, |last| last.saturating_add(1));
-        if self.0.len() >= MAX_SETS && !self.0.contains_key(name) {
-            let oldest = self.0.iter().min_by_key(|(_, used)| used.turn);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                self.0.remove(&oldest);
-            }
-        }
-        let entry = self.0.entry(name.to_owned());
-        let used = entry.or_insert_with(|| Used { turn, value: new() });
-        used.turn = turn;
-        &mut used.value
-    }
-}
-
 thread_local! {
-    static PLACES: RefCell<Kept<Option<(UnixMillis, String)>>> = RefCell::default();
-    static OF_ISSUERS: RefCell<Kept<KeyCache>> = RefCell::default();
-    static OF_CLIENTS: RefCell<Kept<KeyCache>> = RefCell::default();
+    static OF_ISSUERS: RefCell<Kept<KeyCache>> = RefCell::new(Kept::at_most(MAX_SETS));
+    static OF_CLIENTS: RefCell<Kept<KeyCache>> = RefCell::new(Kept::at_most(MAX_SETS));
 }
 
 fn with_cache<T>(of: Of, jwks_uri: &str, act: impl FnOnce(&mut KeyCache) -> T) -> T {
@@ -106,104 +62,120 @@ pub async fn verified<T>(
     verified_of(Of::Issuer, jwks_uri, token, verify).await
 }
 
-/// Lets `verify` judge `token` by the keys at `jwks_uri`, and once more by fresh ones if its key is not
-/// among them.
+/// Lets `verify` judge `token` by the keys at `jwks_uri`, and again by newer ones if its key is not among
+/// them: a rotation at its issuer is no reason to refuse it.
 pub async fn verified_of<T>(
     of: Of,
     jwks_uri: &str,
     token: &str,
     verify: impl Fn(&KeySet) -> Result<T, TokenError>,
 ) -> Result<Result<T, TokenError>, Unavailable> {
-    let first = verify(&*keys(of, jwks_uri).await?);
-    let Err(TokenError::UnknownKey) = first else {
-        return Ok(first);
-    };
+    judged(of, jwks_uri, token, |keys| verify(keys)).await
+}
+
+/// The same for a `judge` that remembers by which keys it did: the very same mean the same.
+pub async fn judged<T>(
+    of: Of,
+    jwks_uri: &str,
+    token: &str,
+    judge: impl Fn(&Arc<KeySet>) -> Result<T, TokenError>,
+) -> Result<Result<T, TokenError>, Unavailable> {
+    let mut turn = Turn::default();
+    let mut judged = judge(&keys(of, jwks_uri, &mut turn).await?);
+    if !matches!(judged, Err(TokenError::UnknownKey)) {
+        return Ok(judged);
+    }
     // There may be a new key. A stranger may have invented one: the cache says how often to look.
     let kid = UnverifiedToken::parse(token)
         .ok()
         .and_then(|token| token.kid().map(str::to_owned));
-    if !with_cache(of, jwks_uri, |cache| {
-        cache.may_look_for(kid.as_deref(), now())
-    }) {
-        return Ok(first);
-    }
-    let second = verify(&*fetched(of, jwks_uri).await?);
-    if matches!(second, Err(TokenError::UnknownKey)) {
-        with_cache(of, jwks_uri, |cache| cache.missed(kid.as_deref(), now()));
-    }
-    Ok(second)
-}
-
-/// Where the keys of `issuer` are, by its provider metadata (OIDC Discovery section 4).
-pub async fn discovered(issuer: &str, dev: bool) -> Result<String, Unavailable> {
-    let kept = PLACES.with_borrow_mut(|places| {
-        let (at, uri) = places.entry(issuer, || None).as_ref()?;
-        (now() < at.plus_secs(METADATA_FRESH_SECS)).then(|| uri.clone())
-    });
-    if let Some(uri) = kept {
-        return Ok(uri);
-    }
-    let url = format!(
-        "{}/.well-known/openid-configuration",
-        issuer.trim_end_matches('/')
-    );
-    let bytes = outbound::get(&url)
-        .await
-        .map_err(|error| Unavailable(error.to_string()))?;
-    let metadata: Metadata = serde_json::from_slice(&bytes)
-        .map_err(|_| Unavailable("metadata cannot be read".to_owned()))?;
-    // The issuer must be the one that was asked (section 4.3), and its keys in a public place.
-    if metadata.issuer != issuer || !is_fetchable(&metadata.jwks_uri, dev) {
-        return Err(Unavailable("metadata is of another issuer".to_owned()));
-    }
-    PLACES.with_borrow_mut(|places| {
-        *places.entry(issuer, || None) = Some((now(), metadata.jwks_uri.clone()));
-    });
-    Ok(metadata.jwks_uri)
-}
-
-async fn keys(of: Of, jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {
-    match with_cache(of, jwks_uri, |cache| cache.plan(now())) {
-        Plan::Use(keys) => Ok(keys),
-        Plan::Refresh(keys) => Ok(match fetched(of, jwks_uri).await {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                console_error!("{error}");
-                keys
+    let mut failure = None;
+    while matches!(judged, Err(TokenError::UnknownKey)) {
+        let look = |cache: &mut KeyCache| cache.look_for(kid.as_deref(), &mut turn, now());
+        match with_cache(of, jwks_uri, look) {
+            Look::Judge(keys) => {
+                failure = None;
+                judged = judge(&keys);
             }
-        }),
-        Plan::Fetch => fetched(of, jwks_uri).await,
-        Plan::Unavailable => Err(Unavailable("no keys yet".to_owned())),
+            Look::Fetch(ticket) => failure = fetch(of, jwks_uri, ticket).await.err(),
+            Look::Wait(ms) => sleep_ms(ms).await,
+            Look::No => break,
+        }
+    }
+    failure.map_or(Ok(judged), Err)
+}
+
+async fn keys(of: Of, jwks_uri: &str, turn: &mut Turn) -> Result<Arc<KeySet>, Unavailable> {
+    let mut failure = None;
+    loop {
+        match with_cache(of, jwks_uri, |cache| cache.plan(turn, now())) {
+            Plan::Use(keys) => return Ok(keys),
+            Plan::Fetch(ticket) => failure = fetch(of, jwks_uri, ticket).await.err(),
+            Plan::Wait(ms) => sleep_ms(ms).await,
+            Plan::Unavailable => {
+                return Err(failure.unwrap_or_else(|| Unavailable("no keys yet".to_owned())));
+            }
+        }
     }
 }
 
-async fn fetched(of: Of, jwks_uri: &str) -> Result<Arc<KeySet>, Unavailable> {
-    let fetched = match outbound::get(jwks_uri).await {
-        Ok(bytes) => KeySet::parse(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    with_cache(of, jwks_uri, |cache| match fetched {
-        Ok(keys) => Ok(cache.fetched(keys, now())),
-        Err(why) => {
-            cache.failed(now());
-            Err(Unavailable(why))
+/// Fetches, and tells the cache what came of it. Where keys are needed and none came, those that another
+/// isolate fetched do.
+async fn fetch(of: Of, jwks_uri: &str, ticket: Ticket) -> Result<(), Unavailable> {
+    let why = match fetched(jwks_uri).await {
+        Ok((keys, document)) => {
+            let at = now();
+            let reported = with_cache(of, jwks_uri, |cache| cache.fetched(ticket, keys, at));
+            if reported.is_ok() && of == Of::Issuer {
+                kept_documents::keep(DocumentKind::Keys, jwks_uri, document, at).await;
+            }
+            return reported.map_err(|error| Unavailable(error.to_string()));
         }
-    })
+        Err(why) => why,
+    };
+    console_error!("keys of {jwks_uri}: {why}");
+    let kept = match of {
+        Of::Issuer if !with_cache(of, jwks_uri, |cache| cache.has_usable(now())) => {
+            kept_documents::kept(DocumentKind::Keys, jwks_uri).await
+        }
+        _ => None,
+    };
+    let kept = kept.and_then(|kept| Some((KeySet::parse(&kept.document).ok()?, kept.fetched_at)));
+    with_cache(of, jwks_uri, |cache| match kept {
+        Some((keys, at)) => cache.restored(ticket, keys, at, now()),
+        None => cache.failed(ticket, now()),
+    });
+    Err(Unavailable(why))
+}
+
+/// The keys at a place, and the document that they are from.
+async fn fetched(jwks_uri: &str) -> Result<(KeySet, Vec<u8>), String> {
+    let document = outbound::get(jwks_uri).await;
+    let document = document.map_err(|error| error.to_string())?;
+    let keys = KeySet::parse(&document).map_err(|error| error.to_string())?;
+    if keys.is_empty() {
+        return Err(NoKeys.to_string());
+    }
+    Ok((keys, document))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portcullis_core::time::UnixMillis;
 
     const PROVIDER: &str = "https://idp.example/jwks";
 
-    /// Whether nothing was ever asked of `jwks_uri`: the first plan is to fetch, which counts, and
-    /// after a failure the next is to wait.
+    /// Whether nothing was ever asked of `jwks_uri`: the first is told to fetch, which counts, and
+    /// after a failure the next to wait.
     fn is_new(of: Of, jwks_uri: &str) -> bool {
         let at = UnixMillis(1_000_000);
         with_cache(of, jwks_uri, |cache| {
-            let is_new = matches!(cache.plan(at), Plan::Fetch);
-            cache.failed(at);
+            let told = cache.plan(&mut Turn::default(), at);
+            let is_new = matches!(told, Plan::Fetch(_));
+            if let Plan::Fetch(ticket) = told {
+                cache.failed(ticket, at);
+            }
             is_new
         })
     }
@@ -216,19 +188,6 @@ mod tests {
         }
         assert!(!is_new(Of::Issuer, PROVIDER));
         assert!(is_new(Of::Client, PROVIDER), "a client's are its own");
-        assert_eq!(OF_CLIENTS.with_borrow(|sets| sets.0.len()), MAX_SETS);
-    }
-
-    #[test]
-    fn of_too_many_only_the_one_that_was_not_used_for_longest_goes() {
-        let mut kept: Kept<usize> = Kept::default();
-        for n in 0..MAX_SETS {
-            kept.entry(&n.to_string(), || n);
-        }
-        kept.entry("0", || 1000);
-        kept.entry("one more", || 1001);
-        assert_eq!(kept.0.len(), MAX_SETS);
-        assert!(kept.0.contains_key("0") && !kept.0.contains_key("1"));
-        assert!((2..MAX_SETS).all(|n| kept.0.contains_key(&n.to_string())));
+        assert_eq!(OF_CLIENTS.with_borrow(Kept::len), MAX_SETS);
     }
 }

@@ -3,8 +3,8 @@
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
-    audit, check, clients, connections, health, keys, oauth, openapi, preflight, revocations, scim,
-    sessions, subjects, trusts,
+    audit, check, clients, connections, health, jwks_sync, keys, oauth, openapi, preflight,
+    revocations, scim, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -114,6 +114,8 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/v1/connections/{connection}/enable", ADMIN, "Turn a connection on", connections::enable),
     route!("POST", "/v1/connections/{connection}/disable", ADMIN, "Turn a connection off and end all that rests on it", connections::disable),
     route!("POST", "/v1/connections/{connection}/test", ADMIN, "Make a link that tests a connection in a browser", connections::test),
+    route!("GET", "/v1/connections/{connection}/jwks-sync", ADMIN, "A connection's keys at API Shield: what would be sent, what was, and how it went", jwks_sync::get),
+    route!("POST", "/v1/connections/{connection}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),

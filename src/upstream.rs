@@ -2,52 +2,22 @@
 
 use crate::config::Config;
 use crate::connections;
+use crate::discovery::{self, Metadata};
 use crate::keys;
 use crate::runtime::{new_id, now};
 use crate::{outbound, remote_keys};
 use portcullis_core::client::AuthMethod;
-use portcullis_core::client::uri::is_fetchable;
 use portcullis_core::connection::Connection;
 use portcullis_core::id::TokenId;
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::assertion::{ASSERTION_TYPE, ClientAssertionClaims, TYP};
 use portcullis_core::jwt::id_token::{IdTokenVerifier, VerifiedIdToken};
 use portcullis_core::jwt::jwks::KeySet;
-use portcullis_core::time::UnixMillis;
 use serde::Deserialize;
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use url::form_urlencoded;
 use worker::Env;
-
-const METADATA_FRESH_SECS: u64 = 3600;
-
-/// Provider metadata (OIDC Discovery section 3), what of it is used.
-#[derive(Clone, Deserialize)]
-pub struct Metadata {
-    /// As the provider spells it: what tokens say is compared with it exactly.
-    pub issuer: String,
-    /// Where browsers are sent.
-    pub authorization_endpoint: String,
-    token_endpoint: String,
-    /// Where its keys are.
-    pub jwks_uri: String,
-    /// Whether every answer says by whom it is (RFC 9207 section 3).
-    #[serde(default)]
-    pub authorization_response_iss_parameter_supported: bool,
-}
-
-impl Metadata {
-    /// Whether an answer with that `iss` can be this provider's (RFC 9207 section 2.4).
-    pub fn may_have_answered(&self, iss: Option<&str>) -> bool {
-        match iss {
-            Some(iss) => iss.trim_end_matches('/') == self.issuer.trim_end_matches('/'),
-            None => !self.authorization_response_iss_parameter_supported,
-        }
-    }
-}
 
 /// Why a log-in could not be finished at the identity provider.
 #[derive(Debug)]
@@ -73,11 +43,13 @@ impl From<worker::Error> for UpstreamError {
     }
 }
 
-thread_local! {
-    static METADATA: RefCell<HashMap<String, (UnixMillis, Rc<Metadata>)>> = RefCell::default();
+impl From<discovery::Unavailable> for UpstreamError {
+    fn from(error: discovery::Unavailable) -> Self {
+        Self::Unavailable(error.to_string())
+    }
 }
 
-/// The provider's metadata: as the connection says, from the isolate's memory, or by discovery.
+/// The provider's metadata: as the connection says, or by discovery.
 pub async fn metadata(
     config: &Config,
     connection: &Connection,
@@ -95,36 +67,7 @@ pub async fn metadata(
             authorization_response_iss_parameter_supported: false,
         }));
     }
-    let kept = METADATA.with_borrow(|kept| {
-        kept.get(&connection.issuer)
-            .filter(|(at, _)| now() < at.plus_secs(METADATA_FRESH_SECS))
-            .map(|(_, metadata)| Rc::clone(metadata))
-    });
-    if let Some(metadata) = kept {
-        return Ok(metadata);
-    }
-    let base = connection.issuer.trim_end_matches('/');
-    let url = format!("{base}/.well-known/openid-configuration");
-    let metadata: Metadata = serde_json::from_slice(&outbound::get(&url).await?)
-        .map_err(|_| UpstreamError::Unavailable("metadata cannot be read".to_owned()))?;
-    let endpoints = [
-        &metadata.authorization_endpoint,
-        &metadata.token_endpoint,
-        &metadata.jwks_uri,
-    ];
-    // The issuer must be the one that was asked (Discovery section 4.3).
-    if !connection.is_issuer(&metadata.issuer)
-        || !endpoints.iter().all(|url| is_fetchable(url, config.dev))
-    {
-        return Err(UpstreamError::Unavailable(
-            "metadata is of another issuer".to_owned(),
-        ));
-    }
-    let metadata = Rc::new(metadata);
-    METADATA.with_borrow_mut(|kept| {
-        kept.insert(connection.issuer.clone(), (now(), Rc::clone(&metadata)))
-    });
-    Ok(metadata)
+    Ok(discovery::discovered(&connection.issuer, config.dev).await?)
 }
 
 #[derive(Deserialize)]

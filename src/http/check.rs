@@ -1,11 +1,13 @@
 //! `POST /v1/check`: is this credential still good?
 //!
-//! Takes an access token, or a subject and session that the caller has verified itself. The answer
+//! Takes a token, or a subject and session that the caller has verified itself. The token is one of ours, or
+//! one of an identity provider whose connection accepts it. The answer
 //! is strict: it was read from the subject's storage after the request came in, and says when. A
 //! token that does not verify is denied like one that was ended; both are logged.
 
 use super::context::Ctx;
 use crate::error::{Problem, json};
+use crate::foreign;
 use crate::keys;
 use crate::objects::call;
 use portcullis_core::audit::event::{Action, Event, Outcome};
@@ -13,6 +15,7 @@ use portcullis_core::id::{LogHash, SessionId, SubjectKey, TokenId};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation};
 use portcullis_core::session::check::{CheckReply, CheckRequest, Verdict};
+use portcullis_core::session::foreign::{CheckForeign, ForeignHolder};
 use portcullis_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +25,7 @@ use worker::{Response, Result};
 #[serde(deny_unknown_fields)]
 struct Body {
     token: Option<String>,
+    resource: Option<String>,
     subject: Option<String>,
     session: Option<SessionId>,
     jti: Option<TokenId>,
@@ -34,6 +38,15 @@ struct Reply {
     subject: Option<SubjectKey>,
     session: Option<SessionId>,
     session_expires_at: Option<String>,
+    /// Of an identity provider's token: through which connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<String>,
+    /// Likewise: what the connection makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<String>>,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<String>>,
     freshness: Freshness,
 }
 
@@ -55,19 +68,41 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
     };
     match question {
         Question::Ask(request) => answer(&ctx, request).await,
+        Question::AskForeign(holder) => answer_foreign(&ctx, &holder).await,
         Question::Refused(error) => refuse(&ctx, error),
     }
 }
 
 enum Question {
     Ask(CheckRequest),
+    AskForeign(Box<ForeignHolderAndCheck>),
     Refused(TokenError),
 }
+
+type ForeignHolderAndCheck = (ForeignHolder, CheckForeign);
 
 async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question, Problem>> {
     match body {
         Body {
             token: Some(token),
+            resource,
+            subject: None,
+            session: None,
+            jti: None,
+        } if foreign::is_foreign(&ctx.config, &token) => {
+            let resource = resource.as_deref();
+            let believed = foreign::verified(&ctx.env, &ctx.config, &token, resource).await?;
+            Ok(Ok(match believed {
+                Ok(holder) => {
+                    let asked = (holder.described(&token), holder.check());
+                    Question::AskForeign(Box::new(asked))
+                }
+                Err(error) => Question::Refused(error),
+            }))
+        }
+        Body {
+            token: Some(token),
+            resource,
             subject: None,
             session: None,
             jti: None,
@@ -75,7 +110,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             let keys = keys::for_token(&ctx.env, &ctx.config, &token).await?;
             let verifier = AccessTokenVerifier {
                 issuer: &ctx.config.issuer,
-                audience: None,
+                audience: resource.as_deref(),
             };
             let judged = keys
                 .verify_access_token(&token, Presentation::Bearer, &verifier, ctx.now)
@@ -87,6 +122,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
         }
         Body {
             token: None,
+            resource: None,
             subject: Some(subject),
             session: Some(session),
             jti,
@@ -130,17 +166,71 @@ async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<Response> {
     json(
         200,
         &Reply {
-            verdict,
             reason,
             subject: Some(subject),
             session: Some(session),
             session_expires_at: expires_at.map(UnixMillis::to_rfc3339),
-            freshness: Freshness {
-                mode: "strict",
-                checked_at: reply.checked_at.to_rfc3339(),
-            },
+            ..Reply::strict(verdict, reply.checked_at)
         },
     )
+}
+
+/// The same of an identity provider's token. It has no session of ours; what expires is itself.
+async fn answer_foreign(ctx: &Ctx, asked: &ForeignHolderAndCheck) -> Result<Response> {
+    let (holder, check) = asked;
+    let reply = match call::check_foreign(&ctx.env, check.clone()).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            worker::console_error!("check: {error}");
+            return Problem::unavailable().response();
+        }
+    };
+    let (verdict, reason) = match reply.verdict {
+        Verdict::Active { .. } => ("active", None),
+        Verdict::Denied(reason) => {
+            let event = Event {
+                reason: Some(reason.as_str().to_owned()),
+                subject: Some(holder.subject),
+                token: Some(holder.token),
+                client_id: holder.client_id.clone(),
+                request: Some(ctx.facts_with_status(200)),
+                ..Event::new(ctx.now, Action::CheckDenied, Outcome::Denied, ctx.actor())
+            };
+            // A denial is in the log before the caller hears of it.
+            crate::audit::record(&ctx.env, event).await?;
+            ("denied", Some(reason.as_str().to_owned()))
+        }
+    };
+    json(
+        200,
+        &Reply {
+            reason,
+            subject: Some(holder.subject),
+            connection: Some(holder.connection.clone()),
+            roles: Some(holder.roles.clone()),
+            groups: Some(holder.groups.clone()),
+            ..Reply::strict(verdict, reply.checked_at)
+        },
+    )
+}
+
+impl Reply {
+    fn strict(verdict: &'static str, checked_at: UnixMillis) -> Self {
+        Self {
+            verdict,
+            reason: None,
+            subject: None,
+            session: None,
+            session_expires_at: None,
+            connection: None,
+            roles: None,
+            groups: None,
+            freshness: Freshness {
+                mode: "strict",
+                checked_at: checked_at.to_rfc3339(),
+            },
+        }
+    }
 }
 
 fn refuse(ctx: &Ctx, error: TokenError) -> Result<Response> {
@@ -159,15 +249,8 @@ fn refuse(ctx: &Ctx, error: TokenError) -> Result<Response> {
     json(
         200,
         &Reply {
-            verdict: "denied",
             reason: Some(reason),
-            subject: None,
-            session: None,
-            session_expires_at: None,
-            freshness: Freshness {
-                mode: "strict",
-                checked_at: ctx.now.to_rfc3339(),
-            },
+            ..Reply::strict("denied", ctx.now)
         },
     )
 }
@@ -179,7 +262,8 @@ pub fn request_schema() -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "token": {"type": "string", "description": "an access token of this service"},
+            "token": {"type": "string", "description": "an access token of this service, or a token that a connection accepts"},
+            "resource": {"type": "string", "description": "with token: where it was presented (RFC 8707), so that one for elsewhere is denied"},
             "subject": {"type": "string", "description": "sub_... or connection:value"},
             "session": {"type": "string", "description": "ses_..."},
             "jti": {"type": "string", "description": "jti_..., with subject and session"},
@@ -198,6 +282,9 @@ pub fn reply_schema() -> Value {
             "subject": {"type": ["string", "null"]},
             "session": {"type": ["string", "null"]},
             "session_expires_at": {"type": ["string", "null"], "format": "date-time"},
+            "connection": {"type": "string", "description": "of an identity provider's token"},
+            "roles": {"type": "array", "items": {"type": "string"}, "description": "likewise"},
+            "groups": {"type": "array", "items": {"type": "string"}, "description": "likewise"},
             "freshness": {
                 "type": "object",
                 "properties": {

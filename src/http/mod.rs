@@ -6,6 +6,7 @@ pub mod clients;
 pub mod connections;
 pub mod context;
 pub mod health;
+pub mod jwks_sync;
 pub mod keys;
 pub mod oauth;
 pub mod openapi;

@@ -75,6 +75,9 @@ fn describe(server: &str) -> Value {
                 "Keys": super::keys::list_schema(),
                 "KeyRotation": super::keys::rotation_schema(),
                 "KeyCompromise": super::keys::compromise_schema(),
+                "JwksSync": super::jwks_sync::view_schema(),
+                "JwksSyncRequest": super::jwks_sync::request_schema(),
+                "JwksSyncOutcome": super::jwks_sync::outcome_schema(),
                 "Events": super::audit::reply_schema(),
             },
         },
@@ -147,6 +150,10 @@ fn operation(route: &Route) -> Value {
         "/v1/keys" => (None, Some("Keys")),
         "/v1/keys/rotate" => (Some("Empty"), Some("KeyRotation")),
         "/v1/keys/{kid}/compromise" => (Some("Empty"), Some("KeyCompromise")),
+        "/v1/connections/{connection}/jwks-sync" => match route.method {
+            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
+            _ => (None, Some("JwksSync")),
+        },
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));

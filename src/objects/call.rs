@@ -15,6 +15,7 @@ use portcullis_core::policy::{PolicyView, WideRevocation};
 use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest};
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest, DenyReason, Verdict};
+use portcullis_core::session::foreign::CheckForeign;
 use portcullis_core::wire::{self, Call};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -127,6 +128,11 @@ pub async fn check(env: &Env, mut request: CheckRequest) -> Result<CheckReply, C
         reply.verdict = Verdict::Denied(DenyReason::ActorDenied);
     }
     Ok(reply)
+}
+
+/// Asks whether an identity provider's token, which the caller has verified, is in force.
+pub async fn check_foreign(env: &Env, request: CheckForeign) -> Result<CheckReply, CallError> {
+    subject(env, request.subject, request).await
 }
 
 async fn ask(env: &Env, view: &PolicyView, request: CheckRequest) -> Result<CheckReply, CallError> {

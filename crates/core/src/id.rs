@@ -156,6 +156,12 @@ impl LogHash {
     pub fn of_token(token: TokenId) -> Self {
         Self(first_half(Hash::hash(token.as_bytes())))
     }
+
+    /// The log's name for a token of somebody else's, by its `jti`, or by its text if it has none.
+    #[must_use]
+    pub fn of_foreign_token(jti_or_text: &str) -> Self {
+        Self(first_half(Hash::hash(jti_or_text.as_bytes())))
+    }
 }
 
 fn first_half(digest: [u8; 32]) -> [u8; 16] {

@@ -54,7 +54,8 @@ impl Answer {
             | TokenError::Claims
             | TokenError::Nonce
             | TokenError::Binding
-            | TokenError::Request => "The access token is not valid.",
+            | TokenError::Request
+            | TokenError::Lifetime => "The access token is not valid.",
         };
         Self::invalid_token(detail, why.as_str())
     }

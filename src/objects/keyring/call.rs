@@ -1,6 +1,7 @@
 //! What the keyring can be asked. Append only: the order is the wire form.
 
 use crate::seal::Sealed;
+use portcullis_core::connection::sync::{Begun, Ended, SyncState};
 use portcullis_core::keyring::{Key, KeyState};
 use portcullis_core::policy::call::ChangedBy;
 use portcullis_core::time::UnixMillis;
@@ -82,6 +83,86 @@ pub struct KeyCompromised {
     pub signing: String,
 }
 
+/// What a document of somebody else's is. Append only: the order is the wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DocumentKind {
+    /// A key set, by where it was fetched.
+    Keys,
+    /// Provider metadata, by its issuer.
+    Metadata,
+}
+
+impl DocumentKind {
+    /// As it is stored.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Keys => 0,
+            Self::Metadata => 1,
+        }
+    }
+}
+
+/// Keep a document of somebody else's that was just fetched, for isolates that cannot fetch it. The
+/// answer says whether it is kept now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepDocument {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// By what it is found: a place or an issuer that an operator named.
+    pub name: String,
+    /// What came.
+    pub document: Vec<u8>,
+    /// When it came.
+    pub fetched_at: UnixMillis,
+}
+
+/// Get a document that was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetDocument {
+    /// What it is.
+    pub kind: DocumentKind,
+    /// By what it is found.
+    pub name: String,
+}
+
+/// A document that was good when it was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// What came.
+    pub document: Vec<u8>,
+    /// When it came.
+    pub fetched_at: UnixMillis,
+}
+
+/// Begin to send a connection's keys to API Shield.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeginSync {
+    /// Which connection.
+    pub connection: String,
+    /// Whether to go on in spite of a pause after failures.
+    pub forced: bool,
+}
+
+/// How that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndSync {
+    /// Which connection.
+    pub connection: String,
+    /// The number that the run was given.
+    pub run: u64,
+    /// How.
+    pub ended: Ended,
+    /// Who began it.
+    pub by: ChangedBy,
+}
+
+/// Get what is known of a connection's keys at API Shield.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetSync {
+    /// Which connection.
+    pub connection: String,
+}
+
 portcullis_core::object_calls! {
     /// One operation of the keyring.
     KeyringRequest {
@@ -93,6 +174,16 @@ portcullis_core::object_calls! {
         Rotate(RotateKey) -> KeyRotated,
         /// One is not ours alone any more; `None`: no such key is known.
         Compromise(CompromiseKey) -> Option<KeyCompromised>,
+        /// Keep a document of somebody else's.
+        KeepDocument(KeepDocument) -> bool,
+        /// Get one; `None`: none is kept.
+        Document(GetDocument) -> Option<Document>,
+        /// Begin to send a connection's keys to API Shield.
+        BeginSync(BeginSync) -> Begun,
+        /// Say how that ended; the answer is what is known then.
+        EndSync(EndSync) -> SyncState,
+        /// Get what is known.
+        Sync(GetSync) -> SyncState,
     }
 }
 
@@ -100,6 +191,7 @@ portcullis_core::object_calls! {
 mod tests {
     use super::*;
     use portcullis_core::audit::event::Actor;
+    use portcullis_core::connection::sync::SyncError;
     use portcullis_core::wire::{self, Call};
 
     fn bytes_of(call: impl Call<Request = KeyringRequest>) -> Vec<u8> {
@@ -132,6 +224,40 @@ mod tests {
             by: by(),
         };
         assert_eq!(bytes_of(compromise), [1, 3, 1, b'k', 2, 1, b'a', 0]);
+        let keep = KeepDocument {
+            kind: DocumentKind::Keys,
+            name: "u".into(),
+            document: vec![7, 8],
+            fetched_at: UnixMillis(9),
+        };
+        assert_eq!(bytes_of(keep), [1, 4, 0, 1, b'u', 2, 7, 8, 9]);
+        let get = GetDocument {
+            kind: DocumentKind::Metadata,
+            name: "u".into(),
+        };
+        assert_eq!(bytes_of(get), [1, 5, 1, 1, b'u']);
+        let connection = "c".to_owned();
+        let begin = BeginSync {
+            connection: connection.clone(),
+            forced: true,
+        };
+        assert_eq!(bytes_of(begin), [1, 6, 1, b'c', 1]);
+        let end = EndSync {
+            connection: connection.clone(),
+            run: 3,
+            ended: Ended::Unchanged,
+            by: by(),
+        };
+        assert_eq!(bytes_of(end), [1, 7, 1, b'c', 3, 1, 2, 1, b'a', 0]);
+        let failed = EndSync {
+            connection: connection.clone(),
+            run: 3,
+            ended: Ended::Failed(SyncError::NoKeys.into()),
+            by: by(),
+        };
+        let expected = [1, 7, 1, b'c', 3, 2, 3, 0, 0, 2, 1, b'a', 0];
+        assert_eq!(bytes_of(failed), expected);
+        assert_eq!(bytes_of(GetSync { connection }), [1, 8, 1, b'c']);
     }
 
     #[test]
@@ -164,5 +290,16 @@ mod tests {
             signing: "k".into(),
         };
         assert_eq!(wire::encode(&compromised), Ok(vec![1, 9, 0, 1, b'k']));
+        let document = Document {
+            document: vec![7, 8],
+            fetched_at: UnixMillis(9),
+        };
+        assert_eq!(wire::encode(&Some(document)), Ok(vec![1, 1, 2, 7, 8, 9]));
+        let run = Begun::Run { run: 3, sent: None };
+        assert_eq!(wire::encode(&run), Ok(vec![1, 0, 3, 0]));
+        let not_due = Begun::NotDue(UnixMillis(4));
+        assert_eq!(wire::encode(&not_due), Ok(vec![1, 1, 4]));
+        let under_way = Begun::UnderWay(UnixMillis(5));
+        assert_eq!(wire::encode(&under_way), Ok(vec![1, 2, 5]));
     }
 }

@@ -7,7 +7,7 @@ use super::call::{
     CompromiseKey, KeptKey, KeyCompromised, KeyLife, KeyRotated, KeyringRequest, RotateKey,
 };
 use super::maker::KeyMaker;
-use super::store;
+use super::{documents, store, syncs};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
@@ -17,6 +17,7 @@ use portcullis_core::keyring::{Compromise, Key, Keyring, Rotation, Timing};
 use portcullis_core::policy::call::ChangedBy;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
+use serde::Serialize;
 use std::cell::Cell;
 
 /// An answer.
@@ -81,17 +82,53 @@ impl<S: Sql> KeyringService<S> {
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<Answer, SqlError> {
-        let (bytes, changed) = self.change(now, new_producer, |change| {
-            Ok(match request {
-                KeyringRequest::Get(_) => wire::encode(&change.kept)?,
-                KeyringRequest::List(_) => wire::encode(&lives(&change.ring(), now))?,
-                KeyringRequest::Rotate(rotate) => wire::encode(&self.rotate(rotate, change)?)?,
-                KeyringRequest::Compromise(compromise) => {
-                    wire::encode(&self.compromise(compromise, change)?)?
-                }
-            })
-        })?;
-        Ok(Answer { bytes, changed })
+        let at = (now, new_producer);
+        match request {
+            KeyringRequest::Get(_) => self.answer_by_keys(at, |change| Ok(change.kept.clone())),
+            KeyringRequest::List(_) => {
+                self.answer_by_keys(at, |change| Ok(lives(&change.ring(), now)))
+            }
+            KeyringRequest::Rotate(rotate) => {
+                self.answer_by_keys(at, |change| self.rotate(rotate, change))
+            }
+            KeyringRequest::Compromise(compromise) => {
+                self.answer_by_keys(at, |change| self.compromise(compromise, change))
+            }
+            KeyringRequest::KeepDocument(keep) => {
+                self.migrated()?;
+                unlogged(&documents::keep(&self.sql, keep, now)?)
+            }
+            KeyringRequest::Document(get) => {
+                self.migrated()?;
+                unlogged(&documents::get(&self.sql, &get, now)?)
+            }
+            KeyringRequest::BeginSync(begin) => {
+                self.migrated()?;
+                unlogged(&syncs::begin(&self.sql, &begin, now)?)
+            }
+            KeyringRequest::EndSync(end) => {
+                self.migrated()?;
+                let (state, changed) = syncs::end(&self.sql, end, now, new_producer)?;
+                let bytes = wire::encode(&state)?;
+                Ok(Answer { bytes, changed })
+            }
+            KeyringRequest::Sync(get) => {
+                self.migrated()?;
+                unlogged(&store::sync(&self.sql, &get.connection)?)
+            }
+        }
+    }
+
+    fn answer_by_keys<R: Serialize>(
+        &self,
+        (now, new_producer): (UnixMillis, ProducerId),
+        body: impl FnOnce(&mut Change) -> Result<R, SqlError>,
+    ) -> Result<Answer, SqlError> {
+        let (reply, changed) = self.change(now, new_producer, body)?;
+        Ok(Answer {
+            bytes: wire::encode(&reply)?,
+            changed,
+        })
     }
 
     /// Does what the schedule has due, and says when it has something next.
@@ -247,6 +284,14 @@ impl<S: Sql> KeyringService<S> {
         change.changed = true;
         Ok(key.kid)
     }
+}
+
+/// An answer of which nobody else has to hear.
+fn unlogged<R: Serialize>(reply: &R) -> Result<Answer, SqlError> {
+    Ok(Answer {
+        bytes: wire::encode(reply)?,
+        changed: false,
+    })
 }
 
 fn lives(ring: &Keyring, now: UnixMillis) -> Vec<KeyLife> {

@@ -1,15 +1,19 @@
 //! The keyring's statements.
 
-use super::call::KeptKey;
+use super::call::{Document, DocumentKind, KeepDocument, KeptKey};
 use crate::objects::sql::{Row, Sql, SqlError};
 use crate::seal::Sealed;
+use portcullis_core::connection::sync::SyncState;
 use portcullis_core::keyring::Key;
 use portcullis_core::time::UnixMillis;
+use portcullis_core::wire;
 
 /// Applied in order, once each.
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_keyring.sql"),
     include_str!("migrations/0002_lifecycle.sql"),
+    include_str!("migrations/0003_documents.sql"),
+    include_str!("migrations/0004_syncs.sql"),
 ];
 
 impl TryFrom<&Row> for KeptKey {
@@ -129,6 +133,92 @@ pub fn set_told(sql: &impl Sql, kid: &str) -> Result<(), SqlError> {
     sql.exec(
         "UPDATE signing_key SET told_policy = 1 WHERE kid = ?",
         &[kid.into()],
+    )?;
+    Ok(())
+}
+
+/// The document of that kind and name.
+pub fn document(
+    sql: &impl Sql,
+    kind: DocumentKind,
+    name: &str,
+) -> Result<Option<Document>, SqlError> {
+    let rows = sql.exec(
+        "SELECT document, fetched_at FROM kept_document WHERE kind = ? AND name = ?",
+        &[kind.number().into(), name.into()],
+    )?;
+    rows.first()
+        .map(|row| {
+            Ok(Document {
+                document: row.blob(0)?.to_vec(),
+                fetched_at: UnixMillis(row.integer(1)?),
+            })
+        })
+        .transpose()
+}
+
+/// Keeps a document in place of the one before.
+pub fn put_document(
+    sql: &impl Sql,
+    keep: &KeepDocument,
+    used_at: UnixMillis,
+) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR REPLACE INTO kept_document (kind, name, document, fetched_at, used_at)
+         VALUES (?, ?, ?, ?, ?)",
+        &[
+            keep.kind.number().into(),
+            keep.name.as_str().into(),
+            keep.document.as_slice().into(),
+            keep.fetched_at.0.into(),
+            used_at.0.into(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// A document was asked for.
+pub fn set_document_used(
+    sql: &impl Sql,
+    kind: DocumentKind,
+    name: &str,
+    at: UnixMillis,
+) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE kept_document SET used_at = ? WHERE kind = ? AND name = ?",
+        &[at.0.into(), kind.number().into(), name.into()],
+    )?;
+    Ok(())
+}
+
+/// Forgets all documents of a kind but the `most` that were used last.
+pub fn forget_documents(sql: &impl Sql, kind: DocumentKind, most: u64) -> Result<(), SqlError> {
+    sql.exec(
+        "DELETE FROM kept_document WHERE kind = ? AND name IN
+         (SELECT name FROM kept_document WHERE kind = ?
+          ORDER BY used_at DESC, name LIMIT -1 OFFSET ?)",
+        &[kind.number().into(), kind.number().into(), most.into()],
+    )?;
+    Ok(())
+}
+
+/// What is known of a connection's keys at API Shield; of one that never sent any, nothing.
+pub fn sync(sql: &impl Sql, connection: &str) -> Result<SyncState, SqlError> {
+    let rows = sql.exec(
+        "SELECT state FROM jwks_sync WHERE connection = ?",
+        &[connection.into()],
+    )?;
+    match rows.first() {
+        Some(row) => Ok(wire::decode(row.blob(0)?)?),
+        None => Ok(SyncState::default()),
+    }
+}
+
+/// Keeps what is known now.
+pub fn put_sync(sql: &impl Sql, connection: &str, state: &SyncState) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR REPLACE INTO jwks_sync (connection, state) VALUES (?, ?)",
+        &[connection.into(), wire::encode(state)?.into()],
     )?;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod api;
 pub mod api_shield;
 pub mod app;
 pub mod browser;
+pub mod connection;
 pub mod cookies;
 pub mod documents;
 pub mod failure;

@@ -10,7 +10,7 @@ use crate::scim::Scim;
 use crate::stack::{Endpoints, Stack};
 use crate::{Failure, Result};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The demo identity provider's users; each one's password is the name.
 pub const NAMES: [&str; 3] = ["alice", "bob", "carol"];
@@ -42,6 +42,18 @@ impl Site {
             Some(stack) => Self::at(stack),
             None => Self::at(start(&mut waiting)?),
         }
+    }
+
+    /// The stack of those who make connections: one more means that everybody is asked which is theirs.
+    pub fn of_connections() -> Result<Self> {
+        static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stack) = shared.upgrade() {
+            return Self::at(stack);
+        }
+        let stack = Arc::new(Stack::start()?);
+        *shared = Arc::downgrade(&stack);
+        Self::at(stack)
     }
 
     fn at(stack: Arc<Stack>) -> Result<Self> {

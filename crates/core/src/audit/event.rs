@@ -47,13 +47,15 @@ pub enum Action {
     ConnectionChanged,
     /// Somebody logged in to try a connection; no session began.
     ConnectionTested,
+    /// An identity provider's keys were sent to API Shield, or could not be; the reason says which.
+    KeysSynced,
     /// Somebody read who is known.
     RegistryRead,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -72,6 +74,7 @@ impl Action {
         Self::ConsentAnswered,
         Self::ConnectionChanged,
         Self::ConnectionTested,
+        Self::KeysSynced,
         Self::RegistryRead,
     ];
 
@@ -97,6 +100,7 @@ impl Action {
             Self::ConsentAnswered => "consent.answered",
             Self::ConnectionChanged => "connection.changed",
             Self::ConnectionTested => "connection.tested",
+            Self::KeysSynced => "keys.synced",
             Self::RegistryRead => "registry.read",
         }
     }

@@ -1,68 +1,115 @@
 //! When to fetch an issuer's keys, and which to use meanwhile.
 //!
-//! A state machine without a clock or a network. Whoever holds one asks [`KeyCache::plan`], fetches
-//! if told to, and reports with [`KeyCache::fetched`] or [`KeyCache::failed`]. Nothing is lent out
-//! across the fetch, so requests may interleave there.
+//! A state machine without a clock or a network, over [`Fetched`]: whoever holds one asks
+//! [`KeyCache::plan`] for keys, and [`KeyCache::look_for`] if none of them is of a token's `kid`.
 //!
 //! | keys on hand | age of the last good fetch | told to |
 //! |---|---|---|
 //! | yes | under [`FRESH_SECS`] | use them |
-//! | yes | under [`USABLE_SECS`] | refresh, and use them if that fails; within the cool-down just use them |
-//! | no, or older | - | fetch, and fail if that fails; shortly after a failure just fail |
+//! | yes | under [`USABLE_SECS`] | refresh, and use them if that fails; while a fetch is under way or within the cool-down just use them |
+//! | no, or older | - | fetch; wait while a fetch is under way; if it fails use what was kept elsewhere, under [`USABLE_SECS`] old, or fail; shortly after a failure just fail |
 //!
-//! A token of an unknown `kid` is a reason to look again, but strangers choose `kid`s: at most one
-//! fetch per [`COOL_DOWN_SECS`] whatever they send, and none for a `kid` that was looked for in
-//! vain within [`MISSING_SECS`], so that one bad token does not use up a good one's turn.
+//! A document that is malformed, or has no key that can be used, is a fetch that failed: it replaces
+//! nothing, neither here nor where documents outlive whoever holds the cache. What was kept there is as
+//! old as its fetch: [`KeyCache::restored`] uses it for the rest of [`USABLE_SECS`], refreshes it as soon
+//! as the cool-down allows, and decides on no unknown `kid` by it.
+//!
+//! A token of an unknown `kid` is a reason to look again, for there may be a new key. It is judged by
+//! a set whose fetch began after the token came, and then once and for all:
+//!
+//! | the `kid` | told to |
+//! |---|---|
+//! | is not in a set that was fetched since the token came | give up; it is missing |
+//! | is missing, as of a moment ago | give up |
+//! | is unknown, and newer keys are on hand | judge by them |
+//! | is unknown, and a fetch is under way | wait for it |
+//! | is unknown | fetch, or wait until a fetch is allowed |
+//!
+//! Strangers choose `kid`s, so looking is bounded whatever they send: [`LOOK_INTERVAL_MS`] between two
+//! fetches, [`LOOK_BURST`] of them at a time and one per [`LOOK_PERIOD_MS`] in the long run. That is
+//! less than a request's patience, so a good token finds its key also while strangers invent theirs, as
+//! long as fewer than [`MAX_WAITING`](crate::fetch::MAX_WAITING) wait. A `kid` that was looked for in
+//! vain is missing for [`MISSING_SECS`], and for twice as long each time up to [`MAX_MISSING_SECS`]: one
+//! bad token does not use up the good ones' turns, and an issuer that publishes a key a moment late is
+//! soon forgiven.
 
 use super::jwks::KeySet;
+use crate::fetch::{Ages, Fetched, PATIENCE_MS, within};
 use crate::time::UnixMillis;
+use std::fmt;
 use std::sync::Arc;
+
+pub use crate::fetch::{Ticket, Turn};
 
 /// How long fetched keys are used without question, in seconds.
 pub const FRESH_SECS: u64 = 300;
 /// How long fetched keys are used when fetching fails, in seconds.
 pub const USABLE_SECS: u64 = 3600;
-/// The least time between two fetches while there are keys, in seconds.
-pub const COOL_DOWN_SECS: u64 = 10;
-/// The least time from a failed fetch to the next while there are no keys, in seconds.
-pub const RETRY_SECS: u64 = 1;
-/// How long a `kid` that was looked for in vain stays unknown, in seconds.
-pub const MISSING_SECS: u64 = 60;
+/// The least time from a fetch to the next for an unknown `kid`, in milliseconds.
+pub const LOOK_INTERVAL_MS: u64 = 1000;
+/// In which time one more fetch for an unknown `kid` is allowed, in milliseconds.
+pub const LOOK_PERIOD_MS: u64 = 4000;
+/// How many fetches for unknown `kid`s are allowed at a time, if there were none for long.
+pub const LOOK_BURST: u64 = 5;
+/// How long a `kid` that was looked for in vain stays unknown at first, in seconds.
+pub const MISSING_SECS: u64 = 2;
+/// How long it does at most, in seconds.
+pub const MAX_MISSING_SECS: u64 = 64;
 /// How many such `kid`s are remembered; the oldest goes first.
 const MAX_MISSING: usize = 64;
 
+// A good token that comes in the middle of a storm lives to see the next allowed fetch answer.
+const _: () = assert!(LOOK_PERIOD_MS + LOOK_INTERVAL_MS < PATIENCE_MS);
+
 /// What to do for keys now.
-#[derive(Clone, Debug)]
-pub enum Plan {
-    /// Use these.
-    Use(Arc<KeySet>),
-    /// Fetch, and use these if that fails.
-    Refresh(Arc<KeySet>),
-    /// Fetch; there is nothing else to use.
-    Fetch,
-    /// There are none, and it is too early to try again.
-    Unavailable,
+pub type Plan = crate::fetch::Plan<Arc<KeySet>>;
+
+/// What to do for a key that is not on hand.
+#[derive(Debug)]
+pub enum Look {
+    /// Judge the token by these, which are newer than what it was judged by.
+    Judge(Arc<KeySet>),
+    /// Fetch, and ask again.
+    Fetch(Ticket),
+    /// Ask again after so many milliseconds.
+    Wait(u64),
+    /// There is no such key.
+    No,
 }
+
+/// The document that was fetched has no keys; those on hand stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKeys;
+
+impl fmt::Display for NoKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no key of the set can be used")
+    }
+}
+
+impl std::error::Error for NoKeys {}
 
 /// The keys of one issuer and what is known of fetching them.
-#[derive(Debug, Default)]
-pub struct KeyCache {
-    keys: Option<Fetched>,
-    last_attempt: Option<UnixMillis>,
-    last_failure: Option<UnixMillis>,
-    missing: Vec<Missing>,
-}
-
 #[derive(Debug)]
-struct Fetched {
-    set: Arc<KeySet>,
-    at: UnixMillis,
+pub struct KeyCache {
+    sets: Fetched<Arc<KeySet>>,
+    missing: Vec<Missing>,
+    /// When the allowance for looking would be whole again.
+    looks_paid_at: UnixMillis,
 }
 
 #[derive(Debug)]
 struct Missing {
-    kid: String,
+    /// `None`: tokens without one.
+    kid: Option<String>,
     at: UnixMillis,
+    secs: u64,
+}
+
+impl Default for KeyCache {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl KeyCache {
@@ -70,209 +117,118 @@ impl KeyCache {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            keys: None,
-            last_attempt: None,
-            last_failure: None,
+            sets: Fetched::new(Ages {
+                fresh_secs: FRESH_SECS,
+                usable_secs: USABLE_SECS,
+            }),
             missing: Vec::new(),
+            looks_paid_at: UnixMillis(0),
         }
     }
 
-    /// What to do for keys. Telling to fetch counts as an attempt, so that of two requests that
-    /// find the keys stale only the first refreshes them.
-    pub fn plan(&mut self, now: UnixMillis) -> Plan {
-        match &self.keys {
-            Some(keys) if within(keys.at, FRESH_SECS, now) => Plan::Use(Arc::clone(&keys.set)),
-            Some(keys) if within(keys.at, USABLE_SECS, now) => {
-                let set = Arc::clone(&keys.set);
-                if self.is_cooling_down(now) {
-                    return Plan::Use(set);
-                }
-                self.last_attempt = Some(now);
-                Plan::Refresh(set)
+    /// What to do for keys.
+    pub fn plan(&mut self, turn: &mut Turn, now: UnixMillis) -> Plan {
+        self.sets.plan(turn, now)
+    }
+
+    /// What to do for a token of that `kid`, for which the keys that this request was given last have
+    /// no key.
+    pub fn look_for(&mut self, kid: Option<&str>, turn: &mut Turn, now: UnixMillis) -> Look {
+        self.sets.begin_turn(turn, now);
+        if let Some(news) = self.sets.news(turn) {
+            return Look::Judge(news);
+        }
+        if turn.was_given_the_latest() {
+            self.missed(kid, now);
+            return Look::No;
+        }
+        if self.is_missing(kid, now) {
+            return Look::No;
+        }
+        if self.sets.is_under_way(now) {
+            return self.sets.poll(turn, now).map_or(Look::No, Look::Wait);
+        }
+        match self.next_look_at(now).0.checked_sub(now.0) {
+            None | Some(0) => {
+                let paid = self.looks_paid_at.max(now).0;
+                self.looks_paid_at = UnixMillis(paid.saturating_add(LOOK_PERIOD_MS));
+                Look::Fetch(self.sets.begin(now))
             }
-            _ if self
-                .last_failure
-                .is_some_and(|at| within(at, RETRY_SECS, now)) =>
-            {
-                Plan::Unavailable
-            }
-            _ => {
-                self.last_attempt = Some(now);
-                Plan::Fetch
-            }
+            Some(ms) => self.sets.wait(turn, ms, now).map_or(Look::No, Look::Wait),
         }
     }
 
-    /// Whether to fetch again because no key on hand fits a token of that `kid`. Saying so counts
-    /// as an attempt.
-    pub fn may_look_for(&mut self, kid: Option<&str>, now: UnixMillis) -> bool {
-        let looked_in_vain = kid.is_some_and(|kid| {
-            self.missing
-                .iter()
-                .any(|missing| missing.kid == kid && within(missing.at, MISSING_SECS, now))
-        });
-        if looked_in_vain || self.is_cooling_down(now) {
-            return false;
-        }
-        self.last_attempt = Some(now);
-        true
+    /// Whether there are keys to use, fresh or not.
+    #[must_use]
+    pub fn has_usable(&self, now: UnixMillis) -> bool {
+        self.sets.has_usable(now)
     }
 
-    /// The fetch succeeded.
-    pub fn fetched(&mut self, set: KeySet, now: UnixMillis) -> Arc<KeySet> {
-        let set = Arc::new(set);
-        self.missing.retain(|missing| !set.has_kid(&missing.kid));
-        self.keys = Some(Fetched {
-            set: Arc::clone(&set),
-            at: now,
-        });
-        self.last_failure = None;
-        set
+    /// The fetch succeeded, unless there is no key in what it brought.
+    pub fn fetched(&mut self, ticket: Ticket, set: KeySet, now: UnixMillis) -> Result<(), NoKeys> {
+        if set.is_empty() {
+            self.sets.failed(ticket, now);
+            return Err(NoKeys);
+        }
+        let still = |kid: &Option<String>| kid.as_ref().is_some_and(|kid| !set.has_kid(kid));
+        self.missing.retain(|missing| still(&missing.kid));
+        self.sets.fetched(ticket, Arc::new(set), now);
+        Ok(())
     }
 
     /// The fetch failed.
-    pub fn failed(&mut self, now: UnixMillis) {
-        self.last_failure = Some(now);
+    pub fn failed(&mut self, ticket: Ticket, now: UnixMillis) {
+        self.sets.failed(ticket, now);
     }
 
-    /// The set was fetched for this `kid` and still has no key for it.
-    pub fn missed(&mut self, kid: Option<&str>, now: UnixMillis) {
-        let Some(kid) = kid else { return };
-        self.missing.retain(|missing| missing.kid != kid);
+    /// The fetch failed, but this set was fetched at `at` and kept elsewhere: it is used if it is not too
+    /// old, and has keys.
+    pub fn restored(&mut self, ticket: Ticket, set: KeySet, at: UnixMillis, now: UnixMillis) {
+        if set.is_empty() {
+            self.sets.failed(ticket, now);
+        } else {
+            self.sets.restored(ticket, Arc::new(set), at, now);
+        }
+    }
+
+    /// When looking is allowed again: an allowance of [`LOOK_BURST`] that fills by one per
+    /// [`LOOK_PERIOD_MS`], and the interval.
+    fn next_look_at(&mut self, now: UnixMillis) -> UnixMillis {
+        let whole = LOOK_BURST * LOOK_PERIOD_MS;
+        self.looks_paid_at = (self.looks_paid_at).min(UnixMillis(now.0.saturating_add(whole)));
+        let allowed =
+            UnixMillis((self.looks_paid_at.0).saturating_sub((LOOK_BURST - 1) * LOOK_PERIOD_MS));
+        let rested = (self.sets.last_attempt())
+            .map_or(UnixMillis(0), |at| UnixMillis(at.0 + LOOK_INTERVAL_MS));
+        allowed.max(rested)
+    }
+
+    fn is_missing(&self, kid: Option<&str>, now: UnixMillis) -> bool {
+        self.missing.iter().any(|missing| {
+            let at = missing.at.min(now);
+            missing.kid.as_deref() == kid && within(at, missing.secs, now)
+        })
+    }
+
+    /// A set was fetched for this `kid` and has no key for it.
+    fn missed(&mut self, kid: Option<&str>, now: UnixMillis) {
+        if self.is_missing(kid, now) {
+            // Several waited for the same fetch.
+            return;
+        }
+        let same = |missing: &Missing| missing.kid.as_deref() == kid;
+        let before = self.missing.iter().position(same);
+        let before = before.map(|at| self.missing.remove(at).secs);
         if self.missing.len() >= MAX_MISSING {
             self.missing.remove(0);
         }
         self.missing.push(Missing {
-            kid: kid.to_owned(),
+            kid: kid.map(str::to_owned),
             at: now,
+            secs: before.map_or(MISSING_SECS, |secs| (2 * secs).min(MAX_MISSING_SECS)),
         });
     }
-
-    fn is_cooling_down(&self, now: UnixMillis) -> bool {
-        self.last_attempt
-            .is_some_and(|at| within(at, COOL_DOWN_SECS, now))
-    }
-}
-
-/// Whether `now` is less than `secs` after `at`. A clock that went back makes it so, which delays a
-/// fetch rather than repeating it.
-fn within(at: UnixMillis, secs: u64, now: UnixMillis) -> bool {
-    now < at.plus_secs(secs)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{our_key, our_keys};
-    use super::*;
-    use proptest::prelude::*;
-
-    const START: UnixMillis = UnixMillis(1_000_000);
-
-    fn after(secs: u64) -> UnixMillis {
-        START.plus_secs(secs)
-    }
-
-    fn filled() -> KeyCache {
-        let mut cache = KeyCache::new();
-        assert!(matches!(cache.plan(START), Plan::Fetch));
-        cache.fetched(our_keys(), START);
-        cache
-    }
-
-    #[test]
-    fn fresh_keys_are_used_and_stale_ones_refreshed_once_per_cool_down() {
-        let mut cache = filled();
-        assert!(matches!(cache.plan(after(FRESH_SECS - 1)), Plan::Use(_)));
-        assert!(matches!(cache.plan(after(FRESH_SECS)), Plan::Refresh(_)));
-        assert!(matches!(cache.plan(after(FRESH_SECS)), Plan::Use(_)));
-        cache.failed(after(FRESH_SECS + 1));
-        assert!(matches!(cache.plan(after(FRESH_SECS + 9)), Plan::Use(_)));
-        assert!(matches!(
-            cache.plan(after(FRESH_SECS + 10)),
-            Plan::Refresh(_)
-        ));
-    }
-
-    #[test]
-    fn keys_outlive_a_broken_issuer_by_an_hour_and_no_more() {
-        let mut cache = filled();
-        assert!(matches!(
-            cache.plan(after(USABLE_SECS - 1)),
-            Plan::Refresh(_)
-        ));
-        cache.failed(after(USABLE_SECS - 1));
-        assert!(matches!(cache.plan(after(USABLE_SECS)), Plan::Fetch));
-        cache.failed(after(USABLE_SECS));
-        assert!(matches!(cache.plan(after(USABLE_SECS)), Plan::Unavailable));
-        assert!(matches!(cache.plan(after(USABLE_SECS + 1)), Plan::Fetch));
-    }
-
-    #[test]
-    fn a_cold_cache_lets_each_request_fetch_until_one_fails() {
-        let mut cache = KeyCache::new();
-        assert!(matches!(cache.plan(START), Plan::Fetch));
-        assert!(matches!(cache.plan(START), Plan::Fetch));
-        cache.failed(START);
-        assert!(matches!(cache.plan(START), Plan::Unavailable));
-        assert!(matches!(cache.plan(after(RETRY_SECS)), Plan::Fetch));
-    }
-
-    #[test]
-    fn an_unknown_kid_is_looked_for_once_per_cool_down_and_not_twice_in_vain() {
-        let mut cache = filled();
-        assert!(!cache.may_look_for(Some("new"), after(COOL_DOWN_SECS - 1)));
-        assert!(cache.may_look_for(Some("new"), after(COOL_DOWN_SECS)));
-        assert!(!cache.may_look_for(Some("other"), after(COOL_DOWN_SECS + 1)));
-        cache.missed(Some("new"), after(COOL_DOWN_SECS));
-        assert!(!cache.may_look_for(Some("new"), after(2 * COOL_DOWN_SECS)));
-        assert!(cache.may_look_for(Some("other"), after(2 * COOL_DOWN_SECS)));
-        assert!(cache.may_look_for(Some("new"), after(COOL_DOWN_SECS + MISSING_SECS)));
-    }
-
-    #[test]
-    fn a_kid_that_turns_up_is_forgotten_as_missing() {
-        let mut cache = filled();
-        let kid = our_key().kid().to_owned();
-        cache.missed(Some(&kid), START);
-        cache.fetched(our_keys(), START);
-        assert!(cache.missing.is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn strangers_cause_at_most_one_fetch_per_cool_down(
-            steps in prop::collection::vec((0u64..4_000, "[a-d]", any::<bool>()), 1..200),
-        ) {
-            let mut cache = filled();
-            let (mut now, mut fetches) = (START, 0);
-            for (wait_ms, kid, succeeds) in steps {
-                now = UnixMillis(now.0 + wait_ms);
-                let fetch = match cache.plan(now) {
-                    Plan::Use(_) => cache.may_look_for(Some(&kid), now),
-                    Plan::Refresh(_) | Plan::Fetch => true,
-                    Plan::Unavailable => false,
-                };
-                if fetch {
-                    fetches += 1;
-                    if succeeds {
-                        cache.fetched(our_keys(), now);
-                        cache.missed(Some(&kid), now);
-                    } else {
-                        cache.failed(now);
-                    }
-                }
-                prop_assert!(cache.missing.len() <= MAX_MISSING);
-            }
-            prop_assert!(fetches <= 1 + (now.0 - START.0) / (COOL_DOWN_SECS * 1000));
-        }
-
-        #[test]
-        fn what_is_remembered_of_strangers_is_bounded(kids in prop::collection::vec("[a-z]{3}", 0..300)) {
-            let mut cache = KeyCache::new();
-            for kid in &kids {
-                cache.missed(Some(kid), START);
-            }
-            prop_assert!(cache.missing.len() <= MAX_MISSING);
-        }
-    }
-}
+mod tests;

@@ -11,10 +11,16 @@ use std::fmt;
 /// The object in `bytes`, or `None` if it is not exactly one or if any object within it, at any
 /// depth, has two members of one name.
 pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(bytes) {
-        Ok(Strict(Value::Object(map))) => Some(map),
+    match value(bytes) {
+        Some(Value::Object(map)) => Some(map),
         _ => None,
     }
+}
+
+/// The same for any value.
+pub fn value(bytes: &[u8]) -> Option<Value> {
+    let Strict(value) = serde_json::from_slice(bytes).ok()?;
+    Some(value)
 }
 
 struct Strict(Value);

@@ -21,15 +21,17 @@ pub mod actor;
 pub mod assertion;
 pub mod cache;
 pub mod dpop;
+pub mod foreign;
 pub mod id_token;
 pub mod jwks;
 pub mod logout_token;
 pub mod sign;
 pub mod unverified;
 
-mod json;
+pub(crate) mod json;
 mod times;
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How far another machine's clock may be ahead of ours, in seconds.
@@ -62,8 +64,9 @@ impl Algorithm {
     }
 }
 
-/// Why a token was not accepted. The text form goes into replies and into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a token was not accepted. The text form goes into replies and into the log. Append only: the order
+/// is the wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TokenError {
     /// Not a compact JWS with a JSON object for header and claims, or its header asks for what is
     /// not supported.
@@ -97,6 +100,8 @@ pub enum TokenError {
     Binding,
     /// A proof made for another request.
     Request,
+    /// It is good for longer than this use allows.
+    Lifetime,
 }
 
 impl TokenError {
@@ -119,6 +124,7 @@ impl TokenError {
             Self::ProofRequired => "proof_required",
             Self::Binding => "binding",
             Self::Request => "request",
+            Self::Lifetime => "lifetime",
         }
     }
 }

@@ -10,12 +10,20 @@
 
 use super::Subject;
 use super::check::{CheckReply, DenyReason, Verdict};
-use crate::id::SubjectKey;
-use crate::jwt::CLOCK_SKEW_SECS;
+use crate::connection::identity::Identity;
+use crate::id::{LogHash, SubjectKey};
+use crate::jwt::foreign::VerifiedForeignToken;
+use crate::jwt::{CLOCK_SKEW_SECS, TokenError};
 use crate::policy::{WideRevocation, WideScope};
 use crate::secret::Digest;
+use crate::text::truncated;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// The longest text of a token's that goes on.
+const MAX_TEXT_BYTES: usize = 512;
 
 /// Is this token still good? Whoever asks has verified it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,97 @@ pub struct CheckForeign {
     pub expires_at: UnixMillis,
     /// Of the provider's session that it says it is of.
     pub sid: Option<Digest>,
+}
+
+/// Is this text a token of an identity provider that is accepted at a resource, and is it in force? What a
+/// gateway asks, which knows no connections.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckForeignToken {
+    /// The token.
+    pub token: String,
+    /// Where it was presented (RFC 8707).
+    pub resource: String,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForeignTokenReply {
+    /// It is not to be believed.
+    Refused(TokenError),
+    /// It is whose, and whether it is in force.
+    Checked(Box<ForeignHolder>, CheckReply),
+}
+
+/// Whose a provider's token is, as its connection reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignHolder {
+    /// Who.
+    pub subject: SubjectKey,
+    /// Through which connection.
+    pub connection: String,
+    /// The provider's client that it was issued to, where it says so.
+    pub client_id: Option<String>,
+    /// What was granted, separated by spaces, where it says so.
+    pub scope: Option<String>,
+    /// Roles, by the connection's rules.
+    pub roles: Vec<String>,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// When the person proved themselves, in seconds, where it says so.
+    pub auth_time_secs: Option<u64>,
+    /// How, where it says so.
+    pub acr: Option<String>,
+    /// The log's name for it.
+    pub token: LogHash,
+}
+
+impl ForeignHolder {
+    /// The holder of the token of that text, who is `identity` at the connection of that id.
+    #[must_use]
+    pub fn of(
+        (subject, identity): (SubjectKey, &Identity),
+        connection: &str,
+        token: &VerifiedForeignToken,
+        text: &str,
+    ) -> Self {
+        let claims = token.claims();
+        let claim = |name: &str| claims.get(name).and_then(Value::as_str);
+        let short = |text: &str| truncated(text, MAX_TEXT_BYTES);
+        // Where Okta, Entra ID and the registered claims have it.
+        let client_id = ["client_id", "azp", "cid", "appid"]
+            .into_iter()
+            .find_map(claim);
+        let scope = ["scope", "scp"]
+            .into_iter()
+            .find_map(|name| match claims.get(name)? {
+                Value::String(scope) => Some(short(scope)),
+                Value::Array(list) => {
+                    let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+                    Some(short(&list.join(" ")))
+                }
+                _ => None,
+            });
+        Self {
+            subject,
+            connection: connection.to_owned(),
+            client_id: client_id.map(short),
+            scope,
+            roles: identity.roles.clone(),
+            groups: identity.groups.clone(),
+            auth_time_secs: claims.get("auth_time").and_then(Value::as_u64),
+            acr: claim("acr").map(short),
+            token: LogHash::of_foreign_token(claim("jti").unwrap_or(text)),
+        }
+    }
+}
+
+/// The text is a credential.
+impl fmt::Debug for CheckForeignToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CheckForeignToken")
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is looked at.
@@ -89,9 +188,44 @@ fn denied(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire;
     use proptest::prelude::*;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    #[test]
+    fn golden_bytes() {
+        let ask = CheckForeignToken {
+            token: "t".into(),
+            resource: "r".into(),
+        };
+        assert_eq!(wire::encode(&ask), Ok(vec![1, 1, b't', 1, b'r']));
+        assert!(!format!("{ask:?}").contains("\"t\""));
+        let refused = ForeignTokenReply::Refused(TokenError::Lifetime);
+        assert_eq!(wire::encode(&refused), Ok(vec![1, 0, 15]));
+        let holder = ForeignHolder {
+            subject: SubjectKey::from_bytes([1; 16]),
+            connection: "c".into(),
+            client_id: None,
+            scope: Some("s".into()),
+            roles: vec!["r".into()],
+            groups: vec![],
+            auth_time_secs: Some(5),
+            acr: None,
+            token: LogHash::from_bytes([2; 16]),
+        };
+        let reply = CheckReply {
+            verdict: Verdict::Denied(DenyReason::IssuedBeforeKill),
+            checked_at: UnixMillis(5),
+        };
+        let mut expected = vec![1, 1];
+        expected.extend([1; 16]);
+        expected.extend([1, b'c', 0, 1, 1, b's', 1, 1, b'r', 0, 1, 5, 0]);
+        expected.extend([2; 16]);
+        expected.extend([1, 8, 5]);
+        let checked = ForeignTokenReply::Checked(Box::new(holder), reply);
+        assert_eq!(wire::encode(&checked), Ok(expected));
+    }
 
     fn request() -> CheckForeign {
         CheckForeign {

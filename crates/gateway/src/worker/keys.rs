@@ -2,13 +2,13 @@
 //! an isolate. Nothing is borrowed across an await, so those may interleave there.
 
 use super::http::{self, FetchError};
-use super::now;
+use super::{now, sleep_ms};
 use crate::config::Config;
 use crate::metadata::{self, Metadata};
 use crate::remembered::Remembered;
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::access_token::{AccessTokenVerifier, VerifiedAccessToken};
-use portcullis_core::jwt::cache::{KeyCache, Plan};
+use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::cell::RefCell;
@@ -34,6 +34,7 @@ enum RefreshError {
     Fetch(FetchError),
     Metadata,
     KeySet,
+    NoKeys(NoKeys),
 }
 
 impl From<FetchError> for RefreshError {
@@ -48,22 +49,30 @@ impl fmt::Display for RefreshError {
             Self::Fetch(error) => write!(f, "{error}"),
             Self::Metadata => f.write_str("metadata that is not the issuer's"),
             Self::KeySet => f.write_str("no valid key set"),
+            Self::NoKeys(error) => write!(f, "{error}"),
         }
     }
 }
 
 /// Believes an access token for this gateway, or says why not.
 pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken, Failure> {
-    let keys = current(config).await.ok_or(Failure::NoKeys)?;
-    match verify_with(&keys, token, config) {
-        // The issuer may have begun to use another key since.
-        Err(TokenError::UnknownKey) => match look_for_key_of(token, config).await {
-            Some(keys) => verify_with(&keys, token, config),
-            None => Err(TokenError::UnknownKey),
-        },
-        judged => judged,
+    let mut turn = Turn::default();
+    let keys = keys(config, &mut turn).await.ok_or(Failure::NoKeys)?;
+    let mut judged = verify_with(&keys, token, config);
+    // The issuer may have begun to use another key since.
+    while matches!(judged, Err(TokenError::UnknownKey)) {
+        let kid = UnverifiedToken::parse(token)
+            .ok()
+            .and_then(|token| token.kid().map(str::to_owned));
+        let look = |cache: &mut KeyCache| cache.look_for(kid.as_deref(), &mut turn, now());
+        match KEYS.with_borrow_mut(look) {
+            Look::Judge(keys) => judged = verify_with(&keys, token, config),
+            Look::Fetch(ticket) => refresh(config, ticket).await,
+            Look::Wait(ms) => sleep_ms(ms).await,
+            Look::No => break,
+        }
     }
-    .map_err(Failure::Token)
+    judged.map_err(Failure::Token)
 }
 
 fn verify_with(
@@ -86,11 +95,17 @@ fn verify_with(
 
 /// The issuer's keys.
 pub async fn current(config: &Config) -> Option<Arc<KeySet>> {
-    match KEYS.with_borrow_mut(|cache| cache.plan(now())) {
-        Plan::Use(keys) => Some(keys),
-        Plan::Refresh(keys) => Some(refreshed(config).await.unwrap_or(keys)),
-        Plan::Fetch => refreshed(config).await,
-        Plan::Unavailable => None,
+    keys(config, &mut Turn::default()).await
+}
+
+async fn keys(config: &Config, turn: &mut Turn) -> Option<Arc<KeySet>> {
+    loop {
+        match KEYS.with_borrow_mut(|cache| cache.plan(turn, now())) {
+            Plan::Use(keys) => return Some(keys),
+            Plan::Fetch(ticket) => refresh(config, ticket).await,
+            Plan::Wait(ms) => sleep_ms(ms).await,
+            Plan::Unavailable => return None,
+        }
     }
 }
 
@@ -100,29 +115,22 @@ pub async fn endpoints(config: &Config) -> Option<Metadata> {
     METADATA.with_borrow(Clone::clone)
 }
 
-async fn look_for_key_of(token: &str, config: &Config) -> Option<Arc<KeySet>> {
-    let token = UnverifiedToken::parse(token).ok()?;
-    if !KEYS.with_borrow_mut(|cache| cache.may_look_for(token.kid(), now())) {
-        return None;
-    }
-    let keys = refreshed(config).await?;
-    if !token.kid().is_some_and(|kid| keys.has_kid(kid)) {
-        KEYS.with_borrow_mut(|cache| cache.missed(token.kid(), now()));
-    }
-    Some(keys)
-}
-
-async fn refreshed(config: &Config) -> Option<Arc<KeySet>> {
-    match fetch(config).await {
-        Ok((metadata, keys)) => {
-            METADATA.set(Some(metadata));
-            Some(KEYS.with_borrow_mut(|cache| cache.fetched(keys, now())))
-        }
+/// Fetches, and tells the cache what came of it.
+async fn refresh(config: &Config, ticket: Ticket) {
+    // Both documents in the time of one: others take a fetch that lasts longer for lost.
+    let fetched = http::in_time(fetch(config)).await;
+    let reported = match fetched.unwrap_or(Err(RefreshError::Fetch(FetchError::TimedOut))) {
+        Ok((metadata, keys)) => KEYS
+            .with_borrow_mut(|cache| cache.fetched(ticket, keys, now()))
+            .map(|()| METADATA.set(Some(metadata)))
+            .map_err(RefreshError::NoKeys),
         Err(error) => {
-            console_error!("the issuer's keys could not be fetched: {error}");
-            KEYS.with_borrow_mut(|cache| cache.failed(now()));
-            None
+            KEYS.with_borrow_mut(|cache| cache.failed(ticket, now()));
+            Err(error)
         }
+    };
+    if let Err(error) = reported {
+        console_error!("the issuer's keys could not be fetched: {error}");
     }
 }
 

@@ -18,7 +18,8 @@ use audit::Audit;
 use portcullis_core::time::UnixMillis;
 use std::cell::OnceCell;
 use std::rc::Rc;
-use worker::{Context, Env, Request, Response, Result, console_error, event};
+use std::time::Duration;
+use worker::{Context, Delay, Env, Request, Response, Result, console_error, event};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
@@ -148,4 +149,9 @@ fn config(env: &Env) -> Option<Rc<Config>> {
 
 fn now() -> UnixMillis {
     UnixMillis(worker::Date::now().as_millis())
+}
+
+/// Sleeps, in the context of the request that calls: a promise cannot be shared with another's.
+async fn sleep_ms(ms: u64) {
+    Delay::from(Duration::from_millis(ms)).await;
 }

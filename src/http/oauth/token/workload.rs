@@ -5,7 +5,7 @@
 use super::Rejection;
 use crate::http::context::{Ctx, Form};
 use crate::limits::{self, Limit};
-use crate::{policy, remote_keys};
+use crate::{discovery, policy, remote_keys};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::{Client, GrantType};
 use portcullis_core::jwt::assertion::WorkloadTokenVerifier;
@@ -80,7 +80,7 @@ async fn admits(ctx: &Ctx, trust: &Trust, token: &str) -> std::result::Result<bo
     };
     let jwks_uri = match &trust.jwks_uri {
         Some(uri) => uri.clone(),
-        None => remote_keys::discovered(&trust.issuer, ctx.config.dev)
+        None => discovery::jwks_uri(&trust.issuer, ctx.config.dev)
             .await
             .map_err(|error| unavailable(&error))?,
     };
