@@ -25,7 +25,7 @@ pub const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// The oldest one of a provider's that is accepted, in seconds: it was made for the log-out at hand. It
 /// leaves a provider time to try again.
 pub const MAX_LOGOUT_TOKEN_AGE_SECS: u64 = 300;
-/// What identity providers sign with: neither nothing nor a shared secret (section 2.6 step 2).
+/// What identity providers sign with: neither nothing nor a shared secret (section 2.6 step 3).
 const UPSTREAM_ALGORITHMS: [Algorithm; 4] = [
     Algorithm::Rs256,
     Algorithm::Ps256,
@@ -195,7 +195,7 @@ fn in_time(
     Ok((issued_at, expires_at))
 }
 
-/// Whether `events` says what happened (section 2.6 step 5).
+/// Whether `events` says what happened (section 2.6 step 6).
 fn is_logout(claims: &Map<String, Value>) -> bool {
     let events = claims.get("events").and_then(Value::as_object);
     events.is_some_and(|events| events.get(EVENT).is_some_and(Value::is_object))
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_2_unsigned_and_hmac_are_refused() {
+    fn section_2_6_step_3_unsigned_and_hmac_are_refused() {
         for alg in ["HS256", "HS384", "HS512", "ES384", "RS512", ""] {
             let refused = refusal_with(&with(&header(), "alg", alg));
             assert_eq!(refused, Some(TokenError::Algorithm), "{alg}");
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn alg_none_is_refused_however_it_is_spelt_and_signed() {
-        // CVE-2026-18569: a logout token without a signature was believed.
+        // CVE-2026-18569: an unsigned logout token was accepted.
         for alg in ["none", "None", "NONE", "nOnE", " none"] {
             let text = signed(&with(&header(), "alg", alg), &upstream());
             let refused = VERIFIER.verify(&text, &our_keys(), NOW).err();
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_3_issuer_and_audience_are_exact() {
+    fn section_2_6_step_4_issuer_and_audience_are_exact() {
         for (name, value, expected) in [
             ("iss", json!("https://idp.example/"), TokenError::Issuer),
             ("iss", json!("https://evil.example"), TokenError::Issuer),
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_3_it_was_issued_just_now_and_is_not_over() {
+    fn section_2_6_step_4_it_was_issued_just_now_and_is_not_over() {
         let now = NOW.secs();
         for (name, value, expected) in [
             ("iat", json!(now - 301), Some(TokenError::Expired)),
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_4_it_names_a_person_a_session_or_both() {
+    fn section_2_6_step_5_it_names_a_person_a_session_or_both() {
         for name in ["sub", "sid"] {
             let token = verified(&without(&upstream(), name)).expect("verifies");
             assert_eq!(
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_5_its_events_say_that_it_is_a_log_out() {
+    fn section_2_6_step_6_its_events_say_that_it_is_a_log_out() {
         for events in [
             json!(null),
             json!([]),
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_6_there_is_no_nonce_whatever_it_is() {
+    fn section_2_6_step_7_there_is_no_nonce_whatever_it_is() {
         for nonce in [json!("n"), json!(""), json!(null)] {
             let claims = with(&upstream(), "nonce", nonce);
             assert_eq!(refusal(&claims), Some(TokenError::Nonce), "{claims}");
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn section_2_6_step_7_its_jti_tells_it_apart() {
+    fn section_2_6_step_8_its_jti_tells_it_apart() {
         let of = |jti: &str| verified(&with(&upstream(), "jti", jti)).expect("verifies");
         assert_eq!(of("a").replay_digest(), of("a").replay_digest());
         assert_ne!(of("a").replay_digest(), of("b").replay_digest());

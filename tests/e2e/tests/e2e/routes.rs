@@ -9,12 +9,15 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 27] = [
+const PUBLIC: [&str; 32] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
     "GET /authorize",
     "GET /callback",
+    "GET /callback/{connection}",
+    "GET /choose",
+    "GET /connection-test",
     "GET /consent",
     "GET /healthz",
     "GET /logout",
@@ -29,6 +32,8 @@ const PUBLIC: [&str; 27] = [
     "OPTIONS /token",
     "OPTIONS /userinfo",
     "POST /authorize",
+    "POST /backchannel-logout/{connection}",
+    "POST /choose",
     "POST /consent",
     "POST /introspect",
     "POST /logout",
