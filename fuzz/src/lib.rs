@@ -10,6 +10,7 @@ mod client;
 mod dpop;
 mod jwt;
 mod opaque;
+mod saml;
 mod scim;
 mod wire;
 
@@ -17,6 +18,7 @@ pub use client::{client_metadata, redirect_uri};
 pub use dpop::dpop;
 pub use jwt::{jwt, jwt_signed};
 pub use opaque::opaque_token;
+pub use saml::saml;
 pub use scim::scim;
 pub use wire::wire;
 
@@ -34,7 +36,7 @@ mod tests {
 
     /// Text that is closer to what the parsers read than arbitrary bytes are.
     fn likely() -> impl Strategy<Value = Vec<u8>> {
-        const WORDS: [&str; 30] = [
+        const WORDS: [&str; 42] = [
             "{",
             "}",
             "[",
@@ -65,6 +67,18 @@ mod tests {
             "https://a.example",
             "\"redirect_uris\"",
             "\"scope\"",
+            "<saml:Assertion ID=\"_a1\">",
+            "</saml:Assertion>",
+            "<samlp:Response>",
+            "_a1",
+            "alice@example.com",
+            "mallory@example.com",
+            "<ds:Signature>",
+            "<!-- -->",
+            "<![CDATA[",
+            "]]>",
+            "&#13;",
+            "xmlns:saml=\"",
         ];
         prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40)
             .prop_map(|words| words.concat().into_bytes())
@@ -103,6 +117,11 @@ mod tests {
         #[test]
         fn opaque_tokens_are_exact(data in input()) {
             opaque_token(&data);
+        }
+
+        #[test]
+        fn answers_say_what_was_signed(data in input()) {
+            saml(&data);
         }
 
         #[test]

@@ -122,6 +122,11 @@ identifier!(
     "prd_"
 );
 identifier!(
+    /// The ID of a SAML request of ours (saml-core-2.0-os section 1.3.4), which its answer repeats.
+    SamlRequestId,
+    "saml_"
+);
+identifier!(
     /// What the log says in place of a session or token id: enough to correlate by, of no use to
     /// anyone who wants to present it.
     LogHash,

@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod oauth;
 pub mod policy;
 pub mod registry;
+pub mod saml;
 pub mod scim;
 pub mod secret;
 pub mod session;

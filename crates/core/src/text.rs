@@ -1,6 +1,7 @@
-//! base64url without padding (RFC 4648 section 5), the text form of every binary value here.
+//! base64url without padding (RFC 4648 section 5), the text form of every binary value here; and
+//! base64 as XML has it.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 
 /// `bytes` as unpadded base64url.
 #[must_use]
@@ -12,6 +13,16 @@ pub fn base64url(bytes: &[u8]) -> String {
 #[must_use]
 pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(text).ok()
+}
+
+/// The bytes of a padded base64 text (RFC 4648 section 4) that may be broken into lines, or `None`.
+#[must_use]
+pub fn from_base64_wrapped(text: &str) -> Option<Vec<u8>> {
+    let text: String = text
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n'))
+        .collect();
+    Base64::decode_vec(&text).ok()
 }
 
 /// `text` cut to at most `max_bytes`, at a character boundary.
@@ -35,6 +46,15 @@ mod tests {
         assert_eq!(truncated("aé", 2), "a");
         assert_eq!(truncated("aé", 3), "aé");
         assert_eq!(truncated("", 3), "");
+    }
+
+    #[test]
+    fn base64_may_be_wrapped_and_must_be_padded() {
+        assert_eq!(from_base64_wrapped("/+8="), Some(vec![0xff, 0xef]));
+        assert_eq!(from_base64_wrapped(" /+\r\n8=\n"), Some(vec![0xff, 0xef]));
+        for text in ["/+8", "_-8=", "/+8=\u{a0}", "/+9="] {
+            assert_eq!(from_base64_wrapped(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | `AUDIENCE` | this gateway's public origin, the `aud` that tokens must carry |
 //! | `ORIGIN` | where requests go that pass |
 //! | `CLIENT_ID` | what this gateway is called at the service |
+//! | `ASSERTION_HEADER` | absent, or the header in which an access proxy asserts who is there, such as `Cf-Access-Jwt-Assertion` |
 //! | `MODE` | absent for production; `dev` allows `http` on loopback, and only loopback |
 //!
 //! Absent or invalid settings are told to the log by name. Callers get a 503 that says nothing.
@@ -25,6 +26,8 @@ pub struct Config {
     pub origin: String,
     /// What this gateway is called at the service.
     pub client_id: String,
+    /// The header in which an access proxy asserts who is there.
+    pub assertion_header: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +62,23 @@ impl Config {
         let audience = var("AUDIENCE").filter(|text| is_origin(text, rules));
         let origin = var("ORIGIN").filter(|text| is_origin(text, rules));
         let client_id = var("CLIENT_ID").filter(|text| is_client_id(text));
+        let assertion_header = var("ASSERTION_HEADER");
+        let bad_header = assertion_header
+            .as_ref()
+            .is_some_and(|name| !is_header(name));
         match (mode, issuer, audience, origin, client_id) {
-            (Some(mode), Some(issuer), Some(audience), Some(origin), Some(client_id)) => Ok(Self {
-                mode,
-                issuer,
-                audience,
-                origin,
-                client_id,
-            }),
+            (Some(mode), Some(issuer), Some(audience), Some(origin), Some(client_id))
+                if !bad_header =>
+            {
+                Ok(Self {
+                    mode,
+                    issuer,
+                    audience,
+                    origin,
+                    client_id,
+                    assertion_header,
+                })
+            }
             (mode, issuer, audience, origin, client_id) => {
                 let missing = [
                     ("MODE", mode.is_none()),
@@ -74,6 +86,7 @@ impl Config {
                     ("AUDIENCE", audience.is_none()),
                     ("ORIGIN", origin.is_none()),
                     ("CLIENT_ID", client_id.is_none()),
+                    ("ASSERTION_HEADER", bad_header),
                 ];
                 let names = missing.into_iter().filter(|(_, missing)| *missing);
                 Err(Invalid(names.map(|(name, _)| name).collect()))
@@ -112,6 +125,16 @@ fn is_client_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= 256 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// A header's name (RFC 9110 section 5.1), and none that means something else here.
+fn is_header(name: &str) -> bool {
+    let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let taken = ["authorization", "cookie", "dpop", "host"];
+    !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(of_a_name)
+        && !taken.contains(&name.to_ascii_lowercase().as_str())
+}
+
 fn parse(text: &str, mode: Mode) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let secure = url.scheme() == "https";
@@ -138,6 +161,7 @@ pub(crate) fn example() -> Config {
         audience: "https://app.example".to_owned(),
         origin: "https://origin.example".to_owned(),
         client_id: "gateway".to_owned(),
+        assertion_header: None,
     }
 }
 
@@ -200,6 +224,9 @@ mod tests {
             ("ORIGIN", "http://127.0.0.1:8790"),
             ("CLIENT_ID", ""),
             ("CLIENT_ID", "a b"),
+            ("ASSERTION_HEADER", ""),
+            ("ASSERTION_HEADER", "a b"),
+            ("ASSERTION_HEADER", "Cookie"),
         ] {
             assert_eq!(read(&[(name, value)]), Err(Invalid(vec![name])), "{value}");
         }

@@ -5,6 +5,8 @@
 
 /// What the names of all of ours begin with.
 const OURS: &str = "__Host-portcullis";
+/// Cloudflare Access' own, which is a credential too.
+const ACCESS: &str = "cf_authorization";
 /// The access token.
 pub const ACCESS_TOKEN: &str = "__Host-portcullis";
 /// The ID token, for logging out.
@@ -23,7 +25,8 @@ pub fn pairs(header: &str) -> impl Iterator<Item = (&str, &str)> {
         .map(|(name, value)| (name.trim(), value.trim()))
 }
 
-/// The `Cookie` header without cookies of ours, or `None` if nothing is left.
+/// The `Cookie` header without cookies of ours, or `None` if nothing is left. An access proxy's goes the same
+/// way.
 ///
 /// A pair is dropped if our name occurs anywhere in it and in any case: two header lines may have
 /// been joined by a comma, and servers differ in how they read what is malformed.
@@ -58,8 +61,8 @@ pub fn clear(name: &str) -> String {
 }
 
 fn mentions_ours(text: &str) -> bool {
-    text.to_ascii_lowercase()
-        .contains(&OURS.to_ascii_lowercase())
+    let text = text.to_ascii_lowercase();
+    text.contains(&OURS.to_ascii_lowercase()) || text.contains(ACCESS)
 }
 
 #[cfg(test)]

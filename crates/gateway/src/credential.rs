@@ -1,10 +1,15 @@
 //! The credential that a request brings, if it brings one.
 //!
-//! `Authorization: Bearer` (RFC 6750 section 2.1), or else the cookie that logging in has set. The
-//! other two ways of RFC 6750, form body and query, end up in logs and are not looked for.
+//! `Authorization: Bearer` (RFC 6750 section 2.1), or else the header in which an access proxy before this
+//! gateway asserts who is there (`Cf-Access-Jwt-Assertion`, where that is configured), or else the cookie
+//! that logging in has set. The other two ways of RFC 6750, form body and query, end up in logs and are not
+//! looked for.
+//!
+//! Such a proxy asserts what its own cookie says, so its header is as ambient as a cookie.
 
 use crate::cookie;
 use crate::inbound::Inbound;
+use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::fmt;
 
 /// What there is.
@@ -46,9 +51,14 @@ impl fmt::Debug for Token {
 impl Credential {
     /// The credential of a request. With both a header and a cookie, the header counts.
     #[must_use]
-    pub fn of(inbound: &Inbound) -> Self {
+    pub fn of(inbound: &Inbound, assertion_header: Option<&str>) -> Self {
         if inbound.all("authorization").next().is_none() {
-            return Self::from_cookies(inbound);
+            return match assertion_header.filter(|name| inbound.all(name).next().is_some()) {
+                Some(name) => inbound
+                    .only(name)
+                    .map_or(Self::Malformed, |token| Self::token(token.trim(), true)),
+                None => Self::from_cookies(inbound),
+            };
         }
         // Several header lines arrive as several values or as one with commas; neither is a token.
         let Some(header) = inbound.only("authorization") else {
@@ -94,6 +104,14 @@ impl Credential {
     }
 }
 
+/// Whether the token says that somebody else than `issuer` made it: an identity provider, perhaps. Nothing of
+/// that is known to be true.
+#[must_use]
+pub fn is_foreign(token: &str, issuer: &str) -> bool {
+    UnverifiedToken::parse(token)
+        .is_ok_and(|token| token.unverified_iss().is_some_and(|iss| iss != issuer))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +119,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(headers: &[(&str, &str)]) -> Credential {
-        Credential::of(&example("GET", "/", headers))
+        Credential::of(
+            &example("GET", "/", headers),
+            Some("cf-access-jwt-assertion"),
+        )
     }
 
     fn token(text: &str, ambient: bool) -> Credential {
@@ -130,6 +151,41 @@ mod tests {
             Credential::Absent
         );
         assert_eq!(of(&[]), Credential::Absent);
+    }
+
+    #[test]
+    fn an_asserted_token_counts_before_the_cookie_and_is_as_ambient() {
+        let cookie = ("cookie", "__Host-portcullis=c.c.c");
+        let asserted = ("Cf-Access-Jwt-Assertion", "a.s.s");
+        assert_eq!(of(&[asserted, cookie]), token("a.s.s", true));
+        let bearer = ("authorization", "Bearer b.b.b");
+        assert_eq!(of(&[asserted, bearer]), token("b.b.b", false));
+        assert_eq!(of(&[asserted, asserted]), Credential::Malformed);
+        assert_eq!(
+            of(&[("cf-access-jwt-assertion", "")]),
+            Credential::Malformed
+        );
+        // Where none is configured it is a header like any other.
+        let inbound = example("GET", "/", &[asserted]);
+        assert_eq!(Credential::of(&inbound, None), Credential::Absent);
+    }
+
+    #[test]
+    fn a_token_is_foreign_if_it_names_another_issuer() {
+        let text = |claims: &str| {
+            let part = |text: &str| portcullis_core::text::base64url(text.as_bytes());
+            format!("{}.{}.x", part(r#"{"alg":"ES256"}"#), part(claims))
+        };
+        let ours = "https://id.example";
+        assert!(is_foreign(&text(r#"{"iss":"https://idp.example"}"#), ours));
+        for other in [
+            text(r#"{"iss":"https://id.example"}"#),
+            text("{}"),
+            text(r#"{"iss":7}"#),
+            "a.b.c".to_owned(),
+        ] {
+            assert!(!is_foreign(&other, ours), "{other}");
+        }
     }
 
     #[test]
@@ -171,6 +227,7 @@ mod tests {
         #[test]
         fn arbitrary_headers_never_panic(authorization: String, cookies: String) {
             of(&[("authorization", &authorization), ("cookie", &cookies)]);
+            of(&[("cf-access-jwt-assertion", &authorization)]);
             of(&[("cookie", &cookies)]);
         }
     }

@@ -14,12 +14,12 @@
 //! | in force | forward | forward | `request.allowed`, off the path |
 
 use crate::answer::Answer;
+use crate::caller::Caller;
+use crate::config::Config;
 use crate::credential::Credential;
 use crate::inbound::{Asker, Inbound};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
-use portcullis_core::id::LogHash;
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::access_token::{AccessTokenClaims, VerifiedAccessToken};
 use portcullis_core::session::check::{CheckReply, DenyReason, Verdict};
 use portcullis_core::time::UnixMillis;
 
@@ -38,8 +38,8 @@ pub enum Finding {
     Refused(TokenError),
     /// There are no keys to verify its token with, or nobody said whether it is in force.
     NobodyToAsk,
-    /// Its token verified, and this was said of it.
-    Checked(Box<VerifiedAccessToken>, CheckReply),
+    /// Its token verified, its holder is this, and this was said of it.
+    Checked(Box<Caller>, CheckReply),
 }
 
 /// What to do.
@@ -54,7 +54,7 @@ pub enum Ruling {
 /// A request that may pass. Only [`rule`] makes one, of a token that is in force.
 #[derive(Debug)]
 pub struct Passage {
-    token: VerifiedAccessToken,
+    caller: Caller,
     /// When the token was known to be in force.
     pub checked_at: UnixMillis,
     event: Event,
@@ -63,8 +63,8 @@ pub struct Passage {
 impl Passage {
     /// Who is there.
     #[must_use]
-    pub fn claims(&self) -> &AccessTokenClaims {
-        self.token.claims()
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The event, with the status that the caller got, if that is known.
@@ -105,12 +105,14 @@ pub enum Record {
 }
 
 /// The credential to look into, or what can be said without.
-pub fn credential(inbound: &Inbound, audience: &str) -> Result<crate::credential::Token, Finding> {
-    match Credential::of(inbound) {
+pub fn credential(inbound: &Inbound, config: &Config) -> Result<crate::credential::Token, Finding> {
+    match Credential::of(inbound, config.assertion_header.as_deref()) {
         Credential::Absent => Err(Finding::NoCredential),
         Credential::OtherScheme => Err(Finding::OtherScheme),
         Credential::Malformed => Err(Finding::Malformed),
-        Credential::Token(token) if token.ambient && is_foreign_write(inbound, audience) => {
+        Credential::Token(token)
+            if token.ambient && is_foreign_write(inbound, &config.audience) =>
+        {
             Err(Finding::CrossOriginWrite)
         }
         Credential::Token(token) => Ok(token),
@@ -121,7 +123,7 @@ pub fn credential(inbound: &Inbound, audience: &str) -> Result<crate::credential
 #[must_use]
 pub fn rule(finding: Finding, inbound: &Inbound, now: UnixMillis) -> Ruling {
     let refusal = match finding {
-        Finding::Checked(token, reply) => return checked(*token, &reply, inbound, now),
+        Finding::Checked(caller, reply) => return checked(*caller, &reply, inbound, now),
         Finding::NoCredential => Refusal {
             then: log_in_or(inbound, Answer::credential_required()),
             record: Record::Nothing,
@@ -151,38 +153,28 @@ pub fn rule(finding: Finding, inbound: &Inbound, now: UnixMillis) -> Ruling {
     Ruling::Refuse(Box::new(refusal))
 }
 
-fn checked(
-    token: VerifiedAccessToken,
-    reply: &CheckReply,
-    inbound: &Inbound,
-    now: UnixMillis,
-) -> Ruling {
+fn checked(caller: Caller, reply: &CheckReply, inbound: &Inbound, now: UnixMillis) -> Ruling {
     match reply.verdict {
         Verdict::Active { .. } => Ruling::Forward(Box::new(Passage {
             event: event_of(
-                &token,
+                &caller,
                 Action::RequestAllowed,
                 Outcome::Success,
                 inbound,
                 now,
             ),
-            token,
+            caller,
             checked_at: reply.checked_at,
         })),
-        Verdict::Denied(why) => Ruling::Refuse(Box::new(denied(&token, why, inbound, now))),
+        Verdict::Denied(why) => Ruling::Refuse(Box::new(denied(&caller, why, inbound, now))),
     }
 }
 
-fn denied(
-    token: &VerifiedAccessToken,
-    why: DenyReason,
-    inbound: &Inbound,
-    now: UnixMillis,
-) -> Refusal {
+fn denied(caller: &Caller, why: DenyReason, inbound: &Inbound, now: UnixMillis) -> Refusal {
     let then = log_in_or(inbound, Answer::denied(why));
     let event = Event {
         reason: Some(why.as_str().to_owned()),
-        ..event_of(token, Action::CheckDenied, Outcome::Denied, inbound, now)
+        ..event_of(caller, Action::CheckDenied, Outcome::Denied, inbound, now)
     };
     Refusal {
         record: Record::BeforeAnswering(with_status(event, Some(then.status()))),
@@ -220,20 +212,19 @@ fn is_foreign_write(inbound: &Inbound, audience: &str) -> bool {
 }
 
 fn event_of(
-    token: &VerifiedAccessToken,
+    caller: &Caller,
     action: Action,
     outcome: Outcome,
     inbound: &Inbound,
     now: UnixMillis,
 ) -> Event {
-    let claims = token.claims();
     Event {
-        subject: Some(claims.sub),
-        session: Some(LogHash::of_session(claims.sid)),
-        token: Some(LogHash::of_token(claims.jti)),
-        client_id: Some(claims.client_id.clone()),
+        subject: Some(caller.subject),
+        session: caller.session,
+        token: Some(caller.token),
+        client_id: caller.client_id.clone(),
         request: Some(inbound.facts()),
-        ..Event::new(now, action, outcome, Actor::Subject(claims.sub))
+        ..Event::new(now, action, outcome, Actor::Subject(caller.subject))
     }
 }
 
@@ -244,59 +235,16 @@ fn with_status(mut event: Event, status: Option<u16>) -> Event {
     event
 }
 
-/// A good token, for the tests of this crate.
-#[cfg(test)]
-pub(crate) mod testing {
-    use portcullis_core::id::{GrantId, SessionId, SubjectKey, TokenId};
-    use portcullis_core::jwt::access_token::{
-        AccessTokenClaims, AccessTokenVerifier, TYP, VerifiedAccessToken,
-    };
-    use portcullis_core::jwt::jwks::KeySet;
-    use portcullis_core::jwt::sign::SigningKey;
-    use portcullis_core::time::UnixMillis;
-
-    pub const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
-    pub const AUDIENCE: &str = "https://app.example";
-
-    pub fn token() -> VerifiedAccessToken {
-        let claims = AccessTokenClaims {
-            iss: "https://id.example".to_owned(),
-            sub: SubjectKey::from_bytes([1; 16]),
-            aud: vec![AUDIENCE.to_owned()],
-            client_id: "app".to_owned(),
-            exp: NOW.secs() + 60,
-            iat: NOW.secs(),
-            jti: TokenId::from_bytes([2; 16]),
-            sid: SessionId::from_bytes([3; 16]),
-            gid: GrantId::from_bytes([4; 16]),
-            generation: 0,
-            auth_time: None,
-            acr: None,
-            scope: None,
-            roles: Vec::new(),
-            groups: Vec::new(),
-            idp_claims: serde_json::Map::new(),
-            cnf: None,
-            act: None,
-        };
-        let key = SigningKey::from_secret(&[7; 32]).expect("a key");
-        let jwks = serde_json::json!({ "keys": [key.public_jwk()] }).to_string();
-        let verifier = AccessTokenVerifier {
-            issuer: "https://id.example",
-            audience: Some(AUDIENCE),
-        };
-        let keys = KeySet::parse(jwks.as_bytes()).expect("a key set");
-        let text = key.sign(&claims, TYP).expect("signs");
-        verifier.verify(&text, &keys, NOW).expect("verifies")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::testing::{AUDIENCE, NOW, token};
     use super::*;
+    use crate::caller;
+    use crate::config;
     use crate::inbound::example;
-    use portcullis_core::id::{SubjectKey, TokenId};
+    use portcullis_core::id::{LogHash, SubjectKey};
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const AUDIENCE: &str = "https://app.example";
 
     const BROWSER: [(&str, &str); 1] = [("sec-fetch-mode", "navigate")];
 
@@ -305,7 +253,7 @@ mod tests {
             verdict,
             checked_at: UnixMillis(7),
         };
-        Finding::Checked(Box::new(token()), reply)
+        Finding::Checked(Box::new(caller::example()), reply)
     }
 
     fn refused(finding: Finding, headers: &[(&str, &str)]) -> Refusal {
@@ -327,7 +275,7 @@ mod tests {
         let Ruling::Forward(passage) = rule(said(active), &example("GET", "/a?b", &[]), NOW) else {
             panic!("refused");
         };
-        assert_eq!(passage.claims().sub, SubjectKey::from_bytes([1; 16]));
+        assert_eq!(passage.caller().subject, SubjectKey::from_bytes([1; 16]));
         assert_eq!(passage.checked_at, UnixMillis(7));
         let event = passage.into_event(Some(204));
         assert_eq!(
@@ -335,10 +283,7 @@ mod tests {
             (Action::RequestAllowed, Outcome::Success)
         );
         assert_eq!(event.actor, Actor::Subject(SubjectKey::from_bytes([1; 16])));
-        assert_eq!(
-            event.token,
-            Some(LogHash::of_token(TokenId::from_bytes([2; 16])))
-        );
+        assert_eq!(event.token, Some(LogHash::from_bytes([2; 16])));
         let facts = event.request.expect("facts");
         assert_eq!((facts.path.as_str(), facts.status), ("/a", Some(204)));
     }
@@ -420,7 +365,7 @@ mod tests {
     #[test]
     fn with_the_cookie_only_our_own_pages_may_write() {
         let finding = |method, headers: &[(&str, &str)]| {
-            credential(&example(method, "/", headers), AUDIENCE).is_err()
+            credential(&example(method, "/", headers), &config::example()).is_err()
         };
         let cookie = ("cookie", "__Host-portcullis=t");
         let bearer = ("authorization", "Bearer t");

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `Portcullis-Subject` | the subject key |
 //! | `Portcullis-Client` | the OAuth client |
+//! | `Portcullis-Connection` | the connection, for an identity provider's own token |
 //! | `Portcullis-Scope` | what was granted, space separated |
 //! | `Portcullis-Roles`, `Portcullis-Groups` | comma separated |
 //! | `Portcullis-Auth-Time` | when the person logged in, in seconds since 1970 |
@@ -16,14 +17,17 @@
 //! A header without a value is left out. In values, everything but visible ASCII, and `%` and `,`,
 //! is percent-encoded as UTF-8.
 
+use crate::caller::Caller;
 use crate::cookie;
 use crate::inbound::Headers;
-use portcullis_core::jwt::access_token::AccessTokenClaims;
 use portcullis_core::time::UnixMillis;
 use std::fmt::Write;
 
 /// Says how fresh the answer to "is it still in force" was.
 pub const CHECK: &str = "Portcullis-Check";
+
+/// A token by Cloudflare Access, which is a credential whether it is asked for or not.
+const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
 
 /// Meaningful for one connection only (RFC 9110 section 7.6.1), or written anew by the runtime.
 const HOP_BY_HOP: [&str; 11] = [
@@ -40,14 +44,19 @@ const HOP_BY_HOP: [&str; 11] = [
     "upgrade",
 ];
 
-/// The headers to forward: the inbound ones without credentials, and who is there.
+/// The headers to forward: the inbound ones without credentials, and who is there. `assertion_header` is
+/// one more that holds a credential.
 #[must_use]
-pub fn forwarded(inbound: &[(String, String)], claims: &AccessTokenClaims) -> Headers {
+pub fn forwarded(
+    inbound: &[(String, String)],
+    caller: &Caller,
+    assertion_header: Option<&str>,
+) -> Headers {
     let options = connection_options(inbound);
     let mut headers: Headers = inbound
         .iter()
         .filter(|(name, _)| may_pass(name, &options))
-        .filter(|(name, _)| !is_credential(name) && !is_identity(name))
+        .filter(|(name, _)| !is_credential(name, assertion_header) && !is_identity(name))
         .filter_map(|(name, value)| {
             if name.eq_ignore_ascii_case("cookie") {
                 cookie::without_ours(value).map(|left| (name.clone(), left))
@@ -56,7 +65,7 @@ pub fn forwarded(inbound: &[(String, String)], claims: &AccessTokenClaims) -> He
             }
         })
         .collect();
-    headers.extend(identity(claims));
+    headers.extend(identity(caller));
     headers
 }
 
@@ -78,25 +87,19 @@ pub fn returned(from_origin: &[(String, String)], checked_at: UnixMillis) -> Hea
     headers
 }
 
-fn identity(claims: &AccessTokenClaims) -> impl Iterator<Item = (String, String)> {
-    let scopes = claims.scope.as_deref().unwrap_or_default();
+fn identity(caller: &Caller) -> impl Iterator<Item = (String, String)> {
+    let text = |text: &Option<String>| encoded(text.as_deref().unwrap_or_default());
+    let scopes = caller.scope.as_deref().unwrap_or_default();
+    let auth_time = caller.auth_time_secs.map(|secs| secs.to_string());
     [
-        ("Portcullis-Subject", claims.sub.to_string()),
-        ("Portcullis-Client", encoded(&claims.client_id)),
+        ("Portcullis-Subject", caller.subject.to_string()),
+        ("Portcullis-Client", text(&caller.client_id)),
+        ("Portcullis-Connection", text(&caller.connection)),
         ("Portcullis-Scope", list(scopes.split(' '), " ")),
-        ("Portcullis-Roles", list(texts(&claims.roles), ",")),
-        ("Portcullis-Groups", list(texts(&claims.groups), ",")),
-        (
-            "Portcullis-Auth-Time",
-            claims
-                .auth_time
-                .map(|secs| secs.to_string())
-                .unwrap_or_default(),
-        ),
-        (
-            "Portcullis-Acr",
-            encoded(claims.acr.as_deref().unwrap_or_default()),
-        ),
+        ("Portcullis-Roles", list(texts(&caller.roles), ",")),
+        ("Portcullis-Groups", list(texts(&caller.groups), ",")),
+        ("Portcullis-Auth-Time", auth_time.unwrap_or_default()),
+        ("Portcullis-Acr", text(&caller.acr)),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
@@ -118,8 +121,10 @@ fn may_pass(name: &str, connection_options: &[String]) -> bool {
     !HOP_BY_HOP.contains(&name.as_str()) && !connection_options.contains(&name)
 }
 
-fn is_credential(name: &str) -> bool {
-    ["authorization", "dpop"].contains(&as_servers_read(name).as_str())
+fn is_credential(name: &str, assertion_header: Option<&str>) -> bool {
+    let name = as_servers_read(name);
+    let asserted = assertion_header.is_some_and(|header| as_servers_read(header) == name);
+    ["authorization", "dpop", ACCESS_ASSERTION].contains(&name.as_str()) || asserted
 }
 
 fn is_identity(name: &str) -> bool {
@@ -164,30 +169,11 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_core::id::{GrantId, SessionId, SubjectKey, TokenId};
+    use crate::caller;
     use proptest::prelude::*;
 
-    fn claims() -> AccessTokenClaims {
-        AccessTokenClaims {
-            iss: "https://id.example".to_owned(),
-            sub: SubjectKey::from_bytes([1; 16]),
-            aud: vec!["https://app.example".to_owned()],
-            client_id: "gateway".to_owned(),
-            exp: 2,
-            iat: 1,
-            jti: TokenId::from_bytes([2; 16]),
-            sid: SessionId::from_bytes([3; 16]),
-            gid: GrantId::from_bytes([4; 16]),
-            generation: 0,
-            auth_time: Some(1),
-            acr: None,
-            scope: Some("openid profile".to_owned()),
-            roles: Vec::new(),
-            groups: vec!["staff".to_owned(), "Köche, 100%\r\nX: y".to_owned()],
-            idp_claims: serde_json::Map::new(),
-            cnf: None,
-            act: None,
-        }
+    fn forward(inbound: &Headers) -> Headers {
+        forwarded(inbound, &caller::example(), Some("X-Asserted"))
     }
 
     fn owned(headers: &[(&str, &str)]) -> Headers {
@@ -203,7 +189,9 @@ mod tests {
             ("Accept", "*/*"),
             ("Authorization", "Bearer t"),
             ("DPoP", "p"),
-            ("Cookie", "a=1; __Host-portcullis=t"),
+            ("x_asserted", "t"),
+            ("Cf-Access-Jwt-Assertion", "t"),
+            ("Cookie", "a=1; __Host-portcullis=t; CF_Authorization=t"),
             ("PORTCULLIS-Subject", "sub_admin"),
             ("portcullis_roles", "admin"),
             ("Connection", "keep-alive, X-Hop"),
@@ -212,7 +200,7 @@ mod tests {
             ("Upgrade", "websocket"),
         ]);
         assert_eq!(
-            forwarded(&inbound, &claims()),
+            forward(&inbound),
             owned(&[
                 ("Accept", "*/*"),
                 ("Cookie", "a=1"),
@@ -250,7 +238,7 @@ mod tests {
     fn any_header() -> impl Strategy<Value = (String, String)> {
         let name = prop_oneof![
             "(?i)portcullis[-_][a-z_-]{0,8}",
-            "(?i)authorization|dpop|cookie|connection|host",
+            "(?i)authorization|dpop|cookie|connection|host|x-asserted|cf-access-jwt-assertion",
             "[A-Za-z-]{1,12}",
         ];
         let value = prop_oneof![
@@ -270,17 +258,16 @@ mod tests {
             let inbound: Headers = inbound
                 .into_iter()
                 .filter(|(name, value)| {
-                    let named = ["authorization", "dpop", "cookie"]
+                    let named = ["authorization", "dpop", "cookie", "x-asserted", ACCESS_ASSERTION]
                         .iter()
                         .any(|known| name.eq_ignore_ascii_case(known));
                     named || is_identity(name) || !value.contains("SECRET")
                 })
                 .collect();
-            let claims = claims();
-            let ours: Headers = identity(&claims).collect();
-            let out = forwarded(&inbound, &claims);
+            let ours: Headers = identity(&caller::example()).collect();
+            let out = forward(&inbound);
             for (name, value) in &out {
-                prop_assert!(!is_credential(name));
+                prop_assert!(!is_credential(name, Some("X-Asserted")));
                 let in_cookie = name.eq_ignore_ascii_case("cookie") && value.contains("Bearer");
                 prop_assert!(in_cookie || value.contains("DPoP") || !value.contains("SECRET"), "{name}: {value}");
             }
@@ -290,8 +277,8 @@ mod tests {
 
         #[test]
         fn identity_values_are_safe_in_a_header(groups: Vec<String>, acr: String) {
-            let claims = AccessTokenClaims { groups: groups.clone(), acr: Some(acr), ..claims() };
-            for (name, value) in identity(&claims) {
+            let caller = Caller { groups: groups.clone(), acr: Some(acr), ..caller::example() };
+            for (name, value) in identity(&caller) {
                 prop_assert!(value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
                 if name == "Portcullis-Groups" {
                     let named = groups.iter().filter(|group| !group.is_empty()).count();

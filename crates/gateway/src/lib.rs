@@ -16,6 +16,7 @@
 //! routes, refresh.
 
 pub mod answer;
+pub mod caller;
 pub mod config;
 pub mod cookie;
 pub mod credential;

@@ -80,7 +80,44 @@ impl Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::testing::{NOW, token};
+    use portcullis_core::id::{GrantId, SessionId, SubjectKey, TokenId};
+    use portcullis_core::jwt::access_token::{AccessTokenClaims, AccessTokenVerifier, TYP};
+    use portcullis_core::jwt::sign::SigningKey;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const AUDIENCE: &str = "https://app.example";
+
+    fn token() -> VerifiedAccessToken {
+        let claims = AccessTokenClaims {
+            iss: "https://id.example".to_owned(),
+            sub: SubjectKey::from_bytes([1; 16]),
+            aud: vec![AUDIENCE.to_owned()],
+            client_id: "app".to_owned(),
+            exp: NOW.secs() + 60,
+            iat: NOW.secs(),
+            jti: TokenId::from_bytes([2; 16]),
+            sid: SessionId::from_bytes([3; 16]),
+            gid: GrantId::from_bytes([4; 16]),
+            generation: 0,
+            auth_time: None,
+            acr: None,
+            scope: None,
+            roles: Vec::new(),
+            groups: Vec::new(),
+            idp_claims: serde_json::Map::new(),
+            cnf: None,
+            act: None,
+        };
+        let key = SigningKey::from_secret(&[7; 32]).expect("a key");
+        let jwks = serde_json::json!({ "keys": [key.public_jwk()] }).to_string();
+        let verifier = AccessTokenVerifier {
+            issuer: "https://id.example",
+            audience: Some(AUDIENCE),
+        };
+        let keys = KeySet::parse(jwks.as_bytes()).expect("a key set");
+        let text = key.sign(&claims, TYP).expect("signs");
+        verifier.verify(&text, &keys, NOW).expect("verifies")
+    }
 
     fn keys() -> Arc<KeySet> {
         Arc::new(KeySet::default())

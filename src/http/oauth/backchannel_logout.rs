@@ -6,6 +6,9 @@
 //! or it is off; which of them, the log has. 503 means that it could not be verified now, or is kept and will
 //! be carried out though not all of it is confirmed. To send the same token again is safe then, and after
 //! a lost 200: it ends nothing that has begun since.
+//!
+//! Out of scope: tokens of the provider itself, accepted for somebody who never logged in here, where the
+//! log-out names no subject by itself: it has only a `sid`, or `sub` is not what identifies people.
 
 use crate::connections;
 use crate::error::json;

@@ -7,7 +7,7 @@
 use crate::api::Api;
 use crate::app::App;
 use crate::scim::Scim;
-use crate::stack::{Endpoints, Stack};
+use crate::stack::{Endpoints, Settings, Stack};
 use crate::{Failure, Result};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -51,7 +51,12 @@ impl Site {
         if let Some(stack) = shared.upgrade() {
             return Self::at(stack);
         }
-        let stack = Arc::new(Stack::start()?);
+        // An access proxy before its gateway asserts who is there.
+        let settings = Settings {
+            gateway_vars: vec!["ASSERTION_HEADER=Cf-Access-Jwt-Assertion".to_owned()],
+            ..Settings::default()
+        };
+        let stack = Arc::new(Stack::start_with(&settings)?);
         *shared = Arc::downgrade(&stack);
         Self::at(stack)
     }

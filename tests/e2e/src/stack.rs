@@ -30,6 +30,8 @@ pub struct Endpoints {
     pub floor: String,
     /// Signatures in wasm and by the runtime, likewise.
     pub es256: String,
+    /// Where the schedule can be fired by hand, in a stack with `crons`.
+    pub crons: String,
 }
 
 impl Endpoints {
@@ -44,6 +46,7 @@ impl Endpoints {
             origin: url(3),
             floor: url(4),
             es256: url(5),
+            crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
         }
     }
 }
@@ -59,6 +62,8 @@ pub struct Settings {
     pub bench: bool,
     /// What every rate limit is; usually more than any test needs.
     pub limit: Option<u32>,
+    /// Whether the schedule can be fired by hand; not with `bench`.
+    pub crons: bool,
 }
 
 impl Settings {
@@ -158,6 +163,11 @@ impl Stack {
             .arg("--persist")
             .arg(&self.directory)
             .args(["--limit", &limit.to_string()])
+            .args(
+                settings
+                    .crons
+                    .then(|| format!("--crons={}", self.port.saturating_add(4))),
+            )
             .args(settings.bench.then_some("--bench"))
             .args(settings.vars.iter().flat_map(|var| ["--var", var]))
             .args(
@@ -166,10 +176,10 @@ impl Stack {
                     .iter()
                     .flat_map(|var| ["--gateway-var", var]),
             );
-        self.listening = if settings.bench {
-            ports::PER_STACK
-        } else {
-            ports::PER_STACK - 2
+        self.listening = match (settings.bench, settings.crons) {
+            (true, _) => ports::PER_STACK,
+            (false, true) => ports::PER_STACK - 1,
+            (false, false) => ports::PER_STACK - 2,
         };
         self.program.start("dev/stack.mjs", command, START_TIMEOUT)
     }

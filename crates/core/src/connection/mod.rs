@@ -229,4 +229,6 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
+mod shapes;
+#[cfg(test)]
 mod tests;

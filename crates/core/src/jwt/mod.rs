@@ -139,7 +139,7 @@ impl std::error::Error for TokenError {}
 
 /// Keys and tokens for the tests of this module: what an honest issuer sends, to be bent by each.
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     use super::access_token::AccessTokenClaims;
     use super::jwks::KeySet;
     use super::sign::SigningKey;

@@ -1,12 +1,19 @@
 //! The strict check, through the service binding `CHECKS`.
 //!
-//! The binding's entrypoint has one method, `check(Uint8Array) -> Promise<Uint8Array>`: a
-//! [`CheckRequest`] in the wire envelope goes out, a [`CheckReply`] comes back. Anything else is a
-//! failure, and so is no answer in time.
+//! The binding's entrypoint has two methods from `Uint8Array` to `Promise<Uint8Array>`. Messages in the wire
+//! envelope go out and come back; anything else is a failure, and so is no answer in time.
+//!
+//! | method | goes out | comes back |
+//! |---|---|---|
+//! | `check` | [`CheckRequest`] | [`CheckReply`] |
+//! | `checkToken` | [`CheckForeignToken`] | [`ForeignTokenReply`] |
 
 use super::http::in_time;
 use portcullis_core::session::check::{CheckReply, CheckRequest};
+use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::wire;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use worker::js_sys::futures::JsFuture;
 use worker::js_sys::{Promise, Uint8Array};
@@ -22,6 +29,9 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn check(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = checkToken)]
+    fn check_token(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
 }
 
 /// Why there is no answer.
@@ -49,12 +59,27 @@ impl fmt::Display for CheckError {
 
 /// Asks whether a credential is still in force.
 pub async fn ask(env: &Env, request: &CheckRequest) -> Result<CheckReply, CheckError> {
+    call(env, request, Checks::check).await
+}
+
+/// Asks whose an identity provider's token is, and whether it is in force.
+pub async fn ask_about_token(
+    env: &Env,
+    request: &CheckForeignToken,
+) -> Result<ForeignTokenReply, CheckError> {
+    call(env, request, Checks::check_token).await
+}
+
+async fn call<R: DeserializeOwned>(
+    env: &Env,
+    request: &impl Serialize,
+    method: impl FnOnce(&Checks, Uint8Array) -> Result<JsValue, JsValue>,
+) -> Result<R, CheckError> {
     let binding = env.service(BINDING).map_err(|_| CheckError::Unbound)?;
     let checks: Checks = Fetcher::into_rpc(binding);
     let request = wire::encode(request).map_err(|_| CheckError::Malformed)?;
-    let called = checks
-        .check(Uint8Array::from(request.as_slice()))
-        .map_err(|error| thrown(&error))?;
+    let called = method(&checks, Uint8Array::from(request.as_slice()));
+    let called = called.map_err(|error| thrown(&error))?;
     // What a call returns can be awaited but is not a Promise itself.
     let reply = in_time(JsFuture::from(Promise::resolve(&called)))
         .await

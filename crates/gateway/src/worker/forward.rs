@@ -10,8 +10,9 @@ use worker::web_sys::{self, RequestCache, RequestRedirect};
 use worker::{Error, Fetch, Request, Response, Result};
 
 /// What the origin gets to see of the headers.
-pub fn headers(inbound: &Inbound, passage: &Passage) -> Headers {
-    headers::forwarded(&inbound.headers, passage.claims())
+pub fn headers(inbound: &Inbound, passage: &Passage, config: &Config) -> Headers {
+    let asserted = config.assertion_header.as_deref();
+    headers::forwarded(&inbound.headers, passage.caller(), asserted)
 }
 
 /// Sends the request to the origin. Its redirects are the caller's to follow.

@@ -9,12 +9,15 @@ mod keys;
 mod session;
 
 use crate::answer::Answer;
+use crate::caller::Caller;
 use crate::config::Config;
+use crate::credential::is_foreign;
 use crate::decide::{self, Finding, Passage, Record, Refusal, Ruling, Then};
 use crate::inbound::Inbound;
 use crate::resource;
 use crate::routes::Route;
 use audit::Audit;
+use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::time::UnixMillis;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -66,17 +69,39 @@ async fn guard(
 /// Asks everybody: the request for its credential, the issuer for its keys, the service whether the
 /// credential has been ended.
 async fn find(inbound: &Inbound, config: &Config, env: &Env) -> Finding {
-    let credential = match decide::credential(inbound, &config.audience) {
+    let credential = match decide::credential(inbound, config) {
         Ok(credential) => credential,
         Err(finding) => return finding,
     };
+    if is_foreign(credential.text(), &config.issuer) {
+        return find_foreign(credential.text(), config, env).await;
+    }
     let token = match keys::verify(credential.text(), config).await {
         Ok(token) => token,
         Err(keys::Failure::Token(why)) => return Finding::Refused(why),
         Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
     };
     match checks::ask(env, &token.check_request()).await {
-        Ok(reply) => Finding::Checked(Box::new(token), reply),
+        Ok(reply) => Finding::Checked(Box::new(Caller::from(&token)), reply),
+        Err(error) => {
+            console_error!("the check failed: {error}");
+            Finding::NobodyToAsk
+        }
+    }
+}
+
+/// The service knows whose tokens it accepts besides its own, and asks in the same breath whether this one
+/// has been ended.
+async fn find_foreign(token: &str, config: &Config, env: &Env) -> Finding {
+    let request = CheckForeignToken {
+        token: token.to_owned(),
+        resource: config.audience.clone(),
+    };
+    match checks::ask_about_token(env, &request).await {
+        Ok(ForeignTokenReply::Checked(holder, reply)) => {
+            Finding::Checked(Box::new(Caller::from(*holder)), reply)
+        }
+        Ok(ForeignTokenReply::Refused(why)) => Finding::Refused(why),
         Err(error) => {
             console_error!("the check failed: {error}");
             Finding::NobodyToAsk
@@ -93,7 +118,8 @@ async fn pass(
     audit: &Audit,
     ctx: &Context,
 ) -> Result<Response> {
-    let (checked_at, headers) = (passage.checked_at, forward::headers(inbound, &passage));
+    let headers = forward::headers(inbound, &passage, config);
+    let checked_at = passage.checked_at;
     let status = audit.off_the_path_with_status(ctx, move |status| passage.into_event(status));
     let response = match forward::send(request, inbound, config, headers, checked_at).await {
         Ok(response) => response,

@@ -284,7 +284,11 @@ fn a_token_that_cannot_be_verified_now_may_be_sent_again() -> Result {
     let later = send(&connection, &token)?.expect(503)?;
     assert!(later.header("retry-after").is_some());
     connection.upstream.down(&[], gone)?;
-    logged_out(&connection, &token)
+    // A provider that has just failed is not asked again at once.
+    until("the log-out", || {
+        let answer = send(&connection, &token)?;
+        Ok((answer.status == 200).then_some(()))
+    })
 }
 
 #[test]
@@ -298,5 +302,38 @@ fn a_token_of_any_algorithm_and_from_before_there_was_an_expiry_is_good() -> Res
             .token_with(algorithm, &claims, &header)?;
         logged_out(&connection, &token)?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_log_out_takes_the_providers_own_tokens_along_though_nobody_logged_in_here() -> Result {
+    let connection = Connection::with(&json!({"tokens": {"audiences": ["api://app"]}}))?;
+    let now = unix_secs();
+    let issued = |sid: Option<&str>| -> Result<String> {
+        let mut claims = json!({
+            "iss": connection.upstream.issuer, "aud": "api://app", "sub": "alice",
+            "iat": now - 5, "exp": now + 600, "jti": random_text()?,
+        });
+        if let Some(sid) = sid {
+            claims["sid"] = json!(sid);
+        }
+        connection.upstream.token(&claims, &json!({}))
+    };
+    let (of_first, of_second, of_any) = (issued(Some("s-1"))?, issued(Some("s-2"))?, issued(None)?);
+    let said = |token: &str| -> Result<String> {
+        let verdict = connection.api.check_token(token)?;
+        let said = verdict["reason"].as_str().or(verdict["verdict"].as_str());
+        Ok(said.unwrap_or_default().to_owned())
+    };
+    for token in [&of_first, &of_second, &of_any] {
+        assert_eq!(said(token)?, "active");
+    }
+    let of_session = json!({"sub": "alice", "sid": "s-1"});
+    logged_out(&connection, &token(&connection, &of_session)?)?;
+    assert_eq!(said(&of_first)?, "session_ended");
+    assert_eq!(said(&of_any)?, "session_ended");
+    assert_eq!(said(&of_second)?, "active");
+    logged_out(&connection, &token(&connection, &json!({"sub": "alice"}))?)?;
+    assert_eq!(said(&of_second)?, "issued_before_kill");
     Ok(())
 }
