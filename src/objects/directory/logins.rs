@@ -6,7 +6,8 @@
 //! | after a log-out was noted, before its subjects have committed it | commands | the provider's retry, or the alarm |
 //! | after a subject has committed it, before that is noted | the command | the same: the subject knows it |
 
-use super::service::{About, Context, DirectoryService, SubjectCommand};
+use super::command::{About, SubjectCommand};
+use super::service::{Context, DirectoryService};
 use super::{registry, store, upstream};
 use crate::objects::outbox;
 use crate::objects::sql::{Sql, SqlError};

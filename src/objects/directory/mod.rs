@@ -1,5 +1,6 @@
 //! Whom a connection's provider knows: users as SCIM provisions them, and whoever logs in through it.
 
+mod command;
 mod logins;
 pub mod object;
 mod registry;

@@ -1,6 +1,7 @@
 //! The directory's Durable Object: it makes sure that subjects hear of what changed.
 
-use super::service::{About, DirectoryService, Pending, SubjectCommand};
+use super::command::{About, Pending, SubjectCommand};
+use super::service::DirectoryService;
 use crate::objects::call::{answered, received, subject_request};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;

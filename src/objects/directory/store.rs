@@ -1,7 +1,7 @@
 //! Every statement of a directory. Rows become domain values here and nowhere else.
 
+use super::command::{About, Pending, SubjectCommand};
 use super::registry;
-use super::service::{About, Pending, SubjectCommand};
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::scim::user::{Record, User, UserId};

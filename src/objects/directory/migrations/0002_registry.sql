@@ -5,7 +5,7 @@ CREATE TABLE pending (
     subject BLOB NOT NULL,             -- SubjectKey
     user BLOB,                         -- UserId whose change it is; NULL: a log-out
     logout BLOB,                       -- SHA-256 of the logout token's issuer and jti; NULL: a user's change
-    command BLOB NOT NULL              -- directory::service::SubjectCommand in the wire envelope
+    command BLOB NOT NULL              -- directory::command::SubjectCommand in the wire envelope
 );
 INSERT INTO pending (version, subject, user, command) SELECT version, subject, user, command FROM pending_of_users;
 DROP TABLE pending_of_users;

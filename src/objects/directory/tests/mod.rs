@@ -3,7 +3,8 @@
 mod registry;
 mod upstream;
 
-use super::service::{About, DirectoryService, Pending, SubjectCommand};
+use super::command::{About, Pending, SubjectCommand};
+use super::service::DirectoryService;
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::outbox::Producer;
 use portcullis_core::audit::event::RequestFacts;

@@ -2,7 +2,8 @@
 //! concern, in every order and with storage failing.
 
 use super::{NAMING_KEY, ask, commands, directory, subject};
-use crate::objects::directory::service::{About, DirectoryService, SubjectCommand};
+use crate::objects::directory::command::{About, SubjectCommand};
+use crate::objects::directory::service::DirectoryService;
 use crate::objects::directory::store;
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::outbox::Producer;
