@@ -64,12 +64,6 @@ impl Holder {
     }
 }
 
-/// Whether `token` says that somebody else than we issued it. Nothing of that is known to be true.
-pub fn is_foreign(config: &Config, token: &str) -> bool {
-    UnverifiedToken::parse(token)
-        .is_ok_and(|token| token.unverified_iss() != Some(config.issuer.as_str()))
-}
-
 /// Believes a provider's token that was presented at `resource`, or anywhere, or says why not. The outer
 /// error is that nobody could tell.
 pub async fn verified(
@@ -90,13 +84,13 @@ pub async fn verified(
     let unavailable = |error: &dyn std::fmt::Display| {
         Error::RustError(format!("connection {}: {error}", connection.id))
     };
-    let metadata = upstream::metadata(config, connection)
+    let (issuer, jwks_uri) = upstream::issuer_and_keys(config, connection)
         .await
         .map_err(|error| unavailable(&error))?;
     let algorithms = rules.algorithms();
     let verifier = ForeignTokenVerifier {
         // As the provider spells it: the comparison is exact.
-        issuer: &metadata.issuer,
+        issuer: &issuer,
         audiences: &rules.audiences,
         algorithms: &algorithms,
         max_age_secs: rules.max_age_secs,
@@ -121,7 +115,7 @@ pub async fn verified(
         REMEMBERED.with_borrow_mut(|kept| kept.remember(&digest, &holder, keys));
         Ok(holder)
     };
-    remote_keys::judged(Of::Issuer, &metadata.jwks_uri, token, judge)
+    remote_keys::judged(Of::Issuer, &jwks_uri, token, judge)
         .await
         .map_err(|error| unavailable(&error))
 }

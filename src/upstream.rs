@@ -49,6 +49,18 @@ impl From<discovery::Unavailable> for UpstreamError {
     }
 }
 
+/// How the provider spells its issuer, and where its keys are.
+pub async fn issuer_and_keys(
+    config: &Config,
+    connection: &Connection,
+) -> Result<(String, String), UpstreamError> {
+    if let Some(jwks_uri) = &connection.jwks_uri {
+        return Ok((connection.issuer.clone(), jwks_uri.clone()));
+    }
+    let metadata = metadata(config, connection).await?;
+    Ok((metadata.issuer.clone(), metadata.jwks_uri.clone()))
+}
+
 /// The provider's metadata: as the connection says, or by discovery.
 pub async fn metadata(
     config: &Config,

@@ -14,6 +14,7 @@ use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::id::{LogHash, SessionId, SubjectKey, TokenId};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation};
+use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::check::{CheckReply, CheckRequest, Verdict};
 use portcullis_core::session::foreign::{CheckForeign, ForeignHolder};
 use portcullis_core::time::UnixMillis;
@@ -89,7 +90,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             subject: None,
             session: None,
             jti: None,
-        } if foreign::is_foreign(&ctx.config, &token) => {
+        } if is_foreign(&token, &ctx.config.issuer) => {
             let resource = resource.as_deref();
             let believed = foreign::verified(&ctx.env, &ctx.config, &token, resource).await?;
             Ok(Ok(match believed {

@@ -274,7 +274,7 @@ pub fn schema() -> Value {
             "issuer": text("https at a public name; where discovery begins"),
             "authorization_endpoint": text("all three or none: no discovery"),
             "token_endpoint": text("likewise"),
-            "jwks_uri": text("likewise"),
+            "jwks_uri": text("likewise; alone, with tokens: nobody logs in through it"),
             "client_id": text("what the service is called there"),
             "client_secret": {"type": "string", "writeOnly": true},
             "token_endpoint_auth_method": {"enum": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]},

@@ -9,7 +9,6 @@
 
 use crate::cookie;
 use crate::inbound::Inbound;
-use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::fmt;
 
 /// What there is.
@@ -104,14 +103,6 @@ impl Credential {
     }
 }
 
-/// Whether the token says that somebody else than `issuer` made it: an identity provider, perhaps. Nothing of
-/// that is known to be true.
-#[must_use]
-pub fn is_foreign(token: &str, issuer: &str) -> bool {
-    UnverifiedToken::parse(token)
-        .is_ok_and(|token| token.unverified_iss().is_some_and(|iss| iss != issuer))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,24 +159,6 @@ mod tests {
         // Where none is configured it is a header like any other.
         let inbound = example("GET", "/", &[asserted]);
         assert_eq!(Credential::of(&inbound, None), Credential::Absent);
-    }
-
-    #[test]
-    fn a_token_is_foreign_if_it_names_another_issuer() {
-        let text = |claims: &str| {
-            let part = |text: &str| portcullis_core::text::base64url(text.as_bytes());
-            format!("{}.{}.x", part(r#"{"alg":"ES256"}"#), part(claims))
-        };
-        let ours = "https://id.example";
-        assert!(is_foreign(&text(r#"{"iss":"https://idp.example"}"#), ours));
-        for other in [
-            text(r#"{"iss":"https://id.example"}"#),
-            text("{}"),
-            text(r#"{"iss":7}"#),
-            "a.b.c".to_owned(),
-        ] {
-            assert!(!is_foreign(&other, ours), "{other}");
-        }
     }
 
     #[test]

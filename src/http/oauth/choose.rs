@@ -55,7 +55,7 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
 }
 
 fn enabled(all: &Connections) -> impl Iterator<Item = &Connection> {
-    let enabled = all.iter().filter(|connection| connection.enabled);
+    let enabled = all.iter().filter(|one| one.enabled && one.logs_in());
     enabled.map(Rc::as_ref)
 }
 

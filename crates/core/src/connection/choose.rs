@@ -25,7 +25,11 @@ pub fn choose<'c>(
     address: Option<&str>,
     last: Option<&str>,
 ) -> Choice<'c> {
-    let enabled = || connections.iter().filter(|connection| connection.enabled);
+    let enabled = || {
+        connections
+            .iter()
+            .filter(|one| one.enabled && one.logs_in())
+    };
     let mut all = enabled();
     match (all.next(), all.next()) {
         (None, _) => return Choice::Nowhere,
@@ -81,6 +85,11 @@ mod tests {
         let [a, _, off] = all();
         assert_eq!(choose(&[&a, &off], None, None), Choice::To(&a));
         assert_eq!(choose(&[&off], None, None), Choice::Nowhere);
+        let only_tokens = with(&json!({
+            "jwks_uri": "https://idp.example/k", "tokens": {"audiences": ["x"]},
+        }));
+        assert_eq!(choose(&[&only_tokens], None, None), Choice::Nowhere);
+        assert_eq!(choose(&[&a, &only_tokens], None, None), Choice::To(&a));
         assert_eq!(choose(&[], Some("x@a.example"), None), Choice::Nowhere);
     }
 

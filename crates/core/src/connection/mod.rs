@@ -55,7 +55,7 @@ pub struct Connection {
     /// Where codes are exchanged, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint: Option<String>,
-    /// Where its keys are, likewise.
+    /// Where its keys are, likewise; alone, for a provider of which only tokens are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
     /// What the service is called there.
@@ -111,13 +111,23 @@ impl Connection {
         self.name.as_deref().unwrap_or(&self.id)
     }
 
+    /// Whether people log in through it. One with keys and no endpoints is for its tokens alone.
+    #[must_use]
+    pub const fn logs_in(&self) -> bool {
+        let only_keys = self.jwks_uri.is_some()
+            && self.authorization_endpoint.is_none()
+            && self.token_endpoint.is_none();
+        !(only_keys && self.tokens.is_some())
+    }
+
     /// Whether it needs a secret.
     #[must_use]
     pub fn needs_secret(&self) -> bool {
-        matches!(
-            self.token_endpoint_auth_method,
-            AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost
-        )
+        self.logs_in()
+            && matches!(
+                self.token_endpoint_auth_method,
+                AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost
+            )
     }
 
     /// Whether `iss` is its issuer, but for a slash at the end: providers differ on it in their own

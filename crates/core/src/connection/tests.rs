@@ -100,6 +100,17 @@ fn what_is_not_valid_is_said() {
 }
 
 #[test]
+fn a_provider_of_tokens_alone_needs_no_endpoints_and_no_secret() {
+    let access = with(&json!({
+        "jwks_uri": "https://acme.example/certs", "tokens": {"audiences": ["tag"]},
+    }));
+    assert_eq!(access.valid(false), Ok(()));
+    assert!(!access.logs_in() && !access.needs_secret());
+    let neither = with(&json!({"jwks_uri": "https://acme.example/certs"}));
+    assert!(neither.valid(false).is_err() && neither.logs_in());
+}
+
+#[test]
 fn unknown_members_are_no_typing_mistakes_that_pass() {
     let document = json!({"issuer": "https://a.example", "client_id": "c", "subject_clam": "x"});
     assert!(serde_json::from_value::<Connection>(document).is_err());

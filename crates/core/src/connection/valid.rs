@@ -33,9 +33,10 @@ impl Connection {
             &self.jwks_uri,
         ];
         let given = manual.iter().filter(|endpoint| endpoint.is_some()).count();
-        if given != 0 && given != manual.len() {
+        if given != 0 && given != manual.len() && self.logs_in() {
             return Err(
-                "authorization_endpoint, token_endpoint and jwks_uri come together or not at all",
+                "authorization_endpoint, token_endpoint and jwks_uri come together or not at all; \
+                 jwks_uri alone needs tokens, and logs nobody in",
             );
         }
         let urls = [Some(&self.issuer)]

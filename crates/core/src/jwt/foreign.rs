@@ -28,6 +28,14 @@ use serde_json::{Map, Value};
 /// The `typ`s that are taken.
 const TYPES: [&str; 2] = ["JWT", "at+jwt"];
 
+/// Whether `token` says that somebody else than `issuer` made it: an identity provider, perhaps. Nothing of
+/// that is known to be true.
+#[must_use]
+pub fn is_foreign(token: &str, issuer: &str) -> bool {
+    UnverifiedToken::parse(token)
+        .is_ok_and(|token| token.unverified_iss().is_some_and(|iss| iss != issuer))
+}
+
 /// What a provider's token must say to be believed.
 #[derive(Clone, Copy, Debug)]
 pub struct ForeignTokenVerifier<'a> {
@@ -155,6 +163,24 @@ mod tests {
 
     fn refusal(claims: &Value) -> Option<TokenError> {
         verify_as(&usual(), &header(), claims).err()
+    }
+
+    #[test]
+    fn a_token_is_foreign_if_it_names_another_issuer() {
+        let text = |claims: &str| {
+            let part = |text: &str| crate::text::base64url(text.as_bytes());
+            format!("{}.{}.x", part(r#"{"alg":"ES256"}"#), part(claims))
+        };
+        let ours = "https://id.example";
+        assert!(is_foreign(&text(r#"{"iss":"https://idp.example"}"#), ours));
+        for other in [
+            text(r#"{"iss":"https://id.example"}"#),
+            text("{}"),
+            text(r#"{"iss":7}"#),
+            "a.b.c".to_owned(),
+        ] {
+            assert!(!is_foreign(&other, ours), "{other}");
+        }
     }
 
     #[test]

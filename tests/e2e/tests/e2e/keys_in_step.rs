@@ -296,7 +296,7 @@ fn what_the_api_says_is_told_and_the_schedule_waits() -> Result {
         (Answer::BadRequest, "api_refused"),
         (Answer::TooManyRequests(120), "api_limited"),
         (Answer::BrokenPage, "api_failed"),
-        (Answer::Unsuccessful, "api_refused"),
+        (Answer::Unsuccessful, "api_failed"),
     ] {
         api.answer(&[answer]);
         let failed = own.admin("POST", "/v1/connections/up/jwks-sync", Some(&json!({})))?;
