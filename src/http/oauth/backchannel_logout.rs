@@ -97,15 +97,15 @@ async fn verified(
     connection: &Connection,
     token: &str,
 ) -> std::result::Result<VerifiedLogoutToken, Failed> {
-    let metadata = upstream::metadata(&ctx.config, connection)
+    let (issuer, jwks_uri) = upstream::issuer_and_keys(&ctx.config, connection)
         .await
         .map_err(|error| Failed::unavailable(&error))?;
     let verifier = LogoutTokenVerifier {
-        issuer: &metadata.issuer,
+        issuer: &issuer,
         client_id: &connection.client_id,
     };
     let verify = |keys: &KeySet| verifier.verify(token, keys, now());
-    remote_keys::verified(&metadata.jwks_uri, token, verify)
+    remote_keys::verified(&jwks_uri, token, verify)
         .await
         .map_err(|error| Failed::unavailable(&error))?
         .map_err(|error| Failed::Invalid(format!("logout_token_{}", error.as_str())))
