@@ -4,7 +4,7 @@ use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
     audit, check, clients, connections, health, jwks_sync, keys, oauth, openapi, preflight,
-    revocations, scim, sessions, trusts,
+    revocations, scim, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -72,6 +72,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::get),
     route!("POST", "/logout", PUBLIC, "End a session (OIDC RP-Initiated Logout)", oauth::logout::post),
 
+    route!("POST", "/backchannel-logout/{connection}", PUBLIC, "Where an identity provider says whom it has logged out (OIDC Back-Channel Logout section 2.5)", oauth::backchannel_logout::post),
+
     // What apps in browsers call with more than a browser lets any page send.
     route!("OPTIONS", "/.well-known/oauth-authorization-server", PUBLIC, "CORS preflight", preflight::options),
     route!("OPTIONS", "/.well-known/openid-configuration", PUBLIC, "CORS preflight", preflight::options),
@@ -84,6 +86,8 @@ pub const ROUTES: &[Route] = &[
 
     route!("POST", "/v1/check", CHECKERS, "Whether a credential is in force, strictly", check::post),
     route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, a token, or all of a client or connection", revocations::post),
+    route!("GET", "/v1/subjects", ADMIN, "Who is known, by logging in or by being provisioned", subjects::list),
+    route!("GET", "/v1/subjects/{subject}", ADMIN, "Somebody who is known, and how it is with them now", subjects::get),
     route!("GET", "/v1/subjects/{subject}/sessions", ADMIN, "A subject's live sessions", sessions::list),
     route!("DELETE", "/v1/subjects/{subject}/sessions/{session}", ADMIN, "Sign a subject out of one session", sessions::end),
     route!("POST", "/v1/subjects/{subject}/sign-out", ADMIN, "Sign a subject out of all sessions, or all but one", sessions::end_all),

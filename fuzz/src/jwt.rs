@@ -8,6 +8,7 @@ use portcullis_core::jwt::assertion::{
 };
 use portcullis_core::jwt::id_token::{IdTokenVerifier, verify_id_token_hint};
 use portcullis_core::jwt::jwks::KeySet;
+use portcullis_core::jwt::logout_token::{EVENT, LogoutTokenVerifier, TYP};
 use portcullis_core::jwt::sign::SigningKey;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use portcullis_core::text::base64url;
@@ -35,6 +36,10 @@ const ASSERTION: ClientAssertionVerifier<'_> = ClientAssertionVerifier {
 const WORKLOAD: WorkloadTokenVerifier<'_> = WorkloadTokenVerifier {
     issuer: ISSUER,
     audience: AUDIENCE,
+};
+const LOGOUT: LogoutTokenVerifier<'_> = LogoutTokenVerifier {
+    issuer: ISSUER,
+    client_id: "app",
 };
 
 /// The key that signs here.
@@ -68,6 +73,7 @@ pub fn jwt(data: &[u8]) {
     assert!(verify_id_token_hint(text, &KEYS, ISSUER).is_err());
     assert!(ASSERTION.verify(text, &KEYS, NOW).is_err());
     assert!(WORKLOAD.verify(text, &KEYS, NOW).is_err());
+    assert!(LOGOUT.verify(text, &KEYS, NOW).is_err());
     let _ = unverified_client_id(text);
 }
 
@@ -80,9 +86,10 @@ pub fn jwt_signed(data: &[u8]) {
     let Some((header, claims)) = parted(data) else {
         return;
     };
-    match kind % 3 {
+    match kind % 4 {
         0 => as_access_token(&access_token(header, claims)),
         1 => as_id_token(&id_token(header, claims)),
+        2 => as_logout_token(&logout_token(header, claims)),
         _ => as_assertion(&assertion(header, claims)),
     }
 }
@@ -106,6 +113,18 @@ fn as_id_token(token: &str) {
         assert!(verified.claim("sub").is_some());
         let as_access = ACCESS.verify(token, &KEYS, NOW);
         assert!(as_access.is_err(), "an ID token is no access token");
+        let as_logout = LOGOUT.verify(token, &KEYS, NOW);
+        assert!(as_logout.is_err(), "an ID token is no logout token");
+    }
+}
+
+fn as_logout_token(token: &str) {
+    if let Ok(verified) = LOGOUT.verify(token, &KEYS, NOW) {
+        assert!(verified.sub().or(verified.sid()).is_some());
+        assert!(verified.expires_at() > NOW);
+        assert!(ID.verify(token, &KEYS, NOW).is_err());
+        let as_access = ACCESS.verify(token, &KEYS, NOW);
+        assert!(as_access.is_err(), "a logout token is no access token");
     }
 }
 
@@ -141,6 +160,16 @@ fn id_token(header: &str, claims: &str) -> String {
         &changed(json!({ "alg": "ES256" }), header),
         &changed(good, claims),
     )
+}
+
+fn logout_token(header: &str, claims: &str) -> String {
+    let now = NOW.secs();
+    let good = json!({
+        "iss": ISSUER, "aud": "app", "sub": "alice", "sid": "s", "jti": "j", "iat": now,
+        "exp": now + 120, "events": { EVENT: {} },
+    });
+    let header = changed(json!({ "alg": "ES256", "typ": TYP }), header);
+    signed(&header, &changed(good, claims))
 }
 
 fn assertion(header: &str, claims: &str) -> String {
@@ -188,5 +217,7 @@ mod tests {
         assert!(id.is_ok(), "{:?}", id.err());
         let assertion = ASSERTION.verify(&assertion("{}", "{}"), &KEYS, NOW);
         assert!(assertion.is_ok(), "{:?}", assertion.err());
+        let logout = LOGOUT.verify(&logout_token("{}", "{}"), &KEYS, NOW);
+        assert!(logout.is_ok(), "{:?}", logout.err());
     }
 }

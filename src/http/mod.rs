@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod revocations;
 pub mod scim;
 pub mod sessions;
+pub mod subjects;
 pub mod trusts;
 pub mod wide;
 

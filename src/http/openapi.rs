@@ -67,6 +67,8 @@ fn describe(server: &str) -> Value {
                 "Connections": super::connections::list_schema(),
                 "ConnectionEnabled": super::connections::enabled_schema(),
                 "ConnectionTest": super::connections::test_schema(),
+                "Subjects": super::subjects::page_schema(),
+                "Subject": super::subjects::schema(),
                 "Sessions": super::sessions::reply_schema(),
                 "SignOut": super::sessions::sign_out_schema(),
                 "Empty": {"type": "object", "additionalProperties": false},
@@ -118,6 +120,12 @@ fn operation(route: &Route) -> Value {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (Some("RevocationRequest"), Some("Revocation"))
         }
+        "/v1/subjects" => {
+            let names = super::subjects::PARAMETERS;
+            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
+            (None, Some("Subjects"))
+        }
+        "/v1/subjects/{subject}" => (None, Some("Subject")),
         "/v1/subjects/{subject}/sessions" => (None, Some("Sessions")),
         "/v1/subjects/{subject}/sign-out" => {
             parameters.push(parameter("Idempotency-Key", "header", false));

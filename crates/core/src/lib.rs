@@ -15,6 +15,7 @@ pub mod jwt;
 pub mod keyring;
 pub mod oauth;
 pub mod policy;
+pub mod registry;
 pub mod saml;
 pub mod scim;
 pub mod secret;

@@ -1,14 +1,19 @@
 //! The last step of a log-in: a session begins and the client gets a code for it.
+//!
+//! The connection's directory sees it first, so that no session begins that a log-out at the provider does
+//! not find, and none that the provider has ended already.
 
 use super::{redirect, refuse};
 use crate::http::context::Ctx;
-use crate::objects::call;
+use crate::objects::call::{self, CallError, DirectoryFrame};
 use crate::runtime::{new_id, random};
+use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::Client;
 use portcullis_core::id::{GrantId, SessionId};
 use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
 use portcullis_core::oauth::flow::Person;
 use portcullis_core::oauth::opaque::AuthorizationCode;
+use portcullis_core::registry::{SeeLogin, SeenLogin};
 use portcullis_core::session::login::{Login, LoginReply};
 use portcullis_core::time::UnixMillis;
 use worker::{Response, Result};
@@ -34,6 +39,17 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
         allowed,
     } = arrival;
     let subject = person.subject;
+    match seen(ctx, &person, begun_at).await {
+        Ok(SeenLogin::Seen) => {}
+        Ok(SeenLogin::Ended) => {
+            ended(ctx, &request, &person).await?;
+            return refuse(ctx, &request, ErrorCode::AccessDenied);
+        }
+        Err(error) => {
+            worker::console_error!("{error}");
+            return refuse(ctx, &request, ErrorCode::TemporarilyUnavailable);
+        }
+    }
     let code = AuthorizationCode::new(&ctx.config.routing_key, subject, &random()?);
     let login = Login {
         session: SessionId::from_bytes(new_id()?),
@@ -70,4 +86,43 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
             refuse(ctx, &request, ErrorCode::TemporarilyUnavailable)
         }
     }
+}
+
+/// Has the directory know of the log-in.
+async fn seen(
+    ctx: &Ctx,
+    person: &Person,
+    begun_at: UnixMillis,
+) -> std::result::Result<SeenLogin, CallError> {
+    let frame = DirectoryFrame {
+        connection: person.connection.clone(),
+        users_url: String::new(),
+        request: ctx.facts(),
+    };
+    let login = SeeLogin {
+        subject: person.subject,
+        value: person.value.clone(),
+        upstream: person.upstream,
+        flow_begun_at: begun_at,
+        profile: person.profile.clone(),
+        groups: person.groups.clone(),
+    };
+    call::directory(&ctx.env, frame, login).await
+}
+
+/// The provider has logged the person out while they were on their way.
+async fn ended(ctx: &Ctx, request: &AuthorizationRequest, person: &Person) -> Result<()> {
+    let event = Event {
+        reason: Some("upstream_logout".to_owned()),
+        subject: Some(person.subject),
+        client_id: Some(request.client.client_id.clone()),
+        request: Some(ctx.facts()),
+        ..Event::new(
+            ctx.now,
+            Action::Login,
+            Outcome::Denied,
+            Actor::Connection(person.connection.clone()),
+        )
+    };
+    crate::audit::record(&ctx.env, event).await
 }

@@ -1,6 +1,7 @@
 //! OAuth 2.1 and OpenID Connect: log-in through the identity provider, codes and tokens.
 
 pub mod authorize;
+pub mod backchannel_logout;
 pub mod callback;
 pub mod choose;
 pub mod client_auth;

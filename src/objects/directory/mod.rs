@@ -1,7 +1,11 @@
-//! A connection's users as SCIM provisions them.
+//! Whom a connection's provider knows: users as SCIM provisions them, and whoever logs in through it.
 
+mod command;
+mod logins;
 pub mod object;
+mod registry;
 pub mod service;
 mod store;
 #[cfg(test)]
 mod tests;
+mod upstream;

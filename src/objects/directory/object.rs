@@ -1,13 +1,13 @@
 //! The directory's Durable Object: it makes sure that subjects hear of what changed.
 
-use super::service::{DirectoryService, Pending, SubjectCommand};
+use super::command::{About, Pending, SubjectCommand};
+use super::service::DirectoryService;
 use crate::objects::call::{answered, received, subject_request};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
 use crate::runtime::{config, new_id, now};
 use portcullis_core::id::ProducerId;
 use portcullis_core::scim::call::DirectoryCall;
-use portcullis_core::scim::user::UserId;
 use portcullis_core::session::reactivate::ReactivateReply;
 use portcullis_core::session::revoke::RevokeReply;
 use std::cell::Cell;
@@ -17,7 +17,7 @@ use worker::{
     DurableObject, Env, Error, Request, Response, Result, State, console_error, durable_object,
 };
 
-/// A connection's users.
+/// Whom a connection's provider knows.
 #[durable_object(alarm)]
 pub struct Directory {
     state: State,
@@ -58,10 +58,10 @@ impl DurableObject for Directory {
         if answer.changed || leftovers {
             self.watch.arm(&self.state).await?;
         }
-        if let Some(user) = answer.concerns {
-            // The provider hears of a user only once the subjects have committed what was decided
-            // about them, now or earlier; else it hears 503, and the alarm goes on trying.
-            if let Err(error) = self.command_subjects(service, Some(user)).await {
+        if let Some(about) = answer.concerns {
+            // The provider hears of a user or a log-out only once the subjects have committed what was
+            // decided about them, now or earlier; else it hears 503, and the alarm goes on trying.
+            if let Err(error) = self.command_subjects(service, Some(about)).await {
                 return answered(Err(error));
             }
         }
@@ -96,12 +96,12 @@ impl Directory {
     async fn command_subjects(
         &self,
         service: &DirectoryService<DurableSql>,
-        user: Option<UserId>,
+        about: Option<About>,
     ) -> Result<()> {
         let connection = self.state.id().name().unwrap_or_default();
         let mut failed = BTreeSet::new();
         let mut outcome = Ok(());
-        for command in service.pending(user)? {
+        for command in service.pending(about)? {
             if failed.contains(&command.subject) {
                 continue;
             }
@@ -119,7 +119,7 @@ impl Directory {
     async fn send(&self, pending: &Pending, connection: &str) -> Result<()> {
         let request = pending.request(connection);
         let sent = match pending.command {
-            SubjectCommand::Disable(_) => {
+            SubjectCommand::Disable(_) | SubjectCommand::EndSession(_) | SubjectCommand::EndAll => {
                 subject_request::<RevokeReply>(&self.env, pending.subject, Vec::new(), request)
                     .await
                     .map(drop)

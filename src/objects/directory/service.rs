@@ -1,91 +1,53 @@
 //! A connection's directory without its runtime.
 //!
 //! A change to a user, its audit event and the commands it means for subjects are stored in one
-//! transaction. The commands are then sent until each subject has confirmed; the SCIM reply waits
-//! for those of the user it is about.
+//! transaction, and so is a log-out at the provider. The commands are then sent until each subject has
+//! confirmed; the reply waits for those of the user or log-out it is about.
 
+use super::command::{About, Pending, SubjectCommand};
+use super::registry;
 use super::store::{self, Stored};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
+use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest, FindUser, Found};
 use portcullis_core::scim::patch::patched;
 use portcullis_core::scim::user::{Record, User, UserId};
-use portcullis_core::session::call::SubjectRequest;
-use portcullis_core::session::reactivate::Reactivate;
-use portcullis_core::session::revoke::{Cause, Revoke, Scope};
+use portcullis_core::session::revoke::Cause;
 use portcullis_core::time::UnixMillis;
-use portcullis_core::wire::{self, Call};
-use serde::{Deserialize, Serialize};
+use portcullis_core::wire;
 use std::cell::Cell;
-
-/// What a change means for a subject. Stored: append only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SubjectCommand {
-    /// End everything, and let nobody in until reactivated.
-    Disable(Cause),
-    /// Let them in again.
-    Reactivate,
-}
-
-/// A command that a subject has not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Its place in the order of changes.
-    pub version: u64,
-    /// For whom.
-    pub subject: SubjectKey,
-    /// What.
-    pub command: SubjectCommand,
-}
-
-impl Pending {
-    /// The command as the subject's object takes it.
-    pub fn request(&self, connection: &str) -> SubjectRequest {
-        let actor = Actor::Connection(connection.to_owned());
-        let directory_version = self.version;
-        match self.command {
-            SubjectCommand::Disable(cause) => {
-                let scope = Scope::SubjectUntilReactivated { directory_version };
-                Revoke::new(scope, cause, actor).into_request()
-            }
-            SubjectCommand::Reactivate => Reactivate {
-                directory_version,
-                actor,
-            }
-            .into_request(),
-        }
-    }
-}
 
 /// An answer, and whose pending commands it must wait for.
 pub struct Answer {
     /// The encoded reply.
     pub bytes: Vec<u8>,
-    /// Whether anything was stored.
+    /// Whether anything was stored that has to be delivered.
     pub changed: bool,
-    /// The user whose pending commands the answer must wait for: also one that the request was
-    /// refused because of, for a provider takes "exists" and "not found" for done.
-    pub concerns: Option<UserId>,
+    /// What the answer must wait for the pending commands of: also a user that the request was refused
+    /// because of, for a provider takes "exists" and "not found" for done.
+    pub concerns: Option<About>,
 }
 
 /// A directory over its storage.
 pub struct DirectoryService<S> {
-    sql: S,
+    pub(super) sql: S,
     naming_key: [u8; 32],
     migrated: Cell<bool>,
+    registered: Cell<bool>,
 }
 
 /// What of a call the operations need besides their own fields.
-struct Context<'a> {
-    connection: &'a str,
-    users_url: &'a str,
-    request: &'a RequestFacts,
-    now: UnixMillis,
-    new_producer: ProducerId,
+pub(super) struct Context<'a> {
+    pub connection: &'a str,
+    pub users_url: &'a str,
+    pub request: &'a RequestFacts,
+    pub now: UnixMillis,
+    pub new_producer: ProducerId,
 }
 
 impl<S: Sql> DirectoryService<S> {
@@ -95,6 +57,7 @@ impl<S: Sql> DirectoryService<S> {
             sql,
             naming_key,
             migrated: Cell::new(false),
+            registered: Cell::new(false),
         }
     }
 
@@ -102,6 +65,12 @@ impl<S: Sql> DirectoryService<S> {
     #[cfg(test)]
     pub const fn sql(&self) -> &S {
         &self.sql
+    }
+
+    /// The storage alone, as a restart leaves it.
+    #[cfg(test)]
+    pub fn into_sql(self) -> S {
+        self.sql
     }
 
     /// Answers `call`. `new_producer` is 16 random bytes, used with the first event ever.
@@ -119,27 +88,59 @@ impl<S: Sql> DirectoryService<S> {
             now,
             new_producer,
         };
+        self.register_users(&context)?;
         let (bytes, changed, concerns) = match call.operation {
             DirectoryRequest::Create(create) => {
                 let (reply, concerns) = self.create(&context, create.id, &create.body)?;
-                (wire::encode(&reply), reply.is_ok(), concerns)
+                (
+                    wire::encode(&reply),
+                    reply.is_ok(),
+                    concerns.map(About::User),
+                )
             }
             DirectoryRequest::Get(get) => {
                 let reply = store::user(&self.sql, get.id)?
                     .map(|stored| rendered(&context, &stored))
                     .ok_or(ScimError::NotFound);
-                (wire::encode(&reply), false, Some(get.id))
+                (wire::encode(&reply), false, Some(About::User(get.id)))
             }
             DirectoryRequest::Find(find) => {
                 (wire::encode(&self.find(&context, &find)?), false, None)
             }
             DirectoryRequest::Patch(patch) => {
                 let reply = self.patch(&context, patch.id, &patch.body)?;
-                (wire::encode(&reply), reply.is_ok(), Some(patch.id))
+                (
+                    wire::encode(&reply),
+                    reply.is_ok(),
+                    Some(About::User(patch.id)),
+                )
             }
             DirectoryRequest::Delete(delete) => {
                 let reply = self.delete(&context, delete.id)?;
-                (wire::encode(&reply), reply.is_ok(), Some(delete.id))
+                (
+                    wire::encode(&reply),
+                    reply.is_ok(),
+                    Some(About::User(delete.id)),
+                )
+            }
+            DirectoryRequest::SeeLogin(login) => (
+                wire::encode(&self.see_login(&context, &login)?),
+                false,
+                None,
+            ),
+            DirectoryRequest::UpstreamLogout(logout) => {
+                let reply = self.upstream_logout(&context, &logout)?;
+                let concerns = Some(About::Logout(logout.replay));
+                (wire::encode(&reply), reply != LoggedOut::Replayed, concerns)
+            }
+            DirectoryRequest::ListPeople(list) => (
+                wire::encode(&registry::people(&self.sql, &list)?),
+                false,
+                None,
+            ),
+            DirectoryRequest::FindPerson(find) => {
+                let found = registry::person(&self.sql, find.subject)?;
+                (wire::encode(&found), false, None)
             }
         };
         Ok(Answer {
@@ -149,10 +150,10 @@ impl<S: Sql> DirectoryService<S> {
         })
     }
 
-    /// Commands not confirmed that an answer about `user` must wait for, or all.
-    pub fn pending(&self, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
+    /// Commands not confirmed that an answer about that must wait for, or all.
+    pub fn pending(&self, about: Option<About>) -> Result<Vec<Pending>, SqlError> {
         self.ready()?;
-        store::pending(&self.sql, user)
+        store::pending(&self.sql, about)
     }
 
     /// Whether nothing waits: no command for a subject, no event for the lane.
@@ -170,6 +171,27 @@ impl<S: Sql> DirectoryService<S> {
             migrate(&self.sql, store::MIGRATIONS)?;
             self.migrated.set(true);
         }
+        Ok(())
+    }
+
+    /// Puts users from before there was a registry into it, once.
+    fn register_users(&self, context: &Context) -> Result<(), SqlError> {
+        if self.registered.get() {
+            return Ok(());
+        }
+        let users = registry::unregistered(&self.sql)?;
+        if !users.is_empty() {
+            self.sql.transaction(|| {
+                for id in users {
+                    if let Some(stored) = store::user(&self.sql, id)? {
+                        let subject = self.subject_of(context, &stored.1);
+                        registry::provision(&self.sql, &stored, subject)?;
+                    }
+                }
+                registry::all_registered(&self.sql)
+            })?;
+        }
+        self.registered.set(true);
         Ok(())
     }
 
@@ -280,8 +302,28 @@ impl<S: Sql> DirectoryService<S> {
                 Some(after) => store::put_user(&self.sql, after)?,
                 None => store::delete_user(&self.sql, id)?,
             }
+            self.register(context, before, after)?;
             outbox::append(&self.sql, vec![event], context.new_producer)
         })
+    }
+
+    /// Has the registry say who is provisioned under which name.
+    fn register(
+        &self,
+        context: &Context,
+        before: Option<&Stored>,
+        after: Option<&Stored>,
+    ) -> Result<(), SqlError> {
+        let name = |stored: Option<&Stored>| stored.map(|(_, user)| user.user_name.to_lowercase());
+        if let Some((_, user)) = before.filter(|_| name(before) != name(after)) {
+            registry::unprovision(&self.sql, &user.user_name)?;
+        }
+        match after {
+            Some(after) => {
+                registry::provision(&self.sql, after, self.subject_of(context, &after.1))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Adds the commands that a change means. Every way to end access is a `Disable`.
@@ -306,8 +348,8 @@ impl<S: Sql> DirectoryService<S> {
         // Names that this user no longer has must not log in as anyone.
         self.disable_all(context, id, Some(subject), Cause::ScimRenamed)?;
         if store::is_held(&self.sql, subject)? {
-            let reactivate = SubjectCommand::Reactivate;
-            store::add_pending(&self.sql, id, subject, reactivate, context.now)?;
+            let (about, reactivate) = (About::User(id), SubjectCommand::Reactivate);
+            store::add_pending(&self.sql, about, subject, reactivate, context.now)?;
         }
         Ok(())
     }
@@ -321,8 +363,8 @@ impl<S: Sql> DirectoryService<S> {
     ) -> Result<(), SqlError> {
         for subject in store::linked(&self.sql, id)? {
             if Some(subject) != except && !store::is_held(&self.sql, subject)? {
-                let disable = SubjectCommand::Disable(cause);
-                store::add_pending(&self.sql, id, subject, disable, context.now)?;
+                let (about, disable) = (About::User(id), SubjectCommand::Disable(cause));
+                store::add_pending(&self.sql, about, subject, disable, context.now)?;
             }
         }
         Ok(())

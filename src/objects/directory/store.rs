@@ -1,6 +1,7 @@
 //! Every statement of a directory. Rows become domain values here and nowhere else.
 
-use super::service::{Pending, SubjectCommand};
+use super::command::{About, Pending, SubjectCommand};
+use super::registry;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::scim::user::{Record, User, UserId};
@@ -11,6 +12,7 @@ use portcullis_core::wire;
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_directory.sql"),
     include_str!("../outbox.sql"),
+    include_str!("migrations/0002_registry.sql"),
 ];
 
 const USER: &str =
@@ -138,7 +140,7 @@ pub fn is_held(sql: &impl Sql, subject: SubjectKey) -> Result<bool, SqlError> {
 /// goes on above what its subjects have applied, so that they do not take its changes for old ones.
 pub fn add_pending(
     sql: &impl Sql,
-    user: UserId,
+    about: About,
     subject: SubjectKey,
     command: SubjectCommand,
     now: UnixMillis,
@@ -149,29 +151,46 @@ pub fn add_pending(
         "INSERT OR REPLACE INTO directory (id, next_version) VALUES (1, ?)",
         &[(version + 1).into()],
     )?;
+    let (user, logout): (Value, Value) = match about {
+        About::User(user) => (user.as_bytes().into(), Value::Null),
+        About::Logout(logout) => (Value::Null, logout.as_bytes().into()),
+    };
     sql.exec(
-        "INSERT INTO pending (version, subject, user, command) VALUES (?, ?, ?, ?)",
+        "INSERT INTO pending (version, subject, user, logout, command) VALUES (?, ?, ?, ?, ?)",
         &[
             version.into(),
             subject.as_bytes().into(),
-            user.as_bytes().into(),
+            user,
+            logout,
             wire::encode(&command)?.into(),
         ],
     )?;
-    let hold = match command {
-        SubjectCommand::Disable(_) => "INSERT OR IGNORE INTO held_subject (subject) VALUES (?)",
-        SubjectCommand::Reactivate => "DELETE FROM held_subject WHERE subject = ?",
+    let (hold, disabled) = match command {
+        SubjectCommand::Disable(_) => (
+            "INSERT OR IGNORE INTO held_subject (subject) VALUES (?)",
+            true,
+        ),
+        SubjectCommand::Reactivate => ("DELETE FROM held_subject WHERE subject = ?", false),
+        SubjectCommand::EndSession(_) | SubjectCommand::EndAll => return Ok(()),
     };
-    sql.exec(hold, &[subject.as_bytes().into()]).map(drop)
+    sql.exec(hold, &[subject.as_bytes().into()])?;
+    registry::set_disabled(sql, subject, disabled)
 }
 
-/// Commands not confirmed, oldest first: for the subjects that a user stands for or has commanded,
-/// or all. By subject: a name that passed to another user has commands of both, and a later one must
-/// not overtake an earlier.
-pub fn pending(sql: &impl Sql, user: Option<UserId>) -> Result<Vec<Pending>, SqlError> {
+/// Commands not confirmed, oldest first: for the subjects that a user stands for or has commanded, for
+/// those that a log-out concerns, or all. By subject: a name that passed to another user has commands of
+/// both, and a later one must not overtake an earlier.
+pub fn pending(sql: &impl Sql, about: Option<About>) -> Result<Vec<Pending>, SqlError> {
     let all = "SELECT version, subject, command FROM pending";
-    let rows = match user {
-        Some(user) => sql.exec(
+    let rows = match about {
+        Some(About::Logout(logout)) => sql.exec(
+            &format!(
+                "{all} WHERE subject IN (SELECT subject FROM pending WHERE logout = ?) \
+                 ORDER BY version"
+            ),
+            &[logout.as_bytes().into()],
+        )?,
+        Some(About::User(user)) => sql.exec(
             &format!(
                 "{all} WHERE subject IN (SELECT subject FROM pending WHERE user = ? \
                  UNION SELECT subject FROM linked_subject WHERE user = ?) ORDER BY version"

@@ -51,6 +51,7 @@ impl DurableObject for Subject {
             SubjectRequest::Check(_)
                 | SubjectRequest::CheckForeign(_)
                 | SubjectRequest::ListSessions(_)
+                | SubjectRequest::LookUp(_)
         );
         let ends = matches!(call.request, SubjectRequest::Revoke(_));
         let producer = ProducerId::from_bytes(new_id()?);

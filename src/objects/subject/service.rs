@@ -12,6 +12,7 @@ use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
 use portcullis_core::session::foreign::{CheckForeign, ForeignFacts, judge_foreign};
+use portcullis_core::session::overview::Overview;
 use portcullis_core::session::{CheckFacts, Command, Session, State, judge};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -78,6 +79,7 @@ impl<S: Sql> SubjectService<S> {
             SubjectRequest::CheckForeign(check) => {
                 wire::encode(&self.check_foreign(&check, &call.revoked, now)?)
             }
+            SubjectRequest::LookUp(_) => wire::encode(&self.overview(&call.revoked, now)?),
         };
         Ok(reply?)
     }
@@ -175,6 +177,19 @@ impl<S: Sql> SubjectService<S> {
             session.is_live(now)
         });
         Ok(sessions)
+    }
+
+    /// How it is with the subject now.
+    pub fn overview(
+        &self,
+        revoked: &[WideRevocation],
+        now: UnixMillis,
+    ) -> Result<Overview, SqlError> {
+        if !self.exists()? {
+            return Ok(Overview::default());
+        }
+        let live = self.live_sessions(revoked, now)?;
+        Ok(Overview::of(store::subject(&self.sql)?.as_ref(), &live))
     }
 
     /// Announcements that are due, and whose subject's they are. Each counts as attempted and is due

@@ -49,11 +49,13 @@ pub enum Action {
     ConnectionTested,
     /// An identity provider's keys were sent to API Shield, or could not be; the reason says which.
     KeysSynced,
+    /// Somebody read who is known.
+    RegistryRead,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -73,6 +75,7 @@ impl Action {
         Self::ConnectionChanged,
         Self::ConnectionTested,
         Self::KeysSynced,
+        Self::RegistryRead,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -98,6 +101,7 @@ impl Action {
             Self::ConnectionChanged => "connection.changed",
             Self::ConnectionTested => "connection.tested",
             Self::KeysSynced => "keys.synced",
+            Self::RegistryRead => "registry.read",
         }
     }
 

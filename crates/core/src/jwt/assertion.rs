@@ -262,7 +262,11 @@ fn expiry_in_time(claims: &Map<String, Value>, now: UnixMillis) -> Result<UnixMi
     Ok(expires_at)
 }
 
-fn of_type<'a>(text: &'a str, types: &[&str]) -> Result<UnverifiedToken<'a>, TokenError> {
+/// A token of one of these types, or of none.
+pub(super) fn of_type<'a>(
+    text: &'a str,
+    types: &[&str],
+) -> Result<UnverifiedToken<'a>, TokenError> {
     let token = UnverifiedToken::parse(text)?;
     if token.typ().is_none() || types.iter().any(|typ| token.is_of_type(typ)) {
         Ok(token)
@@ -271,7 +275,8 @@ fn of_type<'a>(text: &'a str, types: &[&str]) -> Result<UnverifiedToken<'a>, Tok
     }
 }
 
-fn jti(claims: &Map<String, Value>) -> Result<Option<&str>, TokenError> {
+/// `jti`, within bounds.
+pub(super) fn jti(claims: &Map<String, Value>) -> Result<Option<&str>, TokenError> {
     match claims.get("jti") {
         None => Ok(None),
         Some(Value::String(jti)) if (1..=MAX_JTI_BYTES).contains(&jti.len()) => Ok(Some(jti)),
@@ -279,7 +284,8 @@ fn jti(claims: &Map<String, Value>) -> Result<Option<&str>, TokenError> {
     }
 }
 
-fn replay_digest(kind: &str, issuer: &str, jti: &str) -> Digest {
+/// What no other token of that kind has.
+pub(super) fn replay_digest(kind: &str, issuer: &str, jti: &str) -> Digest {
     // The issuer's length in front of it, so that no two pairs share an input.
     Digest::of(format!("{kind}\n{}\n{issuer}\n{jti}", issuer.len()).as_bytes())
 }

@@ -1,10 +1,14 @@
-//! What a connection's directory can be asked. Append only: the order is the wire form.
+//! What a connection's directory can be asked: about its SCIM users, and about whoever else is known there
+//! ([`crate::registry`]). Append only: the order is the wire form.
 //!
 //! Bodies travel as the JSON text that came, and resources as the JSON text to answer.
 
 use super::ScimError;
 use super::user::UserId;
 use crate::audit::event::RequestFacts;
+use crate::registry::{
+    FindPerson, KnownPerson, ListPeople, LoggedOut, People, SeeLogin, SeenLogin, UpstreamLogout,
+};
 use serde::{Deserialize, Serialize};
 
 /// Whose directory, and where its resources are found.
@@ -90,12 +94,25 @@ crate::object_calls! {
         Patch(PatchUser) -> UserReply,
         /// DELETE.
         Delete(DeleteUser) -> DeleteReply,
+        /// Somebody is about to log in.
+        SeeLogin(SeeLogin) -> SeenLogin,
+        /// The provider has logged somebody out.
+        UpstreamLogout(UpstreamLogout) -> LoggedOut,
+        /// Who is there?
+        ListPeople(ListPeople) -> People,
+        /// Who is that?
+        FindPerson(FindPerson) -> Option<KnownPerson>,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::SubjectKey;
+    use crate::registry::{Place, ScimUser};
+    use crate::secret::Digest;
+    use crate::session::{Profile, Upstream};
+    use crate::time::UnixMillis;
     use crate::wire::{self, Call};
 
     #[test]
@@ -109,5 +126,87 @@ mod tests {
         );
         let reply: UserReply = Err(ScimError::NotFound);
         assert_eq!(wire::encode(&reply), Ok(vec![1, 1, 6]));
+    }
+
+    #[test]
+    fn golden_bytes_of_the_registry() {
+        let subject = SubjectKey::from_bytes([7; 16]);
+        let bytes = |parts: &[&[u8]]| Ok(parts.concat());
+        let see = SeeLogin {
+            subject,
+            value: "v".into(),
+            upstream: Upstream {
+                sub: Some(Digest::from_bytes([8; 32])),
+                sid: None,
+            },
+            flow_begun_at: UnixMillis(2),
+            profile: Profile::default(),
+            groups: vec!["g".into()],
+        };
+        let rest = [0, 2, 0, 0, 0, 0, 1, 1, b'g'];
+        assert_eq!(
+            wire::encode(&see.into_request()),
+            bytes(&[&[1, 5], &[7; 16], &[1, b'v', 1], &[8; 32], &rest])
+        );
+        assert_eq!(wire::encode(&SeenLogin::Ended), Ok(vec![1, 1]));
+        let logout = UpstreamLogout {
+            replay: Digest::from_bytes([9; 32]),
+            expires_at: UnixMillis(3),
+            upstream: Upstream::default(),
+            subject: Some(subject),
+        };
+        assert_eq!(
+            wire::encode(&logout.into_request()),
+            bytes(&[&[1, 6], &[9; 32], &[3, 0, 0, 1], &[7; 16]])
+        );
+        assert_eq!(wire::encode(&LoggedOut::Told(2)), Ok(vec![1, 0, 2]));
+        assert_eq!(wire::encode(&LoggedOut::Replayed), Ok(vec![1, 1]));
+        let place = || Place {
+            found: "f".into(),
+            value: "v".into(),
+        };
+        let list = ListPeople {
+            search: "f".into(),
+            disabled: Some(true),
+            after: Some(place()),
+            limit: 5,
+        };
+        assert_eq!(
+            wire::encode(&list.into_request()),
+            bytes(&[&[1, 7, 1, b'f', 1, 1, 1, 1, b'f', 1, b'v', 5]])
+        );
+        let person = KnownPerson {
+            subject,
+            value: "v".into(),
+            name: None,
+            preferred_username: None,
+            email: None,
+            groups: vec![],
+            disabled: true,
+            last_login_at: Some(UnixMillis(4)),
+            scim: Some(ScimUser {
+                id: UserId::from_bytes([6; 16]),
+                active: false,
+            }),
+        };
+        let people = People {
+            people: vec![person],
+            next: Some(place()),
+        };
+        let of_person = [1, b'v', 0, 0, 0, 0, 1, 1, 4, 1];
+        assert_eq!(
+            wire::encode(&people),
+            bytes(&[
+                &[1, 1],
+                &[7; 16],
+                &of_person,
+                &[6; 16],
+                &[0, 1, 1, b'f', 1, b'v']
+            ])
+        );
+        assert_eq!(
+            wire::encode(&FindPerson { subject }.into_request()),
+            bytes(&[&[1, 8], &[7; 16]])
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! A user resource (RFC 7643 section 4.1).
 
 use super::ScimError;
-use crate::text::{base64url, from_base64url};
+use crate::connection::identity::MAX_PROFILE_BYTES;
+use crate::text::{base64url, from_base64url, truncated};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -125,6 +126,31 @@ impl User {
         Ok(())
     }
 
+    /// What the person is called: `displayName`, or what there is of `name` (RFC 7643 section 4.1.1).
+    #[must_use]
+    pub fn shown_name(&self) -> Option<String> {
+        let name = member(&self.attributes, "name").and_then(Value::as_object);
+        let of_name = |part| text_member(name?, part);
+        let parts = [of_name("givenName"), of_name("familyName")];
+        let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let shown = text_member(&self.attributes, "displayName")
+            .or_else(|| of_name("formatted"))
+            .or_else(|| Some(joined.as_str()).filter(|joined| !joined.is_empty()));
+        shown.map(|name| truncated(name, MAX_PROFILE_BYTES))
+    }
+
+    /// The address of `emails` that is primary, or the first (RFC 7643 section 4.1.2).
+    #[must_use]
+    pub fn email(&self) -> Option<String> {
+        let emails = member(&self.attributes, "emails").and_then(Value::as_array)?;
+        let emails = || emails.iter().filter_map(Value::as_object);
+        let is_primary =
+            |email: &&Map<String, Value>| member(email, "primary").and_then(boolean) == Some(true);
+        let chosen = emails().find(is_primary).or_else(|| emails().next());
+        let address = chosen.and_then(|email| text_member(email, "value"));
+        address.map(|address| truncated(address, MAX_PROFILE_BYTES))
+    }
+
     /// The resource as it is answered, at `location`.
     #[must_use]
     pub fn resource(&self, record: &Record, location: &str) -> Value {
@@ -158,6 +184,19 @@ pub(super) fn without_core_urn(name: &str) -> &str {
         }
         _ => name,
     }
+}
+
+/// The member of that name, in any case (RFC 7643 section 2.1).
+fn member<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m Value> {
+    let found = members
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
+}
+
+fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
+    let text = member(members, name).and_then(Value::as_str);
+    text.filter(|text| !text.is_empty())
 }
 
 fn is_name(text: &str) -> bool {
@@ -212,6 +251,55 @@ mod tests {
             .expect("parses");
         assert_eq!((user.user_name.as_str(), user.active), ("a", false));
         assert_eq!(user.attributes.keys().collect::<Vec<_>>(), ["x"]);
+    }
+
+    #[test]
+    fn a_name_and_an_address_are_found_however_they_are_given() {
+        let of = |attributes: Value| {
+            let mut body = json!({"userName": "a"});
+            let fields = body.as_object_mut().expect("an object");
+            fields.extend(attributes.as_object().cloned().unwrap_or_default());
+            let user = User::parse(&body.to_string()).expect("parses");
+            (user.shown_name(), user.email())
+        };
+        let name = |attributes: Value| of(attributes).0;
+        let email = |attributes: Value| of(attributes).1;
+        let parts = json!({"givenName": "Ada", "familyName": "Byron"});
+        assert_eq!(
+            name(json!({"displayName": "A", "name": parts})).as_deref(),
+            Some("A")
+        );
+        assert_eq!(name(json!({"Name": parts})).as_deref(), Some("Ada Byron"));
+        assert_eq!(
+            name(json!({"name": {"formatted": "F"}})).as_deref(),
+            Some("F")
+        );
+        for nothing in [
+            json!({}),
+            json!({"displayName": ""}),
+            json!({"name": {}}),
+            json!({"name": "x"}),
+        ] {
+            assert_eq!(name(nothing), None);
+        }
+        let emails = json!([{"value": "a@x.example"}, {"value": "b@x.example", "primary": "True"}]);
+        assert_eq!(
+            email(json!({"emails": emails})).as_deref(),
+            Some("b@x.example")
+        );
+        let first = json!([{"value": "a@x.example"}, {"value": "b@x.example"}]);
+        assert_eq!(
+            email(json!({"emails": first})).as_deref(),
+            Some("a@x.example")
+        );
+        for nothing in [
+            json!({}),
+            json!({"emails": []}),
+            json!({"emails": ["x"]}),
+            json!({"emails": "x"}),
+        ] {
+            assert_eq!(email(nothing), None);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::foreign::CheckForeign;
 use super::grant::{Refusal, TokenFacts};
 use super::login::{Login, LoginReply};
+use super::overview::{LookUp, Overview};
 use super::reactivate::{Reactivate, ReactivateReply};
 use super::redeem::{Redeem, RedeemReply};
 use super::refresh::{Refresh, RefreshReply};
@@ -52,6 +53,8 @@ crate::object_calls! {
         AskConsent(AskConsent) -> Option<String>,
         /// Is this token of an identity provider in force?
         CheckForeign(CheckForeign) -> CheckReply,
+        /// How is it with this subject?
+        LookUp(LookUp) -> Overview,
     }
 }
 
@@ -149,6 +152,7 @@ mod tests {
             client_id: "c".into(),
         };
         assert_eq!(bytes_of(asked), [1, 12, 1, b'c']);
+        assert_eq!(bytes_of(LookUp), [1, 14]);
         let foreign = bytes_of(CheckForeign {
             subject: SubjectKey::from_bytes([6; 16]),
             connection: "c".into(),

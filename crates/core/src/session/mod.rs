@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod foreign;
 pub mod grant;
 pub mod login;
+pub mod overview;
 pub mod reactivate;
 pub mod redeem;
 pub mod refresh;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// How long the end of a provider's session is remembered, in seconds: longer than any token of it is
 /// accepted, and than a log-in can be on its way.
-const ENDED_UPSTREAM_SECS: u64 = 2 * MAX_TOKEN_AGE_SECS;
+pub const ENDED_UPSTREAM_SECS: u64 = 2 * MAX_TOKEN_AGE_SECS;
 
 /// What is ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,8 @@ pub enum Scope {
     OtherSessions(SessionId),
     /// All that a client has of the subject: its sessions, and the person's consent.
     Client(String),
-    /// What rests on a session at the identity provider, by the digest of its `sid`.
+    /// What rests on a session at the identity provider, by the digest of its `sid`, and what does not say
+    /// on which it rests.
     UpstreamSession(Digest),
 }
 
@@ -160,7 +161,8 @@ impl Revoke {
             Scope::Session(id) => session.id == *id,
             Scope::OtherSessions(kept) => session.id != *kept,
             Scope::Client(client_id) => session.client_id == *client_id,
-            Scope::UpstreamSession(sid) => session.upstream.sid == Some(*sid),
+            // One that does not say which session it is of may be of the one that ended.
+            Scope::UpstreamSession(sid) => session.upstream.sid.is_none_or(|of| of == *sid),
             Scope::Token(_) => false,
         }
     }

@@ -23,7 +23,7 @@ CREATE TABLE pending (
     version INTEGER PRIMARY KEY,       -- ascending, the clock's ms or one more; a subject applies newer ones only
     subject BLOB NOT NULL,             -- SubjectKey
     user BLOB NOT NULL,                -- UserId whose change it is
-    command BLOB NOT NULL              -- directory::service::SubjectCommand in the wire envelope
+    command BLOB NOT NULL              -- directory::command::SubjectCommand in the wire envelope
 );
 CREATE TABLE directory (
     id INTEGER PRIMARY KEY,            -- always 1

@@ -8,6 +8,7 @@ use portcullis_core::secret::Digest;
 use portcullis_core::session::check::{DenyReason, Verdict};
 use portcullis_core::session::foreign::CheckForeign;
 use portcullis_core::session::login::{Login, LoginReply};
+use portcullis_core::session::overview::Overview;
 use portcullis_core::session::revoke::{RevokeReply, Scope};
 use portcullis_core::session::{Command, Upstream};
 use portcullis_core::time::UnixMillis;
@@ -169,4 +170,35 @@ fn an_end_is_stored_whole_or_not_at_all() {
             }
         }
     }
+}
+
+#[test]
+fn a_session_that_does_not_say_what_it_rests_on_ends_with_any_of_the_providers() {
+    let subject = subject();
+    run(&subject, login(1, at(0)), at(1));
+    run(&subject, login_with(2, sid(2), at(0)), at(1));
+    run(&subject, kill(Scope::UpstreamSession(sid(1))), at(5));
+    assert_eq!(live(&subject), 1);
+}
+
+#[test]
+fn a_look_up_says_how_it_is_and_leaves_nothing_of_the_unseen() {
+    let subject = subject();
+    assert_eq!(subject.overview(&[], at(6)), Ok(Overview::default()));
+    assert!(!crate::objects::sql::has_schema(subject.sql()).expect("reads"));
+    run(&subject, login(1, at(0)), at(1));
+    run(&subject, login(2, at(0)), at(3));
+    let overview = Overview {
+        disabled: false,
+        sessions: 2,
+        last_used_at: Some(at(3)),
+        connection: Some("demo".to_owned()),
+    };
+    assert_eq!(subject.overview(&[], at(6)), Ok(overview));
+    run(&subject, deactivate(1), at(5));
+    let disabled = Overview {
+        disabled: true,
+        ..Overview::default()
+    };
+    assert_eq!(subject.overview(&[], at(6)), Ok(disabled));
 }

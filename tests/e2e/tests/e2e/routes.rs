@@ -9,7 +9,7 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 31] = [
+const PUBLIC: [&str; 32] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
@@ -32,6 +32,7 @@ const PUBLIC: [&str; 31] = [
     "OPTIONS /token",
     "OPTIONS /userinfo",
     "POST /authorize",
+    "POST /backchannel-logout/{connection}",
     "POST /choose",
     "POST /consent",
     "POST /introspect",

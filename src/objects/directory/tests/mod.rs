@@ -1,6 +1,10 @@
 //! What SCIM changes mean for subjects, with storage failing both ways at every call.
 
-use super::service::{DirectoryService, Pending, SubjectCommand};
+mod registry;
+mod upstream;
+
+use super::command::{About, Pending, SubjectCommand};
+use super::service::DirectoryService;
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::outbox::Producer;
 use portcullis_core::audit::event::RequestFacts;
@@ -175,7 +179,7 @@ fn a_reassigned_name_waits_for_the_kill_of_its_last_owner() {
     let heir = UserId::from_bytes([2; 16]);
     create(&directory, heir, r#"{"userName":"alice"}"#);
     let waits_for: Vec<_> = directory
-        .pending(Some(heir))
+        .pending(Some(About::User(heir)))
         .expect("reads")
         .iter()
         .map(|p| p.command)

@@ -1,0 +1,303 @@
+//! Who is known, statement by statement. Rows become domain values here and nowhere else.
+//!
+//! Log-ins and SCIM write the same rows. Of a name and an address the last word counts, whoever said it,
+//! and who says nothing takes nothing away.
+
+use super::store::Stored;
+use crate::objects::sql::{Row, Sql, SqlError, Value};
+use portcullis_core::id::SubjectKey;
+use portcullis_core::registry::{
+    KnownPerson, ListPeople, MAX_PEOPLE, People, Place, ScimUser, SeeLogin,
+};
+use portcullis_core::scim::user::UserId;
+use portcullis_core::time::UnixMillis;
+
+/// The most rows that a search looks at for a page.
+const MAX_LOOKED_AT: u64 = 500;
+
+/// What a search looks at, each in an index.
+const SEARCHED: [&str; 3] = ["folded_value", "folded_name", "folded_email"];
+
+const COLUMNS: &str = "registry.subject, registry.value, registry.name, \
+     registry.preferred_username, registry.email, registry.group_names, registry.disabled, \
+     registry.last_login_at, registry.scim_user, registry.scim_active";
+
+impl TryFrom<&Row> for KnownPerson {
+    type Error = SqlError;
+
+    fn try_from(row: &Row) -> Result<Self, SqlError> {
+        let text = |at| Ok::<_, SqlError>(row.optional_text(at)?.map(str::to_owned));
+        let scim = match row.0.get(8) {
+            Some(Value::Null) => None,
+            _ => Some(ScimUser {
+                id: UserId::from_bytes(row.bytes(8)?),
+                active: row.integer(9)? != 0,
+            }),
+        };
+        Ok(Self {
+            subject: SubjectKey::from_bytes(row.bytes(0)?),
+            value: row.text(1)?.to_owned(),
+            name: text(2)?,
+            preferred_username: text(3)?,
+            email: text(4)?,
+            groups: serde_json::from_str(row.text(5)?).map_err(|_| SqlError::corrupt("groups"))?,
+            disabled: row.integer(6)? != 0,
+            last_login_at: row.optional_integer(7)?.map(UnixMillis),
+            scim,
+        })
+    }
+}
+
+/// Notes a log-in; the caller holds the transaction.
+pub fn see(sql: &impl Sql, login: &SeeLogin, now: UnixMillis) -> Result<(), SqlError> {
+    let folded = login.value.to_lowercase();
+    let groups = serde_json::to_string(&login.groups).map_err(|_| SqlError::corrupt("groups"))?;
+    sql.exec(
+        "INSERT INTO registry \
+         (folded_value, value, subject, disabled, preferred_username, group_names, last_login_at) \
+         VALUES (?, ?, ?, EXISTS (SELECT 1 FROM held_subject WHERE subject = ?), ?, ?, ?) \
+         ON CONFLICT (folded_value) DO UPDATE SET value = excluded.value, \
+         preferred_username = excluded.preferred_username, group_names = excluded.group_names, \
+         last_login_at = excluded.last_login_at",
+        &[
+            folded.as_str().into(),
+            login.value.as_str().into(),
+            login.subject.as_bytes().into(),
+            login.subject.as_bytes().into(),
+            login.profile.preferred_username.as_deref().into(),
+            groups.as_str().into(),
+            now.0.into(),
+        ],
+    )?;
+    say(
+        sql,
+        &folded,
+        login.profile.name.as_deref(),
+        login.profile.email.as_deref(),
+    )
+}
+
+/// Notes a user of `subject`; the caller holds the transaction.
+pub fn provision(
+    sql: &impl Sql,
+    (record, user): &Stored,
+    subject: SubjectKey,
+) -> Result<(), SqlError> {
+    let folded = user.user_name.to_lowercase();
+    sql.exec(
+        "INSERT INTO registry \
+         (folded_value, value, subject, disabled, group_names, scim_user, scim_active) \
+         VALUES (?, ?, ?, EXISTS (SELECT 1 FROM held_subject WHERE subject = ?), '[]', ?, ?) \
+         ON CONFLICT (folded_value) DO UPDATE SET value = excluded.value, \
+         scim_user = excluded.scim_user, scim_active = excluded.scim_active",
+        &[
+            folded.as_str().into(),
+            user.user_name.as_str().into(),
+            subject.as_bytes().into(),
+            subject.as_bytes().into(),
+            record.id.as_bytes().into(),
+            user.active.into(),
+        ],
+    )?;
+    say(
+        sql,
+        &folded,
+        user.shown_name().as_deref(),
+        user.email().as_deref(),
+    )
+}
+
+/// That name is no user's any more; the caller holds the transaction.
+pub fn unprovision(sql: &impl Sql, user_name: &str) -> Result<(), SqlError> {
+    let folded = user_name.to_lowercase();
+    for statement in [
+        "DELETE FROM registry WHERE folded_value = ? AND last_login_at IS NULL",
+        "UPDATE registry SET scim_user = NULL, scim_active = NULL WHERE folded_value = ?",
+    ] {
+        sql.exec(statement, &[folded.as_str().into()])?;
+    }
+    Ok(())
+}
+
+/// Notes a name and an address, if they are said and are news: each is in an index, which a row that is
+/// written again writes again.
+fn say(
+    sql: &impl Sql,
+    folded: &str,
+    name: Option<&str>,
+    email: Option<&str>,
+) -> Result<(), SqlError> {
+    for (said, statement) in [
+        (
+            name,
+            "UPDATE registry SET name = ?, folded_name = ? \
+             WHERE folded_value = ? AND name IS NOT ?",
+        ),
+        (
+            email,
+            "UPDATE registry SET email = ?, folded_email = ? \
+             WHERE folded_value = ? AND email IS NOT ?",
+        ),
+    ] {
+        if let Some(said) = said {
+            let lower = said.to_lowercase();
+            let values = [
+                said.into(),
+                lower.as_str().into(),
+                folded.into(),
+                said.into(),
+            ];
+            sql.exec(statement, &values)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes that a subject is kept out, or is not any more; the caller holds the transaction.
+pub fn set_disabled(sql: &impl Sql, subject: SubjectKey, disabled: bool) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE registry SET disabled = ? WHERE subject = ?",
+        &[disabled.into(), subject.as_bytes().into()],
+    )
+    .map(drop)
+}
+
+/// Users who are not in the registry yet.
+pub fn unregistered(sql: &impl Sql) -> Result<Vec<UserId>, SqlError> {
+    sql.exec("SELECT user FROM unregistered", &[])?
+        .iter()
+        .map(|row| row.bytes(0).map(UserId::from_bytes))
+        .collect()
+}
+
+/// They are in it now; the caller holds the transaction.
+pub fn all_registered(sql: &impl Sql) -> Result<(), SqlError> {
+    sql.exec("DELETE FROM unregistered", &[]).map(drop)
+}
+
+/// The person of that subject.
+pub fn person(sql: &impl Sql, subject: SubjectKey) -> Result<Option<KnownPerson>, SqlError> {
+    sql.exec(
+        &format!("SELECT {COLUMNS} FROM registry WHERE subject = ?"),
+        &[subject.as_bytes().into()],
+    )?
+    .first()
+    .map(KnownPerson::try_from)
+    .transpose()
+}
+
+/// A page of people.
+pub fn people(sql: &impl Sql, list: &ListPeople) -> Result<People, SqlError> {
+    let limit = list.limit.clamp(1, MAX_PEOPLE) as usize;
+    let (look_at, rows) = if list.search.is_empty() {
+        let one_more = limit as u64 + 1;
+        (one_more, everybody(sql, list, one_more)?)
+    } else {
+        (MAX_LOOKED_AT, found(sql, list, MAX_LOOKED_AT)?)
+    };
+    let mut page = People {
+        people: Vec::new(),
+        next: None,
+    };
+    let there_may_be_more = rows.len() as u64 == look_at;
+    let mut reached = None;
+    for row in &rows {
+        if page.people.len() == limit {
+            page.next = reached;
+            return Ok(page);
+        }
+        let place = Place {
+            found: row.text(10)?.to_owned(),
+            value: row.text(11)?.to_owned(),
+        };
+        let is_wanted = list.disabled.is_none_or(|wanted| {
+            row.integer(6)
+                .is_ok_and(|disabled| (disabled != 0) == wanted)
+        });
+        if is_wanted && is_first_find(row, list, &place.found)? {
+            page.people.push(KnownPerson::try_from(row)?);
+        }
+        reached = Some(place);
+    }
+    page.next = reached.filter(|_| there_may_be_more);
+    Ok(page)
+}
+
+/// Whether nothing else that was found of that person comes before: they are on one page only.
+fn is_first_find(row: &Row, list: &ListPeople, found: &str) -> Result<bool, SqlError> {
+    let others = [
+        Some(row.text(11)?),
+        row.optional_text(12)?,
+        row.optional_text(13)?,
+    ];
+    let first = others
+        .into_iter()
+        .flatten()
+        .filter(|text| text.starts_with(&list.search))
+        .min();
+    Ok(list.search.is_empty() || first == Some(found))
+}
+
+fn everybody(sql: &impl Sql, list: &ListPeople, look_at: u64) -> Result<Vec<Row>, SqlError> {
+    let after = list.after.as_ref().map_or("", |place| place.value.as_str());
+    sql.exec(&all_of(list.disabled), &[after.into(), look_at.into()])
+}
+
+fn all_of(disabled: Option<bool>) -> String {
+    let only = match disabled {
+        None => "",
+        Some(true) => "disabled = 1 AND ",
+        Some(false) => "disabled = 0 AND ",
+    };
+    format!(
+        "SELECT {COLUMNS}, folded_value, folded_value, folded_name, folded_email \
+         FROM registry WHERE {only}folded_value > ? ORDER BY folded_value LIMIT ?"
+    )
+}
+
+/// What begins with the search, of each index as much as a page can need.
+fn found(sql: &impl Sql, list: &ListPeople, look_at: u64) -> Result<Vec<Row>, SqlError> {
+    let (after, after_value) = match &list.after {
+        Some(place) => (place.found.as_str(), place.value.as_str()),
+        None => (list.search.as_str(), ""),
+    };
+    let end = format!("{}{}", list.search, char::MAX);
+    let mut values: Vec<Value> = Vec::new();
+    for _ in SEARCHED {
+        values.extend([
+            after.into(),
+            after_value.into(),
+            list.search.as_str().into(),
+            end.as_str().into(),
+            look_at.into(),
+        ]);
+    }
+    values.push(look_at.into());
+    sql.exec(&searched(), &values)
+}
+
+fn searched() -> String {
+    let arm = |column: &str| {
+        format!(
+            "SELECT * FROM (SELECT {column} AS found, folded_value AS whose FROM registry \
+             WHERE ({column}, folded_value) > (?, ?) AND {column} >= ? AND {column} < ? \
+             ORDER BY {column}, folded_value LIMIT ?)"
+        )
+    };
+    // An arm finds a person once, and two arms may find the same of them.
+    format!(
+        "SELECT {COLUMNS}, found, whose, folded_name, folded_email \
+         FROM ({} ORDER BY found, whose LIMIT ?) \
+         JOIN registry ON folded_value = whose ORDER BY found, whose",
+        SEARCHED.map(arm).join(" UNION ")
+    )
+}
+
+/// Every statement of a page, with how many values it takes, for a test to ask how it is carried out.
+#[cfg(test)]
+pub fn statements() -> Vec<(String, usize)> {
+    let all = [None, Some(true), Some(false)].map(|disabled| (all_of(disabled), 2));
+    let mut statements = Vec::from(all);
+    statements.push((searched(), 5 * SEARCHED.len() + 1));
+    statements
+}
