@@ -242,7 +242,9 @@ fn base_url(text: &str, dev: bool) -> Option<String> {
 /// The connection of these settings, if they are valid.
 fn static_connection(document: &Value, dev: bool) -> Result<Rc<Connection>, &'static str> {
     let connection = Connection::deserialize(document).map_err(|_| "CONNECTION_ID")?;
-    if connection.id.contains(':') {
+    // It stands in subjects, cookies and paths.
+    let of_an_id = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if !connection.id.chars().all(of_an_id) {
         return Err("CONNECTION_ID");
     }
     // What else could be wrong has been looked at by name.

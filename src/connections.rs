@@ -11,7 +11,7 @@ use portcullis_core::policy::call::{ConnectionsAt, ListConnections};
 use portcullis_core::text::{base64url, from_base64url};
 use std::cell::RefCell;
 use std::rc::Rc;
-use worker::{Env, Error};
+use worker::{Env, Error, console_error};
 
 /// Every connection; those that are off too.
 pub type Connections = Rc<Vec<Rc<Connection>>>;
@@ -25,17 +25,21 @@ pub async fn all(env: &Env, config: &Config) -> Result<Connections, Unavailable>
     let view = policy::view(env).await?;
     let remembered = CONNECTIONS.with_borrow(|remembered| {
         let (version, connections) = remembered.as_ref()?;
-        (*version == view.version).then(|| Rc::clone(connections))
+        (*version >= view.version).then(|| Rc::clone(connections))
     });
     if let Some(connections) = remembered {
         return Ok(connections);
     }
     let answer = call::policy_object(env, ListConnections).await?;
-    let connections = merged(&config.connection, &answer)
-        .map_err(|error| Unavailable::because(&error.to_string()))?;
-    let connections = Rc::new(connections);
-    CONNECTIONS.set(Some((answer.version, Rc::clone(&connections))));
-    Ok(connections)
+    CONNECTIONS.with_borrow_mut(|remembered| {
+        let before = remembered
+            .as_ref()
+            .map(|(_, connections)| Rc::clone(connections));
+        let before = before.unwrap_or_default();
+        let connections = Rc::new(merged(&config.connection, &answer, &before));
+        *remembered = Some((answer.version, Rc::clone(&connections)));
+        Ok(connections)
+    })
 }
 
 /// The connection of that id, if there is one and people may log in through it.
@@ -58,29 +62,45 @@ pub async fn any(
     Ok(all.iter().find(|connection| connection.id == id).cloned())
 }
 
-/// The static connection stands over a kept one of its id, and is off if that one is.
+/// The static connection stands over a kept one of its id, and is off if that one is. What is as it was
+/// `before` is the very same, because what was found out under it goes on. One that cannot be read is
+/// left out: it lets nobody in, and keeps nobody else out.
 fn merged(
     configured: &Connection,
     kept: &ConnectionsAt,
-) -> Result<Vec<Rc<Connection>>, serde_json::Error> {
+    before: &[Rc<Connection>],
+) -> Vec<Rc<Connection>> {
     let is_off = kept
         .connections
         .iter()
         .any(|kept| kept.id == configured.id && !kept.enabled);
-    let mut all = vec![Rc::new(Connection {
+    let configured = Connection {
         enabled: !is_off,
         ..configured.clone()
-    })];
-    for kept in &kept.connections {
-        if let Some(json) = kept.document.as_ref().filter(|_| kept.id != configured.id) {
-            let connection: Connection = serde_json::from_str(json)?;
-            all.push(Rc::new(Connection {
+    };
+    let others = kept.connections.iter().filter_map(|kept| {
+        let json = kept
+            .document
+            .as_ref()
+            .filter(|_| kept.id != configured.id)?;
+        match serde_json::from_str::<Connection>(json) {
+            Ok(connection) => Some(Connection {
                 enabled: kept.enabled,
                 ..connection
-            }));
+            }),
+            Err(error) => {
+                console_error!("connection {} is left out: {error}", kept.id);
+                None
+            }
         }
-    }
-    Ok(all)
+    });
+    let others: Vec<Connection> = others.collect();
+    let all = std::iter::once(configured).chain(others);
+    all.map(|connection| {
+        let same = before.iter().find(|before| ***before == connection);
+        same.cloned().unwrap_or_else(|| Rc::new(connection))
+    })
+    .collect()
 }
 
 /// Whether it stands in the configuration.
@@ -148,7 +168,7 @@ mod tests {
             version: 1,
             connections,
         };
-        let all = merged(&dev().connection, &kept).expect("documents");
+        let all = merged(&dev().connection, &kept, &[]);
         let mut ids = all.iter().map(|one| (one.id.clone(), one.enabled));
         ids.by_ref().collect()
     }
@@ -166,13 +186,28 @@ mod tests {
     }
 
     #[test]
+    fn what_has_not_changed_is_the_very_same() {
+        let document = r#"{"id":"b","issuer":"https://b.example","client_id":"c"}"#;
+        let at = |enabled| ConnectionsAt {
+            version: 1,
+            connections: vec![kept("b", Some(document), enabled)],
+        };
+        let configured = dev().connection;
+        let before = merged(&configured, &at(true), &[]);
+        let same = merged(&configured, &at(true), &before);
+        assert!(before.iter().zip(&same).all(|(a, b)| Rc::ptr_eq(a, b)));
+        let off = merged(&configured, &at(false), &before);
+        assert!(Rc::ptr_eq(&before[0], &off[0]) && !Rc::ptr_eq(&before[1], &off[1]));
+    }
+
+    #[test]
     fn nothing_that_is_kept_stands_in_for_the_configurations_connection() {
         let document = r#"{"id":"okta","issuer":"https://evil.example","client_id":"c"}"#;
         let kept = ConnectionsAt {
             version: 1,
             connections: vec![kept("okta", Some(document), true)],
         };
-        let all = merged(&dev().connection, &kept).expect("documents");
+        let all = merged(&dev().connection, &kept, &[]);
         assert_eq!(
             (all.len(), all[0].issuer.as_str()),
             (1, "https://idp.example")

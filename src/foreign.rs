@@ -33,6 +33,8 @@ use worker::{Env, Error};
 
 /// How many tokens are remembered; then those that have expired go, and if that is not enough, all.
 const CAPACITY: usize = 1000;
+/// The longest token that is remembered.
+const MAX_REMEMBERED_BYTES: usize = 4 * 1024;
 
 /// Somebody who holds a provider's token that was believed.
 pub struct Holder {
@@ -96,6 +98,7 @@ pub async fn verified(
         max_age_secs: rules.max_age_secs,
     };
     let digest = Digest::of(token.as_bytes());
+    let text = token;
     let judge = |keys: &Arc<KeySet>| {
         let now = now();
         if let Some(known) = REMEMBERED.with_borrow(|kept| kept.recall(&digest, connection, keys)) {
@@ -112,7 +115,9 @@ pub async fn verified(
             identity,
             token,
         });
-        REMEMBERED.with_borrow_mut(|kept| kept.remember(&digest, &holder, keys));
+        if text.len() <= MAX_REMEMBERED_BYTES {
+            REMEMBERED.with_borrow_mut(|kept| kept.remember(&digest, &holder, keys));
+        }
         Ok(holder)
     };
     remote_keys::judged(Of::Issuer, &jwks_uri, token, judge)

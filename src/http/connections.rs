@@ -4,8 +4,9 @@
 //! be sent where the document says; a secret is never shown. The configuration's connection is shown,
 //! can be turned off and on, and is changed there.
 //!
-//! Turning a connection off, removing it, and changing what says who somebody is end everything that
-//! rests on it. Every change is answered when it is in force everywhere.
+//! Turning a connection off, removing it, and changing what its people may end everything that
+//! rests on it; a change of who they are is another connection. A change leaves it on or off as it was,
+//! unless it says otherwise. Every change is answered when it is in force everywhere.
 
 use super::context::Ctx;
 use super::wide::{Revocation, changed_by};
@@ -28,12 +29,13 @@ use worker::{Response, Result};
 const TEST_TTL_SECS: u64 = 600;
 const MAX_SECRET_BYTES: usize = 1024;
 /// What only answers have.
-const ANSWERED: [&str; 5] = [
+const ANSWERED: [&str; 6] = [
     "has_client_secret",
     "static",
     "redirect_uri",
     "backchannel_logout_uri",
     "jwks_uri_of_service",
+    "revoked",
 ];
 
 fn failed(error: &CallError) -> Result<Response> {
@@ -84,6 +86,7 @@ async fn keep(mut ctx: Ctx, replaced: Option<String>) -> Result<Response> {
         Ok(body) => body,
         Err(problem) => return problem.response(),
     };
+    let enabled = body.get("enabled").and_then(Value::as_bool);
     let connection = match connection(&ctx, body, replaced.as_deref()) {
         Ok(connection) => connection,
         Err(problem) => return problem.response(),
@@ -91,6 +94,7 @@ async fn keep(mut ctx: Ctx, replaced: Option<String>) -> Result<Response> {
     let new = replaced.is_none();
     let put = PutConnection {
         connection: serde_json::to_string(&connection)?,
+        enabled,
         new,
         by: changed_by(&ctx),
     };
@@ -108,6 +112,15 @@ async fn keep(mut ctx: Ctx, replaced: Option<String>) -> Result<Response> {
             let why = "client_secret is needed: there is none, or it was for another issuer, \
                        token_endpoint or client_id";
             Problem::bad_request(why).response()
+        }
+        Ok(ConnectionKept::OtherPeople) => {
+            let why = "by another issuer or subject_claim the same value is somebody else: make another \
+                       connection";
+            Problem::new(409, why).response()
+        }
+        Ok(ConnectionKept::Taken(other)) => {
+            let why = format!("{other} accepts the same tokens, or has the same api_shield");
+            Problem::new(409, why).response()
         }
         Err(error) => failed(&error),
     }
@@ -151,6 +164,9 @@ fn connection(
             409,
             "the connection stands in the configuration",
         ));
+    }
+    if connection.is_issuer(&ctx.config.issuer) {
+        return Err(Problem::bad_request("issuer is this service"));
     }
     connection
         .valid(ctx.config.dev)
@@ -280,6 +296,7 @@ pub fn schema() -> Value {
             "token_endpoint_auth_method": {"enum": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]},
             "scope": text("default: openid profile email"),
             "subject_claim": text("the verified claim that identifies a person; default: sub"),
+            "subject_folds_case": {"type": "boolean", "default": false, "description": "its value is the same in any case"},
             "email_claim": text("default: email"),
             "email_is_verified": {"type": "boolean", "description": "every address there is known to be verified"},
             "requires": {"type": "object", "additionalProperties": {"type": ["string", "integer", "boolean"]}, "description": "claims without which nobody is let in, exactly"},
@@ -302,12 +319,13 @@ pub fn schema() -> Value {
                 "description": "which of its own tokens are accepted; absent: none",
                 "properties": {
                     "audiences": texts("one must be among aud"),
+                    "subject_claim": text("which claim identifies a person in them, if another than in ID tokens"),
                     "algorithms": texts("of RS256, PS256, ES256, EdDSA; default: all"),
                     "max_age_secs": {"type": "integer", "minimum": 1, "maximum": 86400, "default": 3600},
                     "resources": texts("where they count; default: everywhere"),
                 },
             },
-            "jwks_path": text("where the keys are in its key document, a JSON Pointer; default: /keys"),
+            "jwks_path": text("where the keys for API Shield are in its key document, a JSON Pointer; default: /keys"),
             "api_shield": {
                 "type": "object",
                 "required": ["zone_id", "config_id"],

@@ -121,11 +121,11 @@ pub fn credential(inbound: &Inbound, config: &Config) -> Result<crate::credentia
 
 /// Decides.
 #[must_use]
-pub fn rule(finding: Finding, inbound: &Inbound, now: UnixMillis) -> Ruling {
+pub fn rule(finding: Finding, inbound: &Inbound, config: &Config, now: UnixMillis) -> Ruling {
     let refusal = match finding {
-        Finding::Checked(caller, reply) => return checked(*caller, &reply, inbound, now),
+        Finding::Checked(caller, reply) => return checked(*caller, &reply, inbound, config, now),
         Finding::NoCredential => Refusal {
-            then: log_in_or(inbound, Answer::credential_required()),
+            then: log_in_or(inbound, config, Answer::credential_required()),
             record: Record::Nothing,
         },
         Finding::OtherScheme => unrecorded(Answer::credential_required()),
@@ -133,7 +133,7 @@ pub fn rule(finding: Finding, inbound: &Inbound, now: UnixMillis) -> Ruling {
         Finding::CrossOriginWrite => unrecorded(Answer::cross_origin()),
         Finding::NobodyToAsk => unrecorded(Answer::unavailable()),
         Finding::Refused(why) => {
-            let then = log_in_or(inbound, Answer::token_refused(why));
+            let then = log_in_or(inbound, config, Answer::token_refused(why));
             let event = Event {
                 reason: Some(why.as_str().to_owned()),
                 request: Some(inbound.facts()),
@@ -153,7 +153,13 @@ pub fn rule(finding: Finding, inbound: &Inbound, now: UnixMillis) -> Ruling {
     Ruling::Refuse(Box::new(refusal))
 }
 
-fn checked(caller: Caller, reply: &CheckReply, inbound: &Inbound, now: UnixMillis) -> Ruling {
+fn checked(
+    caller: Caller,
+    reply: &CheckReply,
+    inbound: &Inbound,
+    config: &Config,
+    now: UnixMillis,
+) -> Ruling {
     match reply.verdict {
         Verdict::Active { .. } => Ruling::Forward(Box::new(Passage {
             event: event_of(
@@ -166,12 +172,20 @@ fn checked(caller: Caller, reply: &CheckReply, inbound: &Inbound, now: UnixMilli
             caller,
             checked_at: reply.checked_at,
         })),
-        Verdict::Denied(why) => Ruling::Refuse(Box::new(denied(&caller, why, inbound, now))),
+        Verdict::Denied(why) => {
+            Ruling::Refuse(Box::new(denied(&caller, why, inbound, config, now)))
+        }
     }
 }
 
-fn denied(caller: &Caller, why: DenyReason, inbound: &Inbound, now: UnixMillis) -> Refusal {
-    let then = log_in_or(inbound, Answer::denied(why));
+fn denied(
+    caller: &Caller,
+    why: DenyReason,
+    inbound: &Inbound,
+    config: &Config,
+    now: UnixMillis,
+) -> Refusal {
+    let then = log_in_or(inbound, config, Answer::denied(why));
     let event = Event {
         reason: Some(why.as_str().to_owned()),
         ..event_of(caller, Action::CheckDenied, Outcome::Denied, inbound, now)
@@ -189,7 +203,12 @@ fn unrecorded(answer: Answer) -> Refusal {
     }
 }
 
-fn log_in_or(inbound: &Inbound, answer: Answer) -> Then {
+/// What an access proxy asserts counts before what a log-in brings, so logging in would not help.
+fn log_in_or(inbound: &Inbound, config: &Config, answer: Answer) -> Then {
+    let asserts = |name: &String| inbound.all(name).next().is_some();
+    if config.assertion_header.as_ref().is_some_and(asserts) {
+        return Then::Say(answer);
+    }
     match inbound.asker() {
         Asker::Navigation => Then::LogIn,
         Asker::Program => Then::Say(answer),
@@ -257,7 +276,8 @@ mod tests {
     }
 
     fn refused(finding: Finding, headers: &[(&str, &str)]) -> Refusal {
-        match rule(finding, &example("GET", "/a?b", headers), NOW) {
+        let inbound = example("GET", "/a?b", headers);
+        match rule(finding, &inbound, &config::example(), NOW) {
             Ruling::Refuse(refusal) => *refusal,
             Ruling::Forward(_) => panic!("forwarded"),
         }
@@ -272,7 +292,8 @@ mod tests {
         let active = Verdict::Active {
             session_expires_at: NOW,
         };
-        let Ruling::Forward(passage) = rule(said(active), &example("GET", "/a?b", &[]), NOW) else {
+        let inbound = example("GET", "/a?b", &[]);
+        let Ruling::Forward(passage) = rule(said(active), &inbound, &config::example(), NOW) else {
             panic!("refused");
         };
         assert_eq!(passage.caller().subject, SubjectKey::from_bytes([1; 16]));
@@ -332,6 +353,23 @@ mod tests {
             Finding::CrossOriginWrite,
         ] {
             assert_ne!(refused(finding, &BROWSER).then, Then::LogIn);
+        }
+    }
+
+    #[test]
+    fn whom_an_access_proxy_asserts_is_told_and_not_sent_round_in_circles() {
+        let mut config = config::example();
+        config.assertion_header = Some("Cf-Access-Jwt-Assertion".to_owned());
+        let asserted = [BROWSER[0], ("cf-access-jwt-assertion", "a.b.c")];
+        for finding in [
+            Finding::Refused(TokenError::Issuer),
+            said(Verdict::Denied(DenyReason::IssuedBeforeKill)),
+        ] {
+            let inbound = example("GET", "/", &asserted);
+            let Ruling::Refuse(refusal) = rule(finding, &inbound, &config, NOW) else {
+                panic!("forwarded");
+            };
+            assert_ne!(refusal.then, Then::LogIn);
         }
     }
 

@@ -21,7 +21,6 @@ use crate::upstream;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::connection::Connection;
 use portcullis_core::connection::identity::MAX_VALUE_BYTES;
-use portcullis_core::id::SubjectKey;
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::logout_token::{LogoutTokenVerifier, VerifiedLogoutToken};
 use portcullis_core::registry::{LoggedOut, UpstreamLogout};
@@ -125,8 +124,7 @@ fn logout(ctx: &Ctx, connection: &Connection, token: &VerifiedLogoutToken) -> Up
             sub: digest(token.sub()),
             sid: digest(token.sid()),
         },
-        subject: identifying
-            .map(|sub| SubjectKey::derive(&ctx.config.naming_key, &connection.id, sub)),
+        subject: identifying.map(|sub| connection.subject(&ctx.config.naming_key, sub)),
     }
 }
 

@@ -8,7 +8,6 @@
 //! decides.
 
 use super::log_in::{Arrival, begin};
-use super::set_out::remember_connection;
 use super::{
     FLOW_TTL_SECS, browser_of, clear_flow_cookie, connection_test, flow, page, redirect, refuse,
     set_flow_cookie,
@@ -63,11 +62,9 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     let Some(away) = taken else {
         return not_begun();
     };
-    let connection = away.connection.clone();
     match arrived(&ctx, away).await? {
         Came::Done(response) => {
             clear_flow_cookie(&response, &id)?;
-            remember_connection(&response, &connection)?;
             Ok(response)
         }
         Came::Ask(asked) => ask(&ctx, &id, &browser, *asked).await,

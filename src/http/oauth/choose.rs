@@ -49,7 +49,11 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
     };
     let choosing = flow(&ctx.env, &id, take).await;
     match choosing.map_err(|error| Error::RustError(error.to_string()))? {
-        Some(one) => set_out(&ctx, id, connection, one.request, one.begun_at).await,
+        // A form's answer: whatever the browser is sent on to, it is to GET it.
+        Some(one) => {
+            let response = set_out(&ctx, id, connection, one.request, one.begun_at).await?;
+            Ok(response.with_status(303))
+        }
         None => nothing_to_choose(),
     }
 }

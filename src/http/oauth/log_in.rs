@@ -3,6 +3,7 @@
 //! The connection's directory sees it first, so that no session begins that a log-out at the provider does
 //! not find, and none that the provider has ended already.
 
+use super::set_out::remember_connection;
 use super::{redirect, refuse};
 use crate::http::context::Ctx;
 use crate::objects::call::{self, CallError, DirectoryFrame};
@@ -54,7 +55,7 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
     let login = Login {
         session: SessionId::from_bytes(new_id()?),
         grant: GrantId::from_bytes(new_id()?),
-        connection: person.connection,
+        connection: person.connection.clone(),
         flow_begun_at: begun_at,
         auth_time_secs: person.auth_time_secs,
         acr: person.acr,
@@ -70,14 +71,18 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
         request: ctx.facts(),
     };
     match call::subject(&ctx.env, subject, login).await {
-        Ok(LoginReply::Begun) => redirect(
-            &request.client.redirect_uri,
-            &[
-                ("code", Some(code.as_text())),
-                ("state", request.state.as_deref()),
-                ("iss", Some(&ctx.config.issuer)),
-            ],
-        ),
+        Ok(LoginReply::Begun) => {
+            let response = redirect(
+                &request.client.redirect_uri,
+                &[
+                    ("code", Some(code.as_text())),
+                    ("state", request.state.as_deref()),
+                    ("iss", Some(&ctx.config.issuer)),
+                ],
+            )?;
+            remember_connection(&response, &person.connection)?;
+            Ok(response)
+        }
         Ok(LoginReply::SubjectDisabled | LoginReply::Superseded) => {
             refuse(ctx, &request, ErrorCode::AccessDenied)
         }

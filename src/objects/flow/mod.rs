@@ -17,6 +17,7 @@ use worker::{DurableObject, Env, Request, Response, Result, State, durable_objec
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_flow.sql"),
     include_str!("migrations/0002_stages.sql"),
+    include_str!("migrations/0003_connections.sql"),
 ];
 
 /// A flow over its storage.

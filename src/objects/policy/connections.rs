@@ -41,9 +41,20 @@ impl<S: Sql> PolicyService<S> {
             if put.new && store::connections(&self.sql)?.len() >= MAX_CONNECTIONS {
                 return Ok(ConnectionKept::Full);
             }
-            let was_enabled = kept.is_some_and(|kept| kept.enabled);
+            if let Some(before) = before.as_ref()
+                && !before.knows_the_people_of(&connection)
+            {
+                return Ok(ConnectionKept::OtherPeople);
+            }
+            if let Some(other) = self.in_the_way_of(&connection)? {
+                return Ok(ConnectionKept::Taken(other));
+            }
+            let was_enabled = kept.is_none_or(|kept| kept.enabled);
             let connection = match connection.keeps_secret_of(before.as_ref()) {
-                Ok(connection) => connection,
+                Ok(connection) => Connection {
+                    enabled: put.enabled.unwrap_or(was_enabled),
+                    ..connection
+                },
                 Err(NeedsSecret) => return Ok(ConnectionKept::NeedsSecret),
             };
             let json = serde_json::to_string(&connection);
@@ -56,6 +67,9 @@ impl<S: Sql> PolicyService<S> {
             store::put_connection(&self.sql, &now_kept)?;
             let reason = if put.new { "created" } else { "updated" };
             change.note(Action::ConnectionChanged, reason, None);
+            if connection.enabled != was_enabled {
+                change.note(Action::ConnectionChanged, said(connection.enabled), None);
+            }
             // What rests on it may be somebody else's now, or more than they may.
             let ends = (was_enabled && !connection.enabled)
                 || before.is_some_and(|before| !before.carries_on_as(&connection));
@@ -87,8 +101,7 @@ impl<S: Sql> PolicyService<S> {
             if kept.enabled != enable.enabled {
                 let enabled = enable.enabled;
                 store::put_connection(&self.sql, &KeptConnection { enabled, ..kept })?;
-                let reason = if enabled { "enabled" } else { "disabled" };
-                change.note(Action::ConnectionChanged, reason, None);
+                change.note(Action::ConnectionChanged, said(enabled), None);
             }
             // Also of one that is off already: whoever asks wants to be sure.
             if !enable.enabled {
@@ -104,9 +117,11 @@ impl<S: Sql> PolicyService<S> {
         at: (UnixMillis, ProducerId),
     ) -> Result<bool, SqlError> {
         self.change(&delete.by, at, |change| {
-            let kept = store::connection(&self.sql, &delete.id)?;
-            if kept.is_none_or(|kept| kept.document.is_none()) {
-                return Ok(false);
+            // Asked again, the answer waits again: the first may have been lost.
+            match store::connection(&self.sql, &delete.id)? {
+                None => return Ok(false),
+                Some(kept) if kept.document.is_none() => return Ok(true),
+                Some(_) => {}
             }
             let gone = KeptConnection {
                 id: delete.id.clone(),
@@ -119,4 +134,25 @@ impl<S: Sql> PolicyService<S> {
             Ok(true)
         })
     }
+
+    /// Another connection that would accept the tokens of `connection`, or whose keys are kept at the same
+    /// place, which has room for one's.
+    fn in_the_way_of(&self, connection: &Connection) -> Result<Option<String>, SqlError> {
+        for kept in store::connections(&self.sql)? {
+            let Some(json) = kept.document.filter(|_| kept.id != connection.id) else {
+                continue;
+            };
+            let other: Connection = document(&json, "connection")?;
+            let same_place =
+                connection.api_shield.is_some() && other.api_shield == connection.api_shield;
+            if same_place || other.shares_tokens_with(connection) {
+                return Ok(Some(kept.id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+const fn said(enabled: bool) -> &'static str {
+    if enabled { "enabled" } else { "disabled" }
 }

@@ -43,6 +43,7 @@ fn what_is_not_valid_is_said() {
         (json!({"name": "a\nb"}), "name"),
         (json!({"issuer": "http://idp.example"}), "issuer"),
         (json!({"issuer": "https://10.0.0.1"}), "issuer"),
+        (json!({"issuer": "https://idp.example?x="}), "issuer"),
         (json!({"issuer": "https://idp.internal"}), "issuer"),
         (json!({"issuer": "http://127.0.0.1:1"}), "issuer"),
         (json!({"jwks_uri": "https://idp.example/k"}), "together"),

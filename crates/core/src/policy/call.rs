@@ -200,6 +200,8 @@ pub struct DeleteTrust {
 pub struct PutConnection {
     /// As JSON.
     pub connection: String,
+    /// On or off; `None`: as it was, and a new one on.
+    pub enabled: Option<bool>,
     /// Whether there must be none of that id yet.
     pub new: bool,
     /// Who says so.
@@ -217,6 +219,10 @@ pub enum ConnectionKept {
     Full,
     /// It needs a secret and has none, or one that must not be sent where it is now.
     NeedsSecret,
+    /// The same value would mean another person: that is another connection.
+    OtherPeople,
+    /// The connection of that id accepts the same tokens, or has its keys kept at the same place.
+    Taken(String),
 }
 
 /// List the connections.
@@ -380,10 +386,11 @@ mod tests {
         assert_eq!(bytes_of(delete), [1, 10, 1, b't', 2, 1, b'a', 0]);
         let put = PutConnection {
             connection: "j".into(),
+            enabled: Some(false),
             new: true,
             by: by(),
         };
-        assert_eq!(bytes_of(put), [1, 11, 1, b'j', 1, 2, 1, b'a', 0]);
+        assert_eq!(bytes_of(put), [1, 11, 1, b'j', 1, 0, 1, 2, 1, b'a', 0]);
         assert_eq!(bytes_of(ListConnections), [1, 12]);
         let enable = EnableConnection {
             id: "c".into(),
@@ -427,6 +434,8 @@ mod tests {
         let kept = ConnectionKept::Kept("j".into(), None);
         assert_eq!(wire::encode(&kept), Ok(vec![1, 0, 1, b'j', 0]));
         assert_eq!(wire::encode(&ConnectionKept::NeedsSecret), Ok(vec![1, 3]));
+        let taken = ConnectionKept::Taken("c".into());
+        assert_eq!(wire::encode(&taken), Ok(vec![1, 5, 1, b'c']));
         let connections = ConnectionsAt {
             version: 3,
             connections: vec![KeptConnection {

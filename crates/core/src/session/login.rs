@@ -215,6 +215,7 @@ impl Login {
             client_id: self.client.client_id.clone(),
             connection: self.connection,
             begun_at: now,
+            set_out_at: self.flow_begun_at.min(now),
             auth_time_secs: Some(self.auth_time_secs),
             acr: self.acr,
             groups: self.groups,

@@ -107,6 +107,9 @@ pub struct Session {
     pub connection: String,
     /// When it began.
     pub begun_at: UnixMillis,
+    /// When its log-in set out. A wide revocation covers it by this: it may have begun by a view from
+    /// before, and a little later than such a view should be used.
+    pub set_out_at: UnixMillis,
     /// When the person last proved who they are, in seconds (`auth_time`, OIDC Core section 2); a
     /// service never does.
     pub auth_time_secs: Option<u64>,
@@ -182,7 +185,7 @@ impl Session {
                 std::slice::from_ref(wide),
                 &self.client_id,
                 &self.connection,
-                self.begun_at,
+                self.set_out_at,
             )
         });
         if let (None, Some(wide)) = (self.ended, covering) {

@@ -124,6 +124,7 @@ impl IssueToService {
             client_id: self.ask.client_id.clone(),
             connection: self.connection.clone(),
             begun_at: self.asked_at.min(now),
+            set_out_at: self.asked_at.min(now),
             auth_time_secs: None,
             acr: None,
             groups: Vec::new(),

@@ -57,7 +57,7 @@ async fn guard(
 ) -> Result<Response> {
     let finding = find(&inbound, config, env).await;
     let audit = Audit::of(env);
-    match decide::rule(finding, &inbound, now()) {
+    match decide::rule(finding, &inbound, config, now()) {
         Ruling::Forward(passage) => pass(&request, &inbound, config, *passage, &audit, ctx).await,
         Ruling::Refuse(refusal) => {
             let answer = refuse(*refusal, &inbound, config, &audit, ctx).await;

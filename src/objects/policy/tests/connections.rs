@@ -28,6 +28,7 @@ fn document(changes: &Value) -> String {
 fn put(changes: &Value, new: bool) -> PutConnection {
     PutConnection {
         connection: document(changes),
+        enabled: changes["enabled"].as_bool(),
         new,
         by: by(),
     }
@@ -91,10 +92,7 @@ fn a_connection_is_made_once_and_changed_as_often_as_one_likes() {
 fn a_change_of_who_somebody_is_ends_what_there_is() {
     let policy = policy();
     ask(&policy, put(&json!({}), true));
-    assert_eq!(
-        ends(&policy, &json!({"subject_claim": "email"})),
-        Some(true)
-    );
+    assert_eq!(ends(&policy, &json!({"requires": {"hd": "x"}})), Some(true));
     assert!(is_over(&policy));
 }
 
@@ -115,11 +113,71 @@ fn turned_off_by_either_way_everything_is_over() {
 }
 
 #[test]
+fn a_change_turns_nothing_on_by_leaving_out_that_it_is_off() {
+    let policy = policy();
+    ask(&policy, put(&json!({}), true));
+    assert!(ask(&policy, enable("okta", false, false)));
+    assert_eq!(ends(&policy, &json!({"name": "x"})), Some(false));
+    assert!(!kept(&policy)[0].enabled);
+    assert!(ends(&policy, &json!({"enabled": true})).is_some());
+    assert!(kept(&policy)[0].enabled);
+    let told = story(&policy);
+    for reason in ["disabled", "enabled"] {
+        let told = told.contains(&(Action::ConnectionChanged, Some(reason.into())));
+        assert!(told, "{reason}");
+    }
+}
+
+#[test]
+fn where_a_value_would_mean_another_person_it_is_another_connection() {
+    let policy = policy();
+    ask(&policy, put(&json!({}), true));
+    for other in [
+        json!({"issuer": "https://other.example"}),
+        json!({"subject_claim": "email"}),
+        json!({"subject_folds_case": true}),
+    ] {
+        let kept = ask(&policy, put(&other, false));
+        assert_eq!(kept, ConnectionKept::OtherPeople, "{other}");
+    }
+    let slashed = json!({"issuer": "https://idp.example/", "sealed_client_secret": "new"});
+    assert!(ends(&policy, &slashed).is_some());
+}
+
+#[test]
+fn no_token_is_two_connections_and_no_place_has_two_key_sets() {
+    let policy = policy();
+    let tokens = json!({"audiences": ["a", "b"]});
+    let place = json!({"zone_id": "z", "config_id": "c"});
+    let first = json!({"tokens": tokens, "api_shield": place});
+    ask(&policy, put(&first, true));
+    let taken = ConnectionKept::Taken("okta".into());
+    for second in [
+        json!({"id": "b", "tokens": {"audiences": ["b"]}}),
+        json!({"id": "b", "issuer": "https://idp.example/", "tokens": {"audiences": ["x", "a"]}}),
+        json!({"id": "b", "issuer": "https://other.example", "api_shield": place}),
+    ] {
+        assert_eq!(ask(&policy, put(&second, true)), taken, "{second}");
+    }
+    let apart = json!({"id": "b", "tokens": {"audiences": ["c"]}});
+    assert!(matches!(
+        ask(&policy, put(&apart, true)),
+        ConnectionKept::Kept(..)
+    ));
+    // Nor by a change, also of one that is off.
+    ask(&policy, enable("okta", false, false));
+    let grown = json!({"id": "b", "tokens": {"audiences": ["c", "a"]}});
+    assert_eq!(ask(&policy, put(&grown, false)), taken);
+    assert_eq!(ends(&policy, &first), Some(false));
+}
+
+#[test]
 fn a_removed_id_stays_taken_and_off() {
     let policy = policy();
     ask(&policy, put(&json!({}), true));
     assert!(delete(&policy) && is_over(&policy));
-    assert!(!delete(&policy));
+    // Who asks again was not answered the first time.
+    assert!(delete(&policy));
     assert_eq!(
         ask(&policy, put(&json!({}), true)),
         ConnectionKept::Mismatch
@@ -164,7 +222,7 @@ fn a_secret_stays_where_it_was_and_goes_nowhere_else() {
             .as_ref()
             .is_some_and(|json| json.contains("sealed\""))
     );
-    let elsewhere = json!({"sealed_client_secret": null, "issuer": "https://evil.example"});
+    let elsewhere = json!({"sealed_client_secret": null, "client_id": "another"});
     assert_eq!(
         ask(&policy, put(&elsewhere, false)),
         ConnectionKept::NeedsSecret

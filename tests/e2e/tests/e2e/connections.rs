@@ -54,6 +54,7 @@ fn a_connection_is_made_shown_changed_and_removed_and_its_id_stays_taken() -> Re
     let again = connection.admin("POST", "/v1/connections", Some(&taken))?;
     again.expect(409)?;
     connection.about("DELETE", "", None)?.expect(204)?;
+    connection.about("DELETE", "", None)?.expect(204)?;
     connection.about("GET", "", None)?.expect(404)?;
     let again = connection.admin("POST", "/v1/connections", Some(&taken))?;
     again.expect(409)?;
@@ -92,7 +93,7 @@ fn what_is_no_connection_is_refused_with_the_reason() -> Result {
 #[test]
 fn a_secret_is_not_sent_where_a_change_points() -> Result {
     let connection = Connection::new()?;
-    let elsewhere = json!({"client_secret": null, "issuer": "http://127.0.0.1:9"});
+    let elsewhere = json!({"client_secret": null, "client_id": "another"});
     let document = connection.document(&elsewhere);
     let refused = connection.about("PUT", "", Some(&document))?.expect(400)?;
     assert!(refused.body.contains("client_secret"), "{}", refused.body);
@@ -253,14 +254,22 @@ fn a_connection_that_is_turned_off_ends_everything_and_lets_nobody_in() -> Resul
 }
 
 #[test]
-fn a_change_of_who_somebody_is_ends_what_there_was_and_another_name_does_not() -> Result {
+fn a_change_of_what_people_may_ends_what_there_was_and_another_name_does_not() -> Result {
     let connection = Connection::new()?;
     let tokens = connection.log_in("alice")?;
     let renamed = connection.document(&json!({"name": "Other", "client_secret": null}));
     connection.about("PUT", "", Some(&renamed))?.expect(200)?;
     connection.api.expect_active(&tokens)?;
     let other = connection.document(&json!({"subject_claim": "email"}));
-    let changed = connection.about("PUT", "", Some(&other))?.expect(200)?;
+    let refused = connection.about("PUT", "", Some(&other))?.expect(409)?;
+    assert!(
+        refused.body.contains("another connection"),
+        "{}",
+        refused.body
+    );
+    connection.api.expect_active(&tokens)?;
+    let narrower = connection.document(&json!({"requires": {"hd": "acme.example"}}));
+    let changed = connection.about("PUT", "", Some(&narrower))?.expect(200)?;
     assert_eq!(changed.json()?["revoked"]["scope"], "connection");
     connection.api.expect_denied(&tokens, "session_ended")
 }
