@@ -102,7 +102,7 @@ cargo xtask demo [--port N] [--json]: narrate the main job; non-zero if a step f
 const BENCH_HELP: &str = "\
 cargo xtask bench [NAME]... [OPTIONS]: a table, and target/bench/NAME.json in the checkout.
 
-  NAME           strict-check or tokens; without a name, each of them
+  NAME           strict-check, tokens or gateway; without a name, each of them
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
   --json         print the report instead of a table

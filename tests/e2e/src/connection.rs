@@ -43,7 +43,13 @@ impl Connection {
     /// One whose provider knows us as `client` makes it.
     #[track_caller]
     pub fn to(client: impl FnOnce(Client) -> Client, settings: &Value) -> Result<Self> {
-        let (site, id) = (Site::of_connections()?, new_id()?);
+        Self::at(Site::of_connections()?, client, settings)
+    }
+
+    /// The same at a stack of the caller's choice.
+    #[track_caller]
+    pub fn at(site: Site, client: impl FnOnce(Client) -> Client, settings: &Value) -> Result<Self> {
+        let id = new_id()?;
         let redirect_uri = format!("{}/callback/{id}", site.endpoints().service);
         let client = client(Client::new(CLIENT_ID, &redirect_uri)?);
         let connection = Self {

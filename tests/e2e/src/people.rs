@@ -61,7 +61,8 @@ impl Site {
         Self::at(stack)
     }
 
-    fn at(stack: Arc<Stack>) -> Result<Self> {
+    /// A stack that its maker chose the settings of.
+    pub fn at(stack: Arc<Stack>) -> Result<Self> {
         Ok(Self {
             app: App::discover(&stack.at)?,
             api: Api::new(&stack.at),

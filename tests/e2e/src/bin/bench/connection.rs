@@ -81,15 +81,22 @@ impl Connection {
 /// Waits until something can be read, and says on which of the connections with a request under way. A
 /// server may close the others.
 pub fn readable(connections: &[Connection]) -> Result<Vec<usize>> {
+    let ready = readable_within(connections, &PATIENCE)?;
+    if ready.is_empty() {
+        return Err(Failure::new("no answer for 10 s"));
+    }
+    Ok(ready)
+}
+
+/// The same for so long at most; then there are none.
+pub fn readable_within(connections: &[Connection], at_most: &Timespec) -> Result<Vec<usize>> {
     let (indices, mut waiting): (Vec<usize>, Vec<PollFd>) = connections
         .iter()
         .enumerate()
         .filter(|(_, connection)| connection.sent.is_some())
         .map(|(index, connection)| (index, PollFd::new(&connection.stream, PollFlags::IN)))
         .unzip();
-    if poll(&mut waiting, Some(&PATIENCE))? == 0 {
-        return Err(Failure::new("no answer for 10 s"));
-    }
+    poll(&mut waiting, Some(at_most))?;
     let ready = indices.into_iter().zip(&waiting);
     Ok(ready
         .filter(|(_, fd)| !fd.revents().is_empty())

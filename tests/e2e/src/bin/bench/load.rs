@@ -2,15 +2,16 @@
 //!
 //! One thread. The first answers of a run are not counted: connections are new.
 
-use crate::connection::{Connection, readable, request};
+use crate::connection::{Answer, Connection, readable, request};
 use crate::statistics::Latencies;
 use crate::wire::find;
 use portcullis_e2e::{Failure, Result};
 use std::time::{Duration, Instant};
 
-/// How many connections every measurement uses.
+/// How many connections every closed loop uses.
 pub const CONNECTIONS: usize = 16;
-const WARM_UP: Duration = Duration::from_millis(300);
+/// What is not counted at the beginning of a run.
+pub const WARM_UP: Duration = Duration::from_millis(300);
 
 /// What to send, and how to know a right answer.
 pub struct Target {
@@ -43,7 +44,7 @@ impl Target {
     pub fn run(&self, length: Duration) -> Result<(f64, Latencies)> {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
-            let mut connection = Connection::open(&self.address)?;
+            let mut connection = self.connect()?;
             connection.send(&self.request)?;
             connections.push(connection);
         }
@@ -56,9 +57,7 @@ impl Target {
                     continue;
                 };
                 if let Some(answer) = connection.read()? {
-                    if answer.status != 200 || find(&answer.body, &self.expected).is_none() {
-                        return Err(self.unexpected(answer.status, &answer.body));
-                    }
+                    self.expect(&answer)?;
                     let now = Instant::now();
                     if now >= counted_from && now < end {
                         latencies.push(answer.latency);
@@ -70,11 +69,31 @@ impl Target {
         Ok((latencies.per_second(length), latencies))
     }
 
-    fn unexpected(&self, status: u16, body: &[u8]) -> Failure {
-        Failure::new(format!(
-            "expected 200 with {}, got {status} with {}",
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A new connection to it.
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(&self.address)
+    }
+
+    /// What to send.
+    pub fn request(&self) -> &[u8] {
+        &self.request
+    }
+
+    /// Fails unless that is the right answer.
+    pub fn expect(&self, answer: &Answer) -> Result {
+        if answer.status == 200 && find(&answer.body, &self.expected).is_some() {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "expected 200 with {}, got {} with {}",
             String::from_utf8_lossy(&self.expected),
-            String::from_utf8_lossy(body)
-        ))
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        )))
     }
 }

@@ -7,7 +7,9 @@
 mod connection;
 mod cpu;
 mod es256;
+mod gateway;
 mod load;
+mod open_loop;
 mod peer;
 mod prepare;
 mod report;
@@ -29,6 +31,7 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
 
   strict-check   POST /v1/check against a hand-written Worker that only answers \"ok\"
   tokens         code -> token and refresh, beside npm oidc-provider in memory
+  gateway        an identity provider's RS256 token, at the check and through the gateway
                  (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
@@ -42,9 +45,10 @@ Exit codes: 0 measured, 1 it could not be measured, 2 bad command line.
 /// A measurement and its name.
 type Measurement = (&'static str, fn(&Options) -> Result<Report>);
 
-const MEASUREMENTS: [Measurement; 2] = [
+const MEASUREMENTS: [Measurement; 3] = [
     (strict_check::NAME, strict_check::measure),
     (tokens::NAME, tokens::measure),
+    (gateway::NAME, gateway::measure),
 ];
 
 /// What every measurement needs to know.

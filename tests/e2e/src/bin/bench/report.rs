@@ -16,13 +16,48 @@ struct Row {
     metric: String,
     value: f64,
     unit: &'static str,
-    target: Option<f64>,
+    target: Option<Target>,
     note: String,
+}
+
+#[derive(Clone, Copy)]
+enum Target {
+    AtLeast(f64),
+    Below(f64),
+}
+
+impl Target {
+    const fn bound(self) -> f64 {
+        match self {
+            Self::AtLeast(bound) | Self::Below(bound) => bound,
+        }
+    }
+
+    fn is_met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::Below(limit) => value < limit,
+        }
+    }
+
+    /// As the table has it.
+    fn shown(self, value: f64) -> String {
+        let sign = match self {
+            Self::AtLeast(_) => ">=",
+            Self::Below(_) => "<",
+        };
+        let outcome = if self.is_met_by(value) {
+            "met"
+        } else {
+            "MISSED"
+        };
+        format!("{sign} {} {outcome}", self.bound())
+    }
 }
 
 impl Row {
     fn met(&self) -> Option<bool> {
-        self.target.map(|target| self.value >= target)
+        self.target.map(|target| target.is_met_by(self.value))
     }
 }
 
@@ -56,6 +91,17 @@ impl Report {
         note: &str,
     ) {
         self.row(metric, value, unit, note);
+        self.aim(Target::AtLeast(target));
+    }
+
+    /// One more row that should stay below `target`.
+    pub fn below(&mut self, metric: &str, value: f64, unit: &'static str, target: f64, note: &str) {
+        self.row(metric, value, unit, note);
+        self.aim(Target::Below(target));
+    }
+
+    /// Gives the last row its target.
+    fn aim(&mut self, target: Target) {
         if let Some(row) = self.rows.last_mut() {
             row.target = Some(target);
         }
@@ -66,7 +112,7 @@ impl Report {
         let rows = self.rows.iter().map(|row| {
             json!({
                 "metric": row.metric, "value": rounded(row.value), "unit": row.unit,
-                "target": row.target, "met": row.met(),
+                "target": row.target.map(Target::bound), "met": row.met(),
             })
         });
         json!({ "name": self.name, "rows": rows.collect::<Vec<Value>>() })
@@ -75,11 +121,8 @@ impl Report {
     pub fn to_table(&self) -> String {
         let mut table = format!("{}: {}\n\n", self.name, self.preface);
         for row in &self.rows {
-            let target = match (row.target, row.met()) {
-                (Some(target), Some(true)) => format!(">= {target} met"),
-                (Some(target), _) => format!(">= {target} MISSED"),
-                _ => String::new(),
-            };
+            let target = row.target.map(|target| target.shown(row.value));
+            let target = target.unwrap_or_default();
             // Writing to a String cannot fail.
             let _ = writeln!(
                 table,
@@ -120,12 +163,16 @@ mod tests {
         report.at_least("ratio", 0.812_34, "x", 0.8, "");
         report.at_least("other", 0.7, "x", 0.8, "");
         report.row("rate", 1234.56, "1/s", "");
+        report.below("latency", 29.9, "ms", 30.0, "");
+        report.below("wait", 30.0, "ms", 30.0, "");
         assert_eq!(
             report.to_json(),
             json!({ "name": "x", "rows": [
                 { "metric": "ratio", "value": 0.812, "unit": "x", "target": 0.8, "met": true },
                 { "metric": "other", "value": 0.7, "unit": "x", "target": 0.8, "met": false },
                 { "metric": "rate", "value": 1235.0, "unit": "1/s", "target": null, "met": null },
+                { "metric": "latency", "value": 29.9, "unit": "ms", "target": 30.0, "met": true },
+                { "metric": "wait", "value": 30.0, "unit": "ms", "target": 30.0, "met": false },
             ] })
         );
     }
