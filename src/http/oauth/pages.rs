@@ -20,6 +20,7 @@ input{font:inherit;min-height:2.75rem;padding:.25rem .75rem;border-radius:.375re
 label{flex-basis:100%}\
 table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid}\
+th{overflow-wrap:normal}\
 button.first{background:#1d4ed8;border-color:#1d4ed8;color:#fff}\
 button:focus-visible{outline:3px solid #b45309;outline-offset:2px}";
 
