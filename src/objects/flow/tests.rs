@@ -191,7 +191,7 @@ fn a_flow_of_an_older_form_is_gone() {
 fn saml() -> Stage {
     Stage::Saml(Box::new(SamlAway {
         errand: Errand::LogIn {
-            request: request(),
+            request: Box::new(request()),
             begun_at: UnixMillis(0),
         },
         connection: "acme".into(),

@@ -34,6 +34,7 @@ mod register;
 mod revocation_endpoint;
 mod revocations;
 mod routes;
+mod saml;
 mod scim;
 mod sessions;
 mod step_up;

@@ -40,7 +40,7 @@ pub enum Errand {
     /// To log somebody in.
     LogIn {
         /// What the client asked for.
-        request: AuthorizationRequest,
+        request: Box<AuthorizationRequest>,
         /// When the browser set out.
         begun_at: UnixMillis,
     },
