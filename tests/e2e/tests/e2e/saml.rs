@@ -277,7 +277,11 @@ fn only_the_browser_that_set_out_and_brought_the_answer_can_go_on() -> Result {
             .append_pair("answer", answer);
         expect_refused(attacker.step(&bent)?)?;
     }
-    expect_no_session(&saml, "alice")
+    expect_no_session(&saml, "alice")?;
+    // With it they would have been let in: nothing else was lacking.
+    attacker.go(&on, Some(&saml.app.redirect_uri))?.app()?;
+    assert_eq!(saml.api.sessions(&saml.claim("alice"))?.len(), 1);
+    Ok(())
 }
 
 #[test]
