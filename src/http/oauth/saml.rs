@@ -42,6 +42,9 @@ use worker::{Error, Response, Result};
 /// The longest form with an answer: more than any other body, for an assertion has all of a person's groups.
 const MAX_FORM_BYTES: usize = 350 * 1024;
 
+/// The parameter with which a browser comes to `/callback` that brought an answer.
+const ANSWER: &str = "answer";
+
 /// What the provider is asked for besides a log-in.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wishes {
@@ -149,9 +152,6 @@ pub async fn acs(mut ctx: Ctx) -> Result<Response> {
     let parameters = [("state", Some(id.as_str())), (ANSWER, Some(code.as_str()))];
     Ok(redirect(&callback, &parameters)?.with_status(303))
 }
-
-/// The parameter with which a browser comes to `/callback` that brought an answer.
-const ANSWER: &str = "answer";
 
 /// What the answer says, if it is to be believed.
 fn believed(
