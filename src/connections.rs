@@ -118,6 +118,17 @@ pub fn redirect_uri(config: &Config, connection: &str) -> String {
     }
 }
 
+/// Where its provider has browsers post their answers, if it speaks SAML; another place for each
+/// connection, too.
+pub fn acs_url(config: &Config, connection: &str) -> String {
+    format!("{}/saml/{connection}/acs", config.issuer)
+}
+
+/// Where its provider reads what it must know of us, if it speaks SAML.
+pub fn saml_metadata_url(config: &Config, connection: &str) -> String {
+    format!("{}/saml/{connection}/metadata", config.issuer)
+}
+
 /// Seals the secret of the connection of that id.
 pub fn sealed(config: &Config, id: &str, secret: &str) -> Result<String, Error> {
     let sealed = Sealed::seal(
@@ -219,5 +230,6 @@ mod tests {
         let config = dev();
         assert_eq!(redirect_uri(&config, "okta"), "https://id.example/callback");
         assert_eq!(redirect_uri(&config, "b"), "https://id.example/callback/b");
+        assert_eq!(acs_url(&config, "b"), "https://id.example/saml/b/acs");
     }
 }

@@ -134,7 +134,9 @@ fn responsible<'c>(
 ) -> Result<(&'c Rc<Connection>, &'c TokenRules), TokenError> {
     let iss = token.unverified_iss().unwrap_or_default();
     let accepting = |connection: &'c Rc<Connection>| {
-        let rules = connection.tokens.as_ref().filter(|_| connection.enabled)?;
+        // A SAML provider issues none, whatever a document says.
+        let may = connection.enabled && connection.saml.is_none();
+        let rules = connection.tokens.as_ref().filter(|_| may)?;
         connection.is_issuer(iss).then_some((connection, rules))
     };
     let mut of_issuer = all.iter().filter_map(accepting).peekable();
@@ -257,9 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_off_or_names_no_tokens_accepts_none() {
+    fn a_connection_that_is_off_speaks_saml_or_names_no_tokens_accepts_none() {
         let good = json!({"iss": "https://idp.example", "aud": "api"});
-        for changes in [json!({"enabled": false}), json!({"tokens": null})] {
+        let saml = json!({"sso_url": "https://idp.example/sso", "certificates": []});
+        for changes in [
+            json!({"enabled": false}),
+            json!({"tokens": null}),
+            json!({"saml": saml}),
+        ] {
             let all = [connection("a", &changes)];
             assert_eq!(
                 found(&all, &good, None),

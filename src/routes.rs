@@ -58,6 +58,8 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/par", PUBLIC, "Pushed authorization requests (RFC 9126)", oauth::par::post),
     route!("GET", "/callback", PUBLIC, "Where the identity provider sends browsers back", oauth::callback::get),
     route!("GET", "/callback/{connection}", PUBLIC, "Where that identity provider sends browsers back", oauth::callback::get),
+    route!("POST", "/saml/{connection}/acs", PUBLIC, "Where browsers post the answers of that SAML provider", oauth::saml::acs),
+    route!("GET", "/saml/{connection}/metadata", PUBLIC, "What that SAML provider must know of the service", oauth::saml::metadata),
     route!("GET", "/choose", PUBLIC, "Asks a person through which identity provider they log in", oauth::choose::get),
     route!("POST", "/choose", PUBLIC, "Takes the person's choice", oauth::choose::post),
     route!("GET", "/connection-test", PUBLIC, "Begins a connection's test, by an operator's link", oauth::connection_test::get),

@@ -61,11 +61,16 @@ pub async fn issuer_and_keys(
     Ok((metadata.issuer.clone(), metadata.jwks_uri.clone()))
 }
 
-/// The provider's metadata: as the connection says, or by discovery.
+/// The provider's metadata: as the connection says, or by discovery. A SAML provider has none, and nothing is
+/// asked at its entity ID.
 pub async fn metadata(
     config: &Config,
     connection: &Connection,
 ) -> Result<Rc<Metadata>, UpstreamError> {
+    if connection.saml.is_some() {
+        let why = "it speaks SAML and has no OpenID metadata";
+        return Err(UpstreamError::Unavailable(why.to_owned()));
+    }
     if let (Some(authorization_endpoint), Some(token_endpoint), Some(jwks_uri)) = (
         &connection.authorization_endpoint,
         &connection.token_endpoint,

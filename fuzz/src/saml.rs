@@ -82,6 +82,7 @@ fn asked(name: &str) {
         sp_entity_id: name,
         acs_url: name,
         force_authn: true,
+        is_passive: false,
         name_id_format: Some(name),
     };
     assert_eq!(request.to_xml().matches('<').count(), 5);

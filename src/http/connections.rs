@@ -29,13 +29,15 @@ use worker::{Response, Result};
 const TEST_TTL_SECS: u64 = 600;
 const MAX_SECRET_BYTES: usize = 1024;
 /// What only answers have.
-const ANSWERED: [&str; 6] = [
+const ANSWERED: [&str; 8] = [
     "has_client_secret",
     "static",
     "redirect_uri",
     "backchannel_logout_uri",
     "jwks_uri_of_service",
     "revoked",
+    "acs_url",
+    "metadata_url",
 ];
 
 fn failed(error: &CallError) -> Result<Response> {
@@ -56,12 +58,29 @@ fn described(ctx: &Ctx, connection: &Connection, revoked: Option<&RevokedWide>) 
     let has_secret = is_static || connection.sealed_client_secret.is_some();
     fields.insert("has_client_secret".to_owned(), has_secret.into());
     fields.insert("static".to_owned(), is_static.into());
-    let redirect_uri = connections::redirect_uri(&ctx.config, id);
-    fields.insert("redirect_uri".to_owned(), redirect_uri.into());
-    let logout = format!("{issuer}/backchannel-logout/{id}");
-    fields.insert("backchannel_logout_uri".to_owned(), logout.into());
-    let jwks = format!("{issuer}/.well-known/jwks.json");
-    fields.insert("jwks_uri_of_service".to_owned(), jwks.into());
+    let to_register = if connection.saml.is_some() {
+        vec![
+            ("acs_url", connections::acs_url(&ctx.config, id)),
+            (
+                "metadata_url",
+                connections::saml_metadata_url(&ctx.config, id),
+            ),
+        ]
+    } else {
+        vec![
+            ("redirect_uri", connections::redirect_uri(&ctx.config, id)),
+            (
+                "backchannel_logout_uri",
+                format!("{issuer}/backchannel-logout/{id}"),
+            ),
+            (
+                "jwks_uri_of_service",
+                format!("{issuer}/.well-known/jwks.json"),
+            ),
+        ]
+    };
+    let to_register = to_register.into_iter();
+    fields.extend(to_register.map(|(name, url)| (name.to_owned(), url.into())));
     if let Some(revoked) = revoked {
         let revoked = serde_json::to_value(Revocation::from(revoked))?;
         fields.insert("revoked".to_owned(), revoked);
@@ -287,11 +306,11 @@ pub fn schema() -> Value {
             "id": text("1 to 32 of a-z, 0-9 and -; never given to another"),
             "name": text("what people are shown"),
             "enabled": {"type": "boolean", "default": true},
-            "issuer": text("https at a public name; where discovery begins"),
+            "issuer": text("https at a public name; where discovery begins. With saml: the provider's entity ID"),
             "authorization_endpoint": text("all three or none: no discovery"),
             "token_endpoint": text("likewise"),
             "jwks_uri": text("likewise; alone, with tokens: nobody logs in through it"),
-            "client_id": text("what the service is called there"),
+            "client_id": text("what the service is called there; with saml: its entity ID"),
             "client_secret": {"type": "string", "writeOnly": true},
             "token_endpoint_auth_method": {"enum": ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]},
             "scope": text("default: openid profile email"),
@@ -331,12 +350,32 @@ pub fn schema() -> Value {
                 "required": ["zone_id", "config_id"],
                 "properties": {"zone_id": text("32 hex digits"), "config_id": text("a UUID")},
             },
+            "saml": saml_schema(),
             "has_client_secret": {"type": "boolean", "readOnly": true},
             "static": {"type": "boolean", "readOnly": true, "description": "it stands in the configuration"},
-            "redirect_uri": only_shown("to be registered at the provider"),
+            "redirect_uri": only_shown("to be registered at the provider; not with saml"),
             "backchannel_logout_uri": only_shown("likewise"),
             "jwks_uri_of_service": only_shown("likewise, for private_key_jwt"),
+            "acs_url": only_shown("with saml: to be registered at the provider"),
+            "metadata_url": only_shown("with saml: what the provider must know of the service"),
             "revoked": {"readOnly": true, "$ref": "#/components/schemas/WideRevocation"},
+        },
+    })
+}
+
+fn saml_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["sso_url", "certificates"],
+        "additionalProperties": false,
+        "description": "it speaks SAML 2.0: no endpoints, no secret, no tokens and no api_shield. The name of the person is the claim sub, each attribute a claim of its name",
+        "properties": {
+            "sso_url": {"type": "string", "description": "where browsers are sent, by HTTP-Redirect; https at a public name"},
+            "certificates": {
+                "type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 8,
+                "description": "X.509, in base64; by whose keys it is believed. Changing them ends nothing",
+            },
+            "name_id_format": {"type": "string", "description": "the kind of name to ask for"},
         },
     })
 }

@@ -117,8 +117,15 @@ impl Ctx {
 
     /// The body as text, within bounds.
     pub async fn text(&mut self) -> Result<std::result::Result<String, Problem>> {
-        let too_large = Problem::new(413, format!("the body exceeds {MAX_BODY_BYTES} bytes"));
-        let bytes = self.bytes().await?;
+        self.text_within(MAX_BODY_BYTES).await
+    }
+
+    async fn text_within(
+        &mut self,
+        max_bytes: usize,
+    ) -> Result<std::result::Result<String, Problem>> {
+        let too_large = Problem::new(413, format!("the body exceeds {max_bytes} bytes"));
+        let bytes = self.bytes(max_bytes).await?;
         // A body can be held back: what it says is judged by the time it came.
         self.now = now();
         let Some(bytes) = bytes else {
@@ -132,18 +139,18 @@ impl Ctx {
     /// Reading in one step is several times cheaper than in pieces, but only pieces can be stopped
     /// before memory is full. So whoever holds a credential, or has declared a length within
     /// bounds, is read in one step, and strangers who have not are read in pieces.
-    async fn bytes(&mut self) -> Result<Option<Vec<u8>>> {
+    async fn bytes(&mut self, max_bytes: usize) -> Result<Option<Vec<u8>>> {
         let declared = self.request.headers().get("content-length")?;
         let declared = declared.and_then(|length| length.parse::<usize>().ok());
-        if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
+        if declared.is_some_and(|length| length > max_bytes) {
             return Ok(None);
         }
         if declared.is_some() || self.role.is_some() {
             let bytes = self.request.bytes().await?;
-            return Ok((bytes.len() <= MAX_BODY_BYTES).then_some(bytes));
+            return Ok((bytes.len() <= max_bytes).then_some(bytes));
         }
         match self.request.stream() {
-            Ok(stream) => bounded(stream, MAX_BODY_BYTES).await,
+            Ok(stream) => bounded(stream, max_bytes).await,
             // There is no body.
             Err(_) => Ok(Some(Vec::new())),
         }
@@ -162,6 +169,14 @@ impl Ctx {
         Ok(self.pairs().await?.and_then(once_each))
     }
 
+    /// The same where a field may be longer than anything usual.
+    pub async fn form_within(
+        &mut self,
+        max_bytes: usize,
+    ) -> Result<std::result::Result<BTreeMap<String, String>, Problem>> {
+        Ok(self.pairs_within(max_bytes).await?.and_then(once_each))
+    }
+
     /// The body as a form in which `resource` alone may come more than once (RFC 8707 section 2).
     pub async fn token_form(&mut self) -> Result<std::result::Result<Form, Problem>> {
         Ok(self.pairs().await?.and_then(|pairs| {
@@ -176,6 +191,13 @@ impl Ctx {
 
     /// The body as a form, whatever comes how often.
     pub async fn pairs(&mut self) -> Result<std::result::Result<Vec<(String, String)>, Problem>> {
+        self.pairs_within(MAX_BODY_BYTES).await
+    }
+
+    async fn pairs_within(
+        &mut self,
+        max_bytes: usize,
+    ) -> Result<std::result::Result<Vec<(String, String)>, Problem>> {
         let content_type = self.request.headers().get("content-type")?;
         let is_form = content_type.is_some_and(|content_type| {
             let media_type = content_type.split(';').next().unwrap_or_default();
@@ -186,7 +208,7 @@ impl Ctx {
         if !is_form {
             return Ok(Err(Problem::bad_request("the body is no form")));
         }
-        Ok(self.text().await?.map(|text| {
+        Ok(self.text_within(max_bytes).await?.map(|text| {
             url::form_urlencoded::parse(text.as_bytes())
                 .into_owned()
                 .collect()

@@ -46,12 +46,12 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
 }
 
 /// Whether there are not too many requests from that address.
-async fn is_allowed(ctx: &Ctx) -> Result<bool> {
+pub(super) async fn is_allowed(ctx: &Ctx) -> Result<bool> {
     let address = ctx.request.headers().get("cf-connecting-ip")?;
     Ok(allow(&ctx.env, Limit::Address(address.as_deref())).await)
 }
 
-fn too_many() -> Result<Response> {
+pub(super) fn too_many() -> Result<Response> {
     let text = "There were too many requests from your network. Please try again in a minute.";
     let response = page(429, "Log-in is not possible now", text)?;
     response.headers().set("retry-after", "60")?;

@@ -76,6 +76,7 @@ async fn carried_out(ctx: &Ctx, token: Option<&str>) -> std::result::Result<(), 
     let connection = connections::enabled(&ctx.env, &ctx.config, &id)
         .await
         .map_err(|error| Failed::unavailable(&error))?
+        .filter(|connection| connection.saml.is_none())
         // All that rests on one that is off was ended when it was turned off.
         .ok_or_else(|| Failed::Invalid("logout_token_connection".to_owned()))?;
     let logout = logout(ctx, &connection, &verified(ctx, &connection, token).await?);

@@ -4,13 +4,14 @@
 //! Before anything is believed: the flow is one of ours, not used yet, and this browser began it; it
 //! came back to the place of the connection that it was sent to, which is still on; the
 //! answer is by that provider (RFC 9207); the ID token verifies, and its log-in is as new and as strong
-//! as the client asked. Then the person is asked for their consent if they must be, and then the subject
+//! as the client asked. What a SAML provider says was verified when the browser posted it ([`saml`]), and is
+//! taken from the flow; from there on both go the same way. Then the person is asked for their consent if they must be, and then the subject
 //! decides.
 
 use super::log_in::{Arrival, begin};
 use super::{
     FLOW_TTL_SECS, browser_of, clear_flow_cookie, connection_test, flow, page, redirect, refuse,
-    set_flow_cookie,
+    saml, set_flow_cookie,
 };
 use crate::connections;
 use crate::http::context::Ctx;
@@ -24,13 +25,89 @@ use portcullis_core::connection::identity::Identity;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::jwt::id_token::VerifiedIdToken;
 use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode, Prompt};
-use portcullis_core::oauth::flow::{Asked, Away, FlowId, Keep, Kind, Person, Stage, TakeAway};
+use portcullis_core::oauth::flow::saml::{Errand, SamlFacts, SamlSaid};
+use portcullis_core::oauth::flow::{Asked, FlowId, Keep, Kind, Person, Stage, TakeAway};
 use portcullis_core::oauth::relay::{LoginFacts, upstream_error};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::Upstream;
 use portcullis_core::session::consent::{AskConsent, covers};
 use portcullis_core::text::truncated;
+use portcullis_core::time::UnixMillis;
+use serde_json::{Map, Value};
 use worker::{Response, Result};
+
+/// A browser that is back.
+struct Back {
+    /// What the client asked for.
+    request: AuthorizationRequest,
+    /// When the browser set out.
+    begun_at: UnixMillis,
+    /// Of its cookie.
+    browser: Digest,
+    /// Through which connection it was sent.
+    connection: String,
+    /// What it was sent with, or what it brought.
+    by: By,
+}
+
+/// How the provider's word comes.
+enum By {
+    /// The query has a code, or an error; these go with it.
+    Code {
+        nonce: String,
+        code_verifier: String,
+    },
+    /// It has come.
+    Saml(SamlSaid),
+}
+
+/// What a provider says of who logged in.
+struct LoggedIn {
+    /// What events about it begin with.
+    by: &'static str,
+    claims: Map<String, Value>,
+    auth_time: Option<UnixMillis>,
+    said_at: UnixMillis,
+    acr: Option<String>,
+    upstream: Upstream,
+}
+
+impl From<VerifiedIdToken> for LoggedIn {
+    fn from(id_token: VerifiedIdToken) -> Self {
+        let digest = |claim| {
+            id_token
+                .claim(claim)
+                .map(|text| Digest::of(text.as_bytes()))
+        };
+        Self {
+            by: "id_token",
+            auth_time: id_token.auth_time,
+            said_at: id_token.issued_at,
+            upstream: Upstream {
+                sub: digest("sub"),
+                sid: digest("sid"),
+            },
+            claims: id_token.claims().clone(),
+            acr: id_token.acr,
+        }
+    }
+}
+
+impl From<SamlFacts> for LoggedIn {
+    fn from(facts: SamlFacts) -> Self {
+        Self {
+            by: "saml",
+            claims: facts.claims(),
+            auth_time: Some(facts.authn_instant),
+            said_at: facts.authn_instant,
+            acr: facts.authn_context,
+            upstream: Upstream {
+                sub: Some(facts.name_id),
+                sid: facts.session_index,
+            },
+        }
+    }
+}
 
 /// What comes of a browser's return.
 enum Came {
@@ -54,21 +131,48 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     let Some(browser) = browser_of(&ctx, &id)? else {
         return not_begun();
     };
-    let take = TakeAway {
-        browser: Digest::of(browser.as_bytes()),
-    };
-    let taken = flow(&ctx.env, &id, take).await;
-    let taken = taken.map_err(|error| worker::Error::RustError(error.to_string()))?;
-    let Some(away) = taken else {
+    let Some(back) = taken(&ctx, &id, &browser).await? else {
         return not_begun();
     };
-    match arrived(&ctx, away).await? {
+    match arrived(&ctx, back).await? {
         Came::Done(response) => {
             clear_flow_cookie(&response, &id)?;
             Ok(response)
         }
         Came::Ask(asked) => ask(&ctx, &id, &browser, *asked).await,
     }
+}
+
+/// The flow of this browser, which ends here: by what it brought, a SAML provider's or none.
+async fn taken(ctx: &Ctx, id: &FlowId, browser: &str) -> Result<Option<Back>> {
+    if let Some(code) = saml::answer_code(ctx) {
+        let taken = saml::take(ctx, id, browser, &code).await?;
+        return Ok(taken.and_then(|(away, said)| match away.errand {
+            Errand::LogIn { request, begun_at } => Some(Back {
+                request: *request,
+                begun_at,
+                browser: away.browser,
+                connection: away.connection,
+                by: By::Saml(said),
+            }),
+            Errand::Test => None,
+        }));
+    }
+    let take = TakeAway {
+        browser: Digest::of(browser.as_bytes()),
+    };
+    let taken = flow(&ctx.env, id, take).await;
+    let taken = taken.map_err(|error| worker::Error::RustError(error.to_string()))?;
+    Ok(taken.map(|away| Back {
+        request: away.request,
+        begun_at: away.begun_at,
+        browser: away.browser,
+        connection: away.connection,
+        by: By::Code {
+            nonce: away.nonce,
+            code_verifier: away.code_verifier,
+        },
+    }))
 }
 
 fn not_begun() -> Result<Response> {
@@ -94,35 +198,35 @@ async fn ask(ctx: &Ctx, id: &FlowId, browser: &str, asked: Asked) -> Result<Resp
     Ok(response)
 }
 
-async fn arrived(ctx: &Ctx, away: Away) -> Result<Came> {
-    let client_id = &away.request.client.client_id;
+async fn arrived(ctx: &Ctx, back: Back) -> Result<Came> {
+    let client_id = &back.request.client.client_id;
     let client = policy::client(&ctx.env, &ctx.config, client_id).await?;
-    let redirect_uri = &away.request.client.redirect_uri;
+    let redirect_uri = &back.request.client.redirect_uri;
     // It may have been changed or removed since the browser set out.
     let Some(client) = client.filter(|client| client.allows_redirect_to(redirect_uri)) else {
         return not_begun().map(Came::Done);
     };
-    let person = match identified(ctx, &away).await? {
+    let person = match identified(ctx, &back).await? {
         Ok(person) => person,
-        Err(error) => return refuse(ctx, &away.request, error).map(Came::Done),
+        Err(error) => return refuse(ctx, &back.request, error).map(Came::Done),
     };
-    match must_ask(ctx, &client, &away.request, person.subject).await? {
+    match must_ask(ctx, &client, &back.request, person.subject).await? {
         Ok(false) => {
             let arrival = Arrival {
-                request: away.request,
-                begun_at: away.begun_at,
+                request: back.request,
+                begun_at: back.begun_at,
                 person,
                 allowed: false,
             };
             begin(ctx, &client, arrival).await.map(Came::Done)
         }
         Ok(true) => Ok(Came::Ask(Box::new(Asked {
-            request: away.request,
-            begun_at: away.begun_at,
-            browser: away.browser,
+            request: back.request,
+            begun_at: back.begun_at,
+            browser: back.browser,
             person,
         }))),
-        Err(error) => refuse(ctx, &away.request, error).map(Came::Done),
+        Err(error) => refuse(ctx, &back.request, error).map(Came::Done),
     }
 }
 
@@ -135,18 +239,72 @@ pub(super) fn came_back_to(ctx: &Ctx) -> &str {
 }
 
 /// Who is there, if their log-in is what was asked for.
-async fn identified(ctx: &Ctx, away: &Away) -> Result<std::result::Result<Person, ErrorCode>> {
-    if came_back_to(ctx) != away.connection {
-        refused(ctx, &away.connection, "connection_mismatch").await?;
+async fn identified(ctx: &Ctx, back: &Back) -> Result<std::result::Result<Person, ErrorCode>> {
+    if came_back_to(ctx) != back.connection {
+        refused(ctx, &back.connection, "connection_mismatch").await?;
         return Ok(Err(ErrorCode::AccessDenied));
     }
-    let connection = connections::enabled(&ctx.env, &ctx.config, &away.connection).await?;
+    let connection = connections::enabled(&ctx.env, &ctx.config, &back.connection).await?;
     let Some(connection) = connection else {
-        refused(ctx, &away.connection, "connection_disabled").await?;
+        refused(ctx, &back.connection, "connection_disabled").await?;
         return Ok(Err(ErrorCode::AccessDenied));
     };
+    let logged_in: LoggedIn = match (&back.by, &connection.saml) {
+        (By::Saml(SamlSaid::Facts(facts)), Some(_)) => facts.clone().into(),
+        // The provider has logged nobody in.
+        (By::Saml(SamlSaid::Refused(_)), Some(_)) => {
+            return Ok(Err(if back.request.prompts(Prompt::None) {
+                ErrorCode::LoginRequired
+            } else {
+                ErrorCode::AccessDenied
+            }));
+        }
+        (
+            By::Code {
+                nonce,
+                code_verifier,
+            },
+            None,
+        ) => match by_code(ctx, &connection, nonce, code_verifier).await? {
+            Ok(id_token) => id_token.into(),
+            Err(error) => return Ok(Err(error)),
+        },
+        // It speaks another protocol than when the browser set out.
+        (By::Saml(_), None) | (By::Code { .. }, Some(_)) => {
+            refused(ctx, &connection.id, "connection_changed").await?;
+            return Ok(Err(ErrorCode::AccessDenied));
+        }
+    };
+    let identity = match connection.identity(&logged_in.claims) {
+        Ok(identity) => identity,
+        Err(why) => {
+            let reason = format!("{}_{}", logged_in.by, why.as_str());
+            refused(ctx, &connection.id, &reason).await?;
+            return Ok(Err(ErrorCode::AccessDenied));
+        }
+    };
+    let login = LoginFacts {
+        auth_time: logged_in.auth_time,
+        acr: logged_in.acr.as_deref(),
+    };
+    let satisfied = back.request.is_satisfied_by(login, back.begun_at);
+    let person = person(ctx, &connection, identity, &logged_in);
+    if let Err(error) = satisfied {
+        not_satisfied(ctx, &back.request, &person, error).await?;
+        return Ok(Err(error));
+    }
+    Ok(Ok(person))
+}
+
+/// The ID token that comes for the code in the query.
+async fn by_code(
+    ctx: &Ctx,
+    connection: &Connection,
+    nonce: &str,
+    code_verifier: &str,
+) -> Result<std::result::Result<VerifiedIdToken, ErrorCode>> {
     let query = ctx.query().unwrap_or_default();
-    let metadata = match upstream::metadata(&ctx.config, &connection).await {
+    let metadata = match upstream::metadata(&ctx.config, connection).await {
         Ok(metadata) => metadata,
         Err(error) => {
             worker::console_error!("{error}");
@@ -162,68 +320,37 @@ async fn identified(ctx: &Ctx, away: &Away) -> Result<std::result::Result<Person
     };
     let returned = Returned {
         code,
-        code_verifier: &away.code_verifier,
-        nonce: &away.nonce,
+        code_verifier,
+        nonce,
     };
-    let id_token = upstream::identify(&ctx.env, &ctx.config, &connection, returned).await;
-    let id_token = match id_token {
-        Ok(id_token) => id_token,
+    match upstream::identify(&ctx.env, &ctx.config, connection, returned).await {
+        Ok(id_token) => Ok(Ok(id_token)),
         Err(error) => {
             worker::console_error!("{error}");
-            return Ok(Err(match error {
+            Ok(Err(match error {
                 UpstreamError::Unavailable(_) => ErrorCode::TemporarilyUnavailable,
                 UpstreamError::Token(error) => {
                     let reason = format!("id_token_{}", error.as_str());
                     refused(ctx, &connection.id, &reason).await?;
                     ErrorCode::ServerError
                 }
-            }));
+            }))
         }
-    };
-    let identity = match connection.identity(id_token.claims()) {
-        Ok(identity) => identity,
-        Err(why) => {
-            let reason = format!("id_token_{}", why.as_str());
-            refused(ctx, &connection.id, &reason).await?;
-            return Ok(Err(ErrorCode::AccessDenied));
-        }
-    };
-    let person = person(ctx, &connection, identity, &id_token);
-    let login = LoginFacts {
-        auth_time: id_token.auth_time,
-        acr: id_token.acr.as_deref(),
-    };
-    if let Err(error) = away.request.is_satisfied_by(login, away.begun_at) {
-        not_satisfied(ctx, &away.request, &person, error).await?;
-        return Ok(Err(error));
     }
-    Ok(Ok(person))
 }
 
-fn person(
-    ctx: &Ctx,
-    connection: &Connection,
-    identity: Identity,
-    id_token: &VerifiedIdToken,
-) -> Person {
-    let digest = |claim| {
-        id_token
-            .claim(claim)
-            .map(|text| Digest::of(text.as_bytes()))
-    };
+fn person(ctx: &Ctx, connection: &Connection, identity: Identity, logged_in: &LoggedIn) -> Person {
+    let auth_time = logged_in.auth_time.unwrap_or(logged_in.said_at);
     Person {
         subject: connection.subject(&ctx.config.naming_key, &identity.value),
         connection: connection.id.clone(),
-        auth_time_secs: id_token.auth_time.unwrap_or(id_token.issued_at).secs(),
-        acr: id_token.acr.as_deref().map(|acr| truncated(acr, 128)),
+        auth_time_secs: auth_time.secs(),
+        acr: logged_in.acr.as_deref().map(|acr| truncated(acr, 128)),
         groups: identity.groups,
         roles: identity.roles,
         claims: identity.claims,
         profile: identity.profile,
-        upstream: Upstream {
-            sub: digest("sub"),
-            sid: digest("sid"),
-        },
+        upstream: logged_in.upstream,
         value: identity.value,
     }
 }
@@ -262,7 +389,8 @@ async fn must_ask(
     })
 }
 
-async fn refused(ctx: &Ctx, connection: &str, reason: &str) -> Result<()> {
+/// Records that what came through that connection was refused.
+pub(super) async fn refused(ctx: &Ctx, connection: &str, reason: &str) -> Result<()> {
     let event = Event {
         reason: Some(reason.to_owned()),
         request: Some(ctx.facts()),

@@ -8,7 +8,7 @@
 use super::callback::came_back_to;
 use super::pages::{escaped, plain_page};
 use super::set_out::set_out_to_test;
-use super::{browser_of, clear_flow_cookie, flow, page};
+use super::{browser_of, clear_flow_cookie, flow, page, saml};
 use crate::connections;
 use crate::http::context::Ctx;
 use crate::upstream::{self, Returned};
@@ -16,6 +16,7 @@ use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::connection::Connection;
 use portcullis_core::connection::identity::Identity;
 use portcullis_core::id::SubjectKey;
+use portcullis_core::oauth::flow::saml::{Errand, SamlSaid};
 use portcullis_core::oauth::flow::{FlowId, Kind, TakeTesting, TakeToTest, Testing};
 use portcullis_core::secret::Digest;
 use portcullis_core::text::truncated;
@@ -60,60 +61,67 @@ pub(super) async fn arrived(ctx: &Ctx, id: &FlowId) -> Result<Response> {
     let Some(browser) = browser_of(ctx, id)? else {
         return nothing_to_test();
     };
-    let take = TakeTesting {
-        browser: Digest::of(browser.as_bytes()),
-    };
-    let taken = flow(&ctx.env, id, take).await;
-    let taken = taken.map_err(|error| Error::RustError(error.to_string()))?;
-    let Some(testing) = taken else {
+    let Some((id_of_connection, by)) = taken(ctx, id, &browser).await? else {
         return nothing_to_test();
     };
-    let response = match tested(ctx, &testing).await? {
+    let response = match tested(ctx, &id_of_connection, &by).await? {
         Ok(seen) => {
-            record(ctx, &testing.connection, Outcome::Success, None).await?;
+            record(ctx, &id_of_connection, Outcome::Success, None).await?;
             plain_page("The connection works", &seen.html())?
         }
-        Err(why) => failed(ctx, &testing.connection, &why).await?,
+        Err(why) => failed(ctx, &id_of_connection, &why).await?,
     };
     clear_flow_cookie(&response, id)?;
     Ok(response)
 }
 
+/// How the provider's word comes.
+enum By {
+    /// For a code in the query.
+    Code(Testing),
+    /// It has come.
+    Saml(SamlSaid),
+}
+
+/// The test of this browser, which ends here: which connection's, and by what it brought.
+async fn taken(ctx: &Ctx, id: &FlowId, browser: &str) -> Result<Option<(String, By)>> {
+    if let Some(code) = saml::answer_code(ctx) {
+        let taken = saml::take(ctx, id, browser, &code).await?;
+        let taken = taken.filter(|(away, _)| away.errand == Errand::Test);
+        return Ok(taken.map(|(away, said)| (away.connection, By::Saml(said))));
+    }
+    let take = TakeTesting {
+        browser: Digest::of(browser.as_bytes()),
+    };
+    let taken = flow(&ctx.env, id, take).await;
+    let taken = taken.map_err(|error| Error::RustError(error.to_string()))?;
+    Ok(taken.map(|testing| (testing.connection.clone(), By::Code(testing))))
+}
+
 /// What was seen, or what went wrong: whoever sees the page is meant to mend it.
-async fn tested(ctx: &Ctx, testing: &Testing) -> Result<std::result::Result<Seen, String>> {
-    if came_back_to(ctx) != testing.connection {
+async fn tested(ctx: &Ctx, id: &str, by: &By) -> Result<std::result::Result<Seen, String>> {
+    if came_back_to(ctx) != id {
         return Ok(Err(
             "the answer came to another connection's redirect URI".into()
         ));
     }
-    let found = connections::any(&ctx.env, &ctx.config, &testing.connection).await?;
+    let found = connections::any(&ctx.env, &ctx.config, id).await?;
     let Some(connection) = found else {
         return Ok(Err("the connection was removed meanwhile".into()));
     };
-    let metadata = match upstream::metadata(&ctx.config, &connection).await {
-        Ok(metadata) => metadata,
-        Err(error) => return Ok(Err(error.to_string())),
+    let claims = match (by, &connection.saml) {
+        (By::Saml(SamlSaid::Facts(facts)), Some(_)) => facts.claims(),
+        (By::Saml(SamlSaid::Refused(why)), Some(_)) => {
+            return Ok(Err(format!("SAML answer: {why}")));
+        }
+        (By::Code(testing), None) => match by_code(ctx, &connection, testing).await {
+            Ok(claims) => claims,
+            Err(why) => return Ok(Err(why)),
+        },
+        (By::Saml(_), None) | (By::Code(_), Some(_)) => {
+            return Ok(Err("the connection was changed meanwhile".into()));
+        }
     };
-    let query = ctx.query().unwrap_or_default();
-    if !metadata.may_have_answered(query.get("iss").map(String::as_str)) {
-        return Ok(Err("the answer is by another issuer (RFC 9207)".into()));
-    }
-    let Some(code) = query.get("code") else {
-        let said = |name| query.get(name).map_or("", String::as_str);
-        let (error, description) = (said("error"), said("error_description"));
-        return Ok(Err(format!("the provider answered {error} {description}")));
-    };
-    let returned = Returned {
-        code,
-        code_verifier: &testing.code_verifier,
-        nonce: &testing.nonce,
-    };
-    let id_token = upstream::identify(&ctx.env, &ctx.config, &connection, returned).await;
-    let id_token = match id_token {
-        Ok(id_token) => id_token,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let claims = id_token.claims().clone();
     Ok(Ok(match connection.identity(&claims) {
         Ok(identity) => Seen {
             subject: Ok(connection.subject(&ctx.config.naming_key, &identity.value)),
@@ -128,6 +136,33 @@ async fn tested(ctx: &Ctx, testing: &Testing) -> Result<std::result::Result<Seen
             claims,
         },
     }))
+}
+
+/// The claims of the ID token that comes for the code in the query.
+async fn by_code(
+    ctx: &Ctx,
+    connection: &Connection,
+    testing: &Testing,
+) -> std::result::Result<Map<String, Value>, String> {
+    let metadata = upstream::metadata(&ctx.config, connection).await;
+    let metadata = metadata.map_err(|error| error.to_string())?;
+    let query = ctx.query().unwrap_or_default();
+    if !metadata.may_have_answered(query.get("iss").map(String::as_str)) {
+        return Err("the answer is by another issuer (RFC 9207)".into());
+    }
+    let Some(code) = query.get("code") else {
+        let said = |name| query.get(name).map_or("", String::as_str);
+        let (error, description) = (said("error"), said("error_description"));
+        return Err(format!("the provider answered {error} {description}"));
+    };
+    let returned = Returned {
+        code,
+        code_verifier: &testing.code_verifier,
+        nonce: &testing.nonce,
+    };
+    let id_token = upstream::identify(&ctx.env, &ctx.config, connection, returned).await;
+    let id_token = id_token.map_err(|error| error.to_string())?;
+    Ok(id_token.claims().clone())
 }
 
 async fn failed(ctx: &Ctx, connection: &str, why: &str) -> Result<Response> {
@@ -209,7 +244,7 @@ impl Seen {
             (name.as_str(), text)
         });
         format!(
-            "<p>{} answered, and its ID token is valid. No session was begun.</p>{off}\
+            "<p>{} answered, and its answer is valid. No session was begun.</p>{off}\
              <h2>What it means</h2>{}<h2>Claims received</h2>{}",
             escaped(self.connection.shown_name()),
             table(means.into_iter()),

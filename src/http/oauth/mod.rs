@@ -17,6 +17,7 @@ pub mod pages;
 pub mod par;
 pub mod register;
 pub mod revoke;
+pub mod saml;
 mod set_out;
 pub mod token;
 pub mod userinfo;

@@ -1,8 +1,9 @@
 //! A browser sets out for an identity provider: what it takes along, and what is kept until it is back.
 //!
-//! A log-in and a connection's test go the same way, with PKCE (RFC 7636), `nonce` and a `state` that is
-//! the flow's id. The browser keeps a cookie, so that nobody else's can finish what it began.
+//! A log-in and a connection's test go the same way: with PKCE (RFC 7636), `nonce` and a `state` that is
+//! the flow's id, or with a SAML request ([`saml`]), as the provider speaks. The browser keeps a cookie, so that nobody else's can finish what it began.
 
+use super::saml::{self, Wishes};
 use super::{flow, redirect, refuse, set_flow_cookie};
 use crate::connections;
 use crate::http::context::Ctx;
@@ -11,8 +12,10 @@ use crate::runtime::random;
 use crate::upstream::{self, UpstreamError};
 use portcullis_core::connection::Connection;
 use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
+use portcullis_core::oauth::flow::saml::Errand;
 use portcullis_core::oauth::flow::{Away, FlowId, Keep, Stage, Testing};
 use portcullis_core::oauth::s256_challenge;
+use portcullis_core::saml::SamlError;
 use portcullis_core::secret::Digest;
 use portcullis_core::text::base64url;
 use portcullis_core::time::UnixMillis;
@@ -30,6 +33,8 @@ pub(super) enum Stuck {
     Provider(UpstreamError),
     /// The flow could not be kept.
     Flow(CallError),
+    /// No request can be made for it.
+    Saml(SamlError),
     /// The runtime failed.
     Runtime(Error),
 }
@@ -39,6 +44,7 @@ impl fmt::Display for Stuck {
         match self {
             Self::Provider(error) => error.fmt(f),
             Self::Flow(error) => error.fmt(f),
+            Self::Saml(error) => write!(f, "identity provider: SAML {error}"),
             Self::Runtime(error) => error.fmt(f),
         }
     }
@@ -56,6 +62,12 @@ impl From<CallError> for Stuck {
     }
 }
 
+impl From<SamlError> for Stuck {
+    fn from(error: SamlError) -> Self {
+        Self::Saml(error)
+    }
+}
+
 impl From<Error> for Stuck {
     fn from(error: Error) -> Self {
         Self::Runtime(error)
@@ -70,6 +82,33 @@ pub(super) async fn set_out(
     request: AuthorizationRequest,
     begun_at: UnixMillis,
 ) -> Result<Response> {
+    let sent = match &connection.saml {
+        Some(saml) => {
+            let wishes = Wishes::of(&request);
+            let errand = Errand::LogIn {
+                request: Box::new(request.clone()),
+                begun_at,
+            };
+            saml::send(ctx, &id, (connection, saml), errand, wishes).await
+        }
+        None => send_to_log_in(ctx, &id, connection, &request, begun_at).await,
+    };
+    match sent {
+        Ok(response) => Ok(response),
+        Err(why) => {
+            worker::console_error!("{why}");
+            refuse(ctx, &request, ErrorCode::TemporarilyUnavailable)
+        }
+    }
+}
+
+async fn send_to_log_in(
+    ctx: &Ctx,
+    id: &FlowId,
+    connection: &Connection,
+    request: &AuthorizationRequest,
+    begun_at: UnixMillis,
+) -> std::result::Result<Response, Stuck> {
     let relayed = request.relayed();
     let stage = |luggage: Luggage| {
         Stage::Away(Away {
@@ -81,13 +120,7 @@ pub(super) async fn set_out(
             connection: connection.id.clone(),
         })
     };
-    match send(ctx, &id, connection, &relayed, stage).await {
-        Ok(response) => Ok(response),
-        Err(why) => {
-            worker::console_error!("{why}");
-            refuse(ctx, &request, ErrorCode::TemporarilyUnavailable)
-        }
-    }
+    send(ctx, id, connection, &relayed, stage).await
 }
 
 /// Sends the browser to the provider of `connection` to test it.
@@ -96,6 +129,10 @@ pub(super) async fn set_out_to_test(
     id: &FlowId,
     connection: &Connection,
 ) -> std::result::Result<Response, Stuck> {
+    if let Some(saml) = &connection.saml {
+        let with = (connection, saml);
+        return saml::send(ctx, id, with, Errand::Test, Wishes::default()).await;
+    }
     let stage = |luggage: Luggage| {
         Stage::Testing(Testing {
             connection: connection.id.clone(),

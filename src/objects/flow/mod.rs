@@ -8,6 +8,7 @@ use super::call::{answered, received};
 use super::durable_sql::DurableSql;
 use super::sql::{Sql, SqlError, has_schema, migrate};
 use crate::runtime::now;
+use portcullis_core::oauth::flow::saml::SamlAnswer;
 use portcullis_core::oauth::flow::{FlowRequest, Keep, Stage};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -91,6 +92,21 @@ impl<S: Sql> FlowService<S> {
                 });
                 wire::encode(&testing?)?
             }
+            FlowRequest::ShowSamlAwaited(_) => {
+                let awaited = match self.stored(now)? {
+                    Some(Stage::Saml(away)) => away.awaited(),
+                    _ => None,
+                };
+                wire::encode(&awaited)?
+            }
+            FlowRequest::AnswerSaml(keep) => wire::encode(&self.keep_answer(keep.answer, now)?)?,
+            FlowRequest::TakeSaml(take) => {
+                let away = self.take(now, |stage| match stage {
+                    Stage::Saml(away) if away.is_brought_by(&take) => Some(*away),
+                    _ => None,
+                });
+                wire::encode(&away?)?
+            }
         })
     }
 
@@ -106,6 +122,25 @@ impl<S: Sql> FlowService<S> {
             &values,
         )?;
         Ok(())
+    }
+
+    /// Keeps a SAML provider's answer with the flow that waits for one; whether there is such a flow. Its time
+    /// goes on as it was.
+    fn keep_answer(
+        &self,
+        answer: SamlAnswer,
+        now: UnixMillis,
+    ) -> std::result::Result<bool, SqlError> {
+        let answered = match self.stored(now)? {
+            Some(Stage::Saml(away)) => away.answered(answer),
+            _ => None,
+        };
+        let Some(answered) = answered else {
+            return Ok(false);
+        };
+        let stage = wire::encode(&Stage::Saml(Box::new(answered)))?;
+        self.sql.exec("UPDATE flow SET flow = ?", &[stage.into()])?;
+        Ok(true)
     }
 
     /// What `rightful` makes of the stage that is stored. If it makes something, the stage is gone.

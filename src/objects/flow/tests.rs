@@ -1,7 +1,10 @@
 use super::*;
 use crate::objects::host_sql::HostSql;
-use portcullis_core::id::SubjectKey;
+use portcullis_core::id::{SamlRequestId, SubjectKey};
 use portcullis_core::oauth::authorize::AuthorizationRequest;
+use portcullis_core::oauth::flow::saml::{
+    AnswerSaml, Errand, SamlAnswer, SamlAway, SamlSaid, ShowSamlAwaited, TakeSaml,
+};
 use portcullis_core::oauth::flow::{
     Asked, Away, Person, ShowAsked, TakeAsked, TakeAway, TakePushed,
 };
@@ -183,4 +186,70 @@ fn a_flow_of_an_older_form_is_gone() {
     service.sql.exec(old, &[]).expect("an old row");
     assert!(!take_away(&service, b"cookie", 1));
     assert!(service.answer(keep(away()), UnixMillis(1)).is_ok());
+}
+
+fn saml() -> Stage {
+    Stage::Saml(Box::new(SamlAway {
+        errand: Errand::LogIn {
+            request: Box::new(request()),
+            begun_at: UnixMillis(0),
+        },
+        connection: "acme".into(),
+        browser: Digest::of(b"cookie"),
+        request_id: SamlRequestId::from_bytes([1; 16]),
+        answer: None,
+    }))
+}
+
+/// Answers for the browser that is given `code`; whether that was kept.
+fn answer(service: &FlowService<HostSql>, code: &[u8], now: u64) -> bool {
+    let answer = SamlAnswer {
+        code: Digest::of(code),
+        said: SamlSaid::Refused("status".into()),
+    };
+    let reply = service.answer(AnswerSaml { answer }.into_request(), UnixMillis(now));
+    wire::decode(&reply.expect("answers")).expect("decodes")
+}
+
+fn take_saml(service: &FlowService<HostSql>, cookie: &[u8], code: &[u8]) -> bool {
+    let take = TakeSaml {
+        browser: Digest::of(cookie),
+        code: Digest::of(code),
+    };
+    is_given(service, take, 1)
+}
+
+#[test]
+fn a_saml_flow_is_answered_once_and_no_answer_is_awaited_after() {
+    let service = kept(saml());
+    assert!(is_given(&service, ShowSamlAwaited, 1));
+    assert!(is_given(&service, ShowSamlAwaited, 1));
+    assert!(answer(&service, b"one", 1));
+    assert!(!is_given(&service, ShowSamlAwaited, 1));
+    assert!(!answer(&service, b"two", 1));
+    assert!(!take_saml(&service, b"cookie", b"two"));
+    assert!(take_saml(&service, b"cookie", b"one"));
+    assert!(!answer(&service, b"three", 1));
+    assert!(!take_saml(&service, b"cookie", b"one"));
+}
+
+#[test]
+fn a_saml_flow_is_taken_with_its_answer_by_the_browser_that_set_out_and_brought_it() {
+    let service = kept(saml());
+    assert!(!take_saml(&service, b"cookie", b"code"));
+    assert!(answer(&service, b"code", 1));
+    assert!(!take_saml(&service, b"cookie", b"other"));
+    assert!(!take_saml(&service, b"other", b"code"));
+    assert!(!take_away(&service, b"cookie", 1));
+    assert!(take_saml(&service, b"cookie", b"code"));
+}
+
+#[test]
+fn only_a_saml_flow_waits_for_a_saml_answer_and_not_longer_than_it_is_kept() {
+    let service = kept(away());
+    assert!(!is_given(&service, ShowSamlAwaited, 1));
+    assert!(!answer(&service, b"code", 1));
+    assert!(take_away(&service, b"cookie", 1));
+    assert!(!answer(&never(), b"code", 1));
+    assert!(!answer(&kept(saml()), b"code", TTL_SECS * 1000));
 }

@@ -1,4 +1,5 @@
-//! A browser as far as a log-in needs one: cookies, redirects, and a form filled in.
+//! A browser as far as a log-in needs one: cookies, redirects, and a form filled in. Of scripts it knows
+//! one: the page of a SAML provider that sends its form by itself.
 
 use crate::cookies::Jar;
 use crate::http::{Request, Response};
@@ -146,6 +147,27 @@ impl Browser {
         self.send(to, navigation(request, site(from, to)))
     }
 
+    /// Does what the script on a SAML provider's page does: posts the page's form to another site, without
+    /// following where the answer points. No cookie goes along: those of the service are `SameSite=Lax`, and such
+    /// a cookie goes to another site with a GET only (RFC 6265bis section 5.6.7.1).
+    pub fn deliver(&mut self, page: &Page) -> Result<Response> {
+        let to = page.form();
+        let to = to.ok_or_else(|| page.response.unexpected("a page with a form"))?;
+        let hidden = page.hidden_fields();
+        let fields: Vec<(&str, &str)> = hidden
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        // Whatever the hosts are called here: in earnest they are sites apart.
+        let request = Request::post(to.as_str())
+            .form(&fields)
+            .header("origin", page.url.origin().ascii_serialization());
+        let request = navigation(request, "cross-site").header("user-agent", USER_AGENT);
+        let response = request.send()?;
+        self.remember(&to, &response);
+        Ok(response)
+    }
+
     /// A script's request to its own origin: cookies, but no navigation.
     pub fn fetch(&mut self, url: &Url) -> Result<Response> {
         let request = Request::get(url.as_str())
@@ -166,7 +188,15 @@ impl Browser {
         for _ in 0..MOST_REDIRECTS {
             let location = match response.header("location") {
                 Some(location) if (300..400).contains(&response.status) => location,
-                _ => return Ok(Landing::Page(Page { url, response })),
+                _ => {
+                    let page = Page { url, response };
+                    let Some(to) = page.form().filter(|_| page.asks_for("SAMLResponse")) else {
+                        return Ok(Landing::Page(page));
+                    };
+                    response = self.deliver(&page)?;
+                    url = to;
+                    continue;
+                }
             };
             let next = url.join(location)?;
             if app.is_some_and(|app| is_at(&next, app)) {
@@ -187,10 +217,14 @@ impl Browser {
             request = request.header("cookie", cookies);
         }
         let response = request.send()?;
+        self.remember(url, &response);
+        Ok(response)
+    }
+
+    fn remember(&mut self, url: &Url, response: &Response) {
         for set_cookie in response.headers("set-cookie") {
             self.jar.store(url, set_cookie);
         }
-        Ok(response)
     }
 }
 

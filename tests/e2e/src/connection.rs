@@ -8,6 +8,7 @@ use crate::app::{Attempt, Tokens, claims, random_text};
 use crate::browser::{Browser, Landing};
 use crate::http::{Request, Response};
 use crate::people::Site;
+use crate::saml::SamlProvider;
 use crate::upstream::{Client, Upstream};
 use crate::{Failure, Result};
 use serde_json::{Value, json};
@@ -17,13 +18,13 @@ use std::ops::Deref;
 pub const CLIENT_ID: &str = "portcullis";
 
 /// A connection, its provider, and the stack that it is of.
-pub struct Connection {
+pub struct Connection<P = Upstream> {
     /// Its id.
     pub id: String,
     /// Whose addresses lead to it.
     pub domain: String,
     /// The provider.
-    pub upstream: Upstream,
+    pub upstream: P,
     site: Site,
 }
 
@@ -77,13 +78,51 @@ impl Connection {
             "client_secret": secret,
             "email_domains": [self.domain],
         });
-        if let (Some(members), Some(changes)) = (document.as_object_mut(), settings.as_object()) {
-            members.extend(changes.clone());
-            members.retain(|_, value| !value.is_null());
-        }
+        change(&mut document, settings);
         document
     }
+}
 
+impl Connection<SamlProvider> {
+    /// A connection to a SAML provider, with these settings, too, or instead; null takes one away.
+    #[track_caller]
+    pub fn saml(settings: &Value) -> Result<Self> {
+        let (site, id) = (Site::of_connections()?, new_id()?);
+        let service = &site.endpoints().service;
+        let entity_id = format!("{service}/saml/{id}");
+        let upstream = SamlProvider::start(&entity_id, &format!("{entity_id}/acs"))?;
+        let connection = Self {
+            domain: format!("{id}.example"),
+            upstream,
+            id,
+            site,
+        };
+        let document = connection.saml_document(settings)?;
+        connection
+            .admin("POST", "/v1/connections", Some(&document))?
+            .expect(201)?;
+        Ok(connection)
+    }
+
+    /// The document that makes it, by the key that the provider has now, with these settings.
+    #[track_caller]
+    pub fn saml_document(&self, settings: &Value) -> Result<Value> {
+        let mut document = json!({
+            "id": self.id,
+            "issuer": self.upstream.entity_id,
+            "client_id": self.upstream.service,
+            "email_domains": [self.domain],
+            "saml": {
+                "sso_url": self.upstream.sso_url(),
+                "certificates": [self.upstream.certificate()?],
+            },
+        });
+        change(&mut document, settings);
+        Ok(document)
+    }
+}
+
+impl<P> Connection<P> {
     /// An operator's request.
     pub fn admin(
         &self,
@@ -160,7 +199,15 @@ impl Connection {
     }
 }
 
-impl Deref for Connection {
+/// Gives `document` these members, too, or instead; null takes one away.
+fn change(document: &mut Value, settings: &Value) {
+    if let (Some(members), Some(changes)) = (document.as_object_mut(), settings.as_object()) {
+        members.extend(changes.clone());
+        members.retain(|_, value| !value.is_null());
+    }
+}
+
+impl<P> Deref for Connection<P> {
     type Target = Site;
 
     fn deref(&self) -> &Site {

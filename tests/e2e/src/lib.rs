@@ -23,6 +23,7 @@ pub mod people;
 pub mod ports;
 mod program;
 pub mod receiver;
+pub mod saml;
 pub mod scim;
 mod server;
 pub mod stack;

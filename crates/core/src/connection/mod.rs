@@ -12,6 +12,7 @@
 pub mod choose;
 pub mod claims;
 pub mod identity;
+pub mod saml;
 pub mod sync;
 
 mod rules;
@@ -24,6 +25,7 @@ use crate::client::AuthMethod;
 use crate::id::SubjectKey;
 use crate::policy::KEPT_SECS;
 use claims::Conditions;
+use saml::SamlSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sync::Target;
@@ -48,7 +50,8 @@ pub struct Connection {
     /// Whether anything goes through it. Kept beside the document.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Its issuer URL; a slash at its end makes no difference to where it is looked for.
+    /// Its issuer URL; a slash at its end makes no difference to where it is looked for. Of a SAML
+    /// provider its entity ID, exactly.
     pub issuer: String,
     /// Where browsers are sent, for a provider without discovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,9 @@ pub struct Connection {
     /// Which token configuration of API Shield gets its keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_shield: Option<Target>,
+    /// How it is reached and believed, if it speaks SAML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saml: Option<SamlSettings>,
 }
 
 impl Connection {
@@ -128,6 +134,7 @@ impl Connection {
     #[must_use]
     pub fn needs_secret(&self) -> bool {
         self.logs_in()
+            && self.saml.is_none()
             && matches!(
                 self.token_endpoint_auth_method,
                 AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost
@@ -185,6 +192,7 @@ impl Connection {
             email_domains: Vec::new(),
             api_shield: None,
             jwks_path: keys(),
+            saml: one.saml.as_ref().map(SamlSettings::identifying),
             ..one.clone()
         };
         comparable(self) == comparable(changed)
@@ -211,13 +219,19 @@ impl Connection {
         Ok(self)
     }
 
-    /// The document for whoever administers it: without its secret.
+    /// The document for whoever administers it: without its secret, and without what means nothing to a
+    /// SAML provider.
     #[must_use]
     pub fn description(&self) -> Map<String, Value> {
         let Ok(Value::Object(mut fields)) = serde_json::to_value(self) else {
             return Map::new();
         };
         fields.remove("sealed_client_secret");
+        if self.saml.is_some() {
+            for name in ["token_endpoint_auth_method", "scope", "jwks_path"] {
+                fields.remove(name);
+            }
+        }
         fields
     }
 }

@@ -96,9 +96,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// What a run needs of `connection`, if its keys are to be kept in step.
+    /// What a run needs of `connection`, if its keys are to be kept in step. A SAML provider has none.
     #[must_use]
     pub fn of(connection: &Connection) -> Option<Self> {
+        if connection.saml.is_some() {
+            return None;
+        }
         Some(Self {
             connection: connection.id.clone(),
             issuer: connection.issuer.clone(),

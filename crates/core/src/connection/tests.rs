@@ -2,6 +2,7 @@
 
 use super::testing::{connection, with};
 use super::*;
+use crate::saml::testing::{EC_CERTIFICATE, RSA_CERTIFICATE, WEAK_CERTIFICATE};
 use serde_json::json;
 
 #[test]
@@ -177,4 +178,140 @@ fn a_secret_goes_nowhere_else() {
 fn a_description_has_no_secret() {
     let described = with(&json!({"sealed_client_secret": "sealed"})).description();
     assert!(!format!("{described:?}").contains("sealed"));
+}
+
+/// A connection to a SAML provider, with changes to its document and to what it says of SAML.
+fn saml(changes: &Value, of_saml: &Value) -> Connection {
+    let mut settings =
+        json!({"sso_url": "https://idp.example/sso", "certificates": [RSA_CERTIFICATE]});
+    let members = settings.as_object_mut().expect("an object");
+    members.extend(of_saml.as_object().cloned().unwrap_or_default());
+    let mut document = json!({"issuer": "urn:idp:acme", "client_id": "urn:us", "saml": settings});
+    let members = document.as_object_mut().expect("an object");
+    members.extend(changes.as_object().cloned().unwrap_or_default());
+    with(&document)
+}
+
+#[test]
+fn a_saml_provider_needs_a_name_an_address_and_a_certificate_and_no_secret() {
+    let format = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent";
+    let bare: String = EC_CERTIFICATE
+        .lines()
+        .filter(|line| !line.contains("--"))
+        .collect();
+    for of_saml in [
+        json!({}),
+        json!({"name_id_format": format}),
+        json!({"certificates": [RSA_CERTIFICATE, bare]}),
+    ] {
+        let connection = saml(&json!({}), &of_saml);
+        assert_eq!(connection.valid(false), Ok(()), "{of_saml}");
+        assert!(!connection.needs_secret());
+        let json = serde_json::to_string(&connection).expect("JSON");
+        assert_eq!(serde_json::from_str(&json).ok(), Some(connection));
+    }
+    let secret = saml(&json!({"sealed_client_secret": "s"}), &json!({}));
+    let kept = secret.keeps_secret_of(None).expect("needs none");
+    assert_eq!(kept.sealed_client_secret, None);
+    let dev = json!({"sso_url": "http://127.0.0.1:1/sso"});
+    assert_eq!(saml(&json!({}), &dev).valid(true), Ok(()));
+}
+
+#[test]
+fn what_is_not_valid_of_a_saml_provider_is_said() {
+    let target = json!({"zone_id": "0123456789abcdef0123456789abcdef",
+                        "config_id": "4a7ee8d3-dd63-4ceb-9d5f-c27831854ce7"});
+    for (changes, of_saml, part) in [
+        (json!({"issuer": ""}), json!({}), "issuer"),
+        (json!({"issuer": "a b"}), json!({}), "issuer"),
+        (json!({"issuer": "u".repeat(513)}), json!({}), "issuer"),
+        (json!({"client_id": ""}), json!({}), "client_id"),
+        (
+            json!({"jwks_uri": "https://a.example/k"}),
+            json!({}),
+            "jwks_uri",
+        ),
+        (json!({"tokens": {"audiences": ["a"]}}), json!({}), "tokens"),
+        (json!({"api_shield": target}), json!({}), "api_shield"),
+        (
+            json!({}),
+            json!({"sso_url": "http://idp.example/sso"}),
+            "sso_url",
+        ),
+        (
+            json!({}),
+            json!({"sso_url": "http://127.0.0.1:1/sso"}),
+            "sso_url",
+        ),
+        (
+            json!({}),
+            json!({"sso_url": "javascript:alert(1)"}),
+            "sso_url",
+        ),
+        (json!({}), json!({"certificates": []}), "certificates"),
+        (json!({}), json!({"certificates": ["AAAA"]}), "certificates"),
+        (
+            json!({}),
+            json!({"certificates": [WEAK_CERTIFICATE]}),
+            "certificates",
+        ),
+        (
+            json!({}),
+            json!({"certificates": [RSA_CERTIFICATE, "AAAA"]}),
+            "certificates",
+        ),
+        (
+            json!({}),
+            json!({"certificates": vec![RSA_CERTIFICATE; 9]}),
+            "certificates",
+        ),
+        (
+            json!({}),
+            json!({"name_id_format": "persistent"}),
+            "name_id_format",
+        ),
+    ] {
+        let why = saml(&changes, &of_saml)
+            .valid(false)
+            .expect_err("not valid");
+        assert!(why.contains(part), "{changes} {of_saml}: {why}");
+    }
+    let unknown = json!({"issuer": "urn:a", "client_id": "c",
+        "saml": {"sso_url": "https://a.example", "certificates": [], "slo_url": "x"}});
+    assert!(serde_json::from_value::<Connection>(unknown).is_err());
+}
+
+#[test]
+fn a_provider_that_moves_or_changes_its_key_ends_nothing_and_another_provider_does() {
+    let before = saml(&json!({}), &json!({}));
+    for harmless in [
+        json!({"certificates": [RSA_CERTIFICATE, EC_CERTIFICATE]}),
+        json!({"sso_url": "https://idp.example/other"}),
+    ] {
+        assert!(
+            before.carries_on_as(&saml(&json!({}), &harmless)),
+            "{harmless}"
+        );
+    }
+    let transient =
+        json!({"name_id_format": "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"});
+    let other = saml(&json!({"issuer": "urn:other"}), &json!({}));
+    let of_another_kind = saml(&json!({}), &transient);
+    let by_oidc = with(&json!({"issuer": "urn:idp:acme", "client_id": "urn:us"}));
+    for change in [other, of_another_kind, by_oidc] {
+        assert!(!before.carries_on_as(&change), "{change:?}");
+    }
+}
+
+#[test]
+fn a_saml_provider_has_no_keys_to_send_and_is_not_shown_as_if_it_had_tokens() {
+    let target = json!({"zone_id": "0123456789abcdef0123456789abcdef",
+                        "config_id": "4a7ee8d3-dd63-4ceb-9d5f-c27831854ce7"});
+    let connection = saml(&json!({"api_shield": target}), &json!({}));
+    assert_eq!(sync::Source::of(&connection), None);
+    let shown = connection.description();
+    for name in ["token_endpoint_auth_method", "scope", "jwks_path"] {
+        assert!(!shown.contains_key(name), "{name}");
+    }
+    assert_eq!(shown["saml"]["sso_url"], "https://idp.example/sso");
 }

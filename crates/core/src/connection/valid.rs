@@ -2,6 +2,7 @@
 
 use super::claims::is_name;
 use super::rules::RoleRule;
+use super::saml::{SamlSettings, is_one_word};
 use super::{Connection, MAX_LIST, MAX_TEXT_BYTES};
 use crate::client::uri::is_fetchable;
 
@@ -27,23 +28,9 @@ impl Connection {
         }) {
             return Err("name is empty, too long, or not one line");
         }
-        let manual = [
-            &self.authorization_endpoint,
-            &self.token_endpoint,
-            &self.jwks_uri,
-        ];
-        let given = manual.iter().filter(|endpoint| endpoint.is_some()).count();
-        if given != 0 && given != manual.len() && self.logs_in() {
-            return Err(
-                "authorization_endpoint, token_endpoint and jwks_uri come together or not at all; \
-                 jwks_uri alone needs tokens, and logs nobody in",
-            );
-        }
-        let urls = [Some(&self.issuer)]
-            .into_iter()
-            .chain(manual.map(Option::as_ref));
-        if self.issuer.contains('?') || !urls.flatten().all(|url| is_fetchable(url, dev)) {
-            return Err("issuer or an endpoint is not https at a public name");
+        match &self.saml {
+            Some(saml) => self.valid_saml(saml, dev)?,
+            None => self.valid_addresses(dev)?,
         }
         self.valid_client()?;
         self.valid_claims()?;
@@ -64,6 +51,49 @@ impl Connection {
             )?;
         }
         Ok(())
+    }
+
+    /// Where a provider of OpenID Connect is.
+    fn valid_addresses(&self, dev: bool) -> Result<(), &'static str> {
+        let manual = [
+            &self.authorization_endpoint,
+            &self.token_endpoint,
+            &self.jwks_uri,
+        ];
+        let given = manual.iter().filter(|endpoint| endpoint.is_some()).count();
+        if given != 0 && given != manual.len() && self.logs_in() {
+            return Err(
+                "authorization_endpoint, token_endpoint and jwks_uri come together or not at all; \
+                 jwks_uri alone needs tokens, and logs nobody in",
+            );
+        }
+        let urls = [Some(&self.issuer)]
+            .into_iter()
+            .chain(manual.map(Option::as_ref));
+        if self.issuer.contains('?') || !urls.flatten().all(|url| is_fetchable(url, dev)) {
+            return Err("issuer or an endpoint is not https at a public name");
+        }
+        Ok(())
+    }
+
+    /// The same of a SAML provider, which has nothing that goes with tokens.
+    fn valid_saml(&self, saml: &SamlSettings, dev: bool) -> Result<(), &'static str> {
+        if !is_one_word(&self.issuer) {
+            return Err("issuer is no entity ID: a URI of at most 512 bytes");
+        }
+        let of_oidc = [
+            self.authorization_endpoint.is_some(),
+            self.token_endpoint.is_some(),
+            self.jwks_uri.is_some(),
+            self.tokens.is_some(),
+            self.api_shield.is_some(),
+        ];
+        if of_oidc.contains(&true) {
+            return Err(
+                "with saml there are no authorization_endpoint, token_endpoint, jwks_uri, tokens and api_shield",
+            );
+        }
+        saml.valid(dev)
     }
 
     fn valid_client(&self) -> Result<(), &'static str> {

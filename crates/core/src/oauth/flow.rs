@@ -8,11 +8,15 @@
 //! | [`Stage::Asked`] | `/callback`, when the person must consent | the person's answer, in the same browser |
 //! | [`Stage::ToTest`] | an operator who tests a connection | whoever opens the link first |
 //! | [`Stage::Testing`] | that link | `/callback` in the same browser |
+//! | [`Stage::Saml`] | in place of `Away` and `Testing`, when the provider speaks SAML ([`saml`]) | `/callback` in the same browser, with its answer |
 //!
 //! What is taken is gone: nothing here can be used twice. A flow's id is 16 random bytes and a
 //! truncated MAC over them and its kind, so that nobody else's text wakes an object. It is no
 //! credential: a browser also needs its cookie, and a client its own name.
 
+pub mod saml;
+
+use self::saml::{AnswerSaml, SamlAwaited, SamlAway, ShowSamlAwaited, TakeSaml};
 use super::authorize::AuthorizationRequest;
 use crate::connection::identity::CustomClaim;
 use crate::id::SubjectKey;
@@ -195,6 +199,8 @@ pub enum Stage {
     ToTest(String),
     /// A browser that is away to test a connection.
     Testing(Testing),
+    /// A browser that is away at a SAML provider, or has come back.
+    Saml(Box<SamlAway>),
 }
 
 /// Keep a stage, for so long. An object keeps one flow, whose stages follow each other.
@@ -280,6 +286,12 @@ crate::object_calls! {
         TakeToTest(TakeToTest) -> Option<String>,
         /// Take a test back, once, by the browser that began it.
         TakeTesting(TakeTesting) -> Option<Testing>,
+        /// Show what a SAML provider's answer is judged by, while there is none.
+        ShowSamlAwaited(ShowSamlAwaited) -> Option<SamlAwaited>,
+        /// Keep a SAML provider's answer; whether there was none.
+        AnswerSaml(AnswerSaml) -> bool,
+        /// Take a flow through a SAML provider back, once, by the browser that began it and brought the answer.
+        TakeSaml(TakeSaml) -> Option<SamlAway>,
     }
 }
 

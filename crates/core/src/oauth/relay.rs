@@ -47,6 +47,15 @@ impl AuthorizationRequest {
         .collect()
     }
 
+    /// Whether a SAML provider is to have the person prove themselves again. It cannot be told how old a
+    /// log-in may be, so wherever the client says how old, the answer is to be new; but not where nothing
+    /// may be shown.
+    #[must_use]
+    pub fn must_be_asked_again(&self) -> bool {
+        let is_to_be_new = self.prompts(Prompt::Login) || self.max_age_secs.is_some();
+        is_to_be_new && !self.prompts(Prompt::None)
+    }
+
     /// Whether the log-in is as new and as strong as was asked; `begun_at` is when the browser set
     /// out. From then `max_age` counts too: else whoever takes a while to log in could never have
     /// done so within `max_age=0`.
@@ -106,6 +115,22 @@ mod tests {
     use proptest::prelude::*;
 
     const BEGUN: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    #[test]
+    fn a_saml_provider_asks_again_where_a_log_in_must_be_new_and_something_may_be_shown() {
+        for (parameters, asks) in [
+            (&[][..], false),
+            (&[("prompt", "select_account")], false),
+            (&[("prompt", "login")], true),
+            (&[("max_age", "0")], true),
+            (&[("max_age", "3600")], true),
+            (&[("prompt", "none")], false),
+            (&[("prompt", "none"), ("max_age", "0")], false),
+        ] {
+            let asked = request(parameters).must_be_asked_again();
+            assert_eq!(asked, asks, "{parameters:?}");
+        }
+    }
 
     fn judged(
         parameters: &[(&str, &str)],

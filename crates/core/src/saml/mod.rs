@@ -25,6 +25,7 @@
 //! and until when.
 
 pub mod certificate;
+pub mod metadata;
 pub mod request;
 pub mod response;
 
@@ -32,7 +33,7 @@ mod c14n;
 mod document;
 mod signature;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::fmt;
 

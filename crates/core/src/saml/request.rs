@@ -18,7 +18,7 @@ use url::Url;
 /// The longest `RelayState` (saml-bindings-2.0-os section 3.4.3).
 pub const MAX_RELAY_STATE_BYTES: usize = 80;
 
-const POST_BINDING: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
+pub(super) const POST_BINDING: &str = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST";
 
 /// A request to log somebody in.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ pub struct AuthnRequest<'a> {
     pub acs_url: &'a str,
     /// Whether the provider is to ask the person again, whatever it remembers.
     pub force_authn: bool,
+    /// Whether the provider must answer without showing the person anything.
+    pub is_passive: bool,
     /// The kind of name that is asked for, e.g.
     /// `urn:oasis:names:tc:SAML:2.0:nameid-format:persistent`; `None` leaves it to the provider.
     pub name_id_format: Option<&'a str>,
@@ -51,6 +53,9 @@ impl AuthnRequest<'_> {
         attribute(&mut xml, "Destination", self.destination);
         if self.force_authn {
             attribute(&mut xml, "ForceAuthn", "true");
+        }
+        if self.is_passive {
+            attribute(&mut xml, "IsPassive", "true");
         }
         attribute(&mut xml, "AssertionConsumerServiceURL", self.acs_url);
         attribute(&mut xml, "ProtocolBinding", POST_BINDING);
@@ -89,7 +94,7 @@ impl AuthnRequest<'_> {
     }
 }
 
-fn attribute(xml: &mut String, name: &str, value: &str) {
+pub(super) fn attribute(xml: &mut String, name: &str, value: &str) {
     xml.push(' ');
     xml.push_str(name);
     xml.push_str("=\"");
@@ -124,6 +129,7 @@ mod tests {
             sp_entity_id: "https://id.example/saml",
             acs_url: "https://id.example/saml/acs",
             force_authn: false,
+            is_passive: false,
             name_id_format: None,
         }
     }
@@ -180,8 +186,20 @@ mod tests {
         }
         .to_xml();
         assert!(xml.contains(" ForceAuthn=\"true\""), "{xml}");
+        assert!(!xml.contains("IsPassive"), "{xml}");
         let policy = "<samlp:NameIDPolicy Format=\"urn:f\" AllowCreate=\"true\"/>";
         assert!(xml.contains(policy), "{xml}");
+    }
+
+    #[test]
+    fn a_provider_can_be_told_to_show_nothing() {
+        let xml = AuthnRequest {
+            is_passive: true,
+            ..request()
+        }
+        .to_xml();
+        assert!(xml.contains(" IsPassive=\"true\""), "{xml}");
+        assert!(!xml.contains("ForceAuthn"), "{xml}");
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod registry;
 mod revocation_endpoint;
 mod revocations;
 mod routes;
+mod saml;
 mod scim;
 mod sessions;
 mod step_up;

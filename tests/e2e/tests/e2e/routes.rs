@@ -9,7 +9,7 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 32] = [
+const PUBLIC: [&str; 34] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
@@ -22,6 +22,7 @@ const PUBLIC: [&str; 32] = [
     "GET /healthz",
     "GET /logout",
     "GET /openapi.json",
+    "GET /saml/{connection}/metadata",
     "GET /userinfo",
     "OPTIONS /.well-known/jwks.json",
     "OPTIONS /.well-known/oauth-authorization-server",
@@ -40,6 +41,7 @@ const PUBLIC: [&str; 32] = [
     "POST /par",
     "POST /register",
     "POST /revoke",
+    "POST /saml/{connection}/acs",
     "POST /token",
     "POST /userinfo",
 ];
