@@ -371,10 +371,15 @@ fn a_provider_changes_its_key_without_an_end_and_its_old_one_counts_no_more() ->
     assert_eq!(changed.get("revoked"), None);
     saml.api.expect_active(&tokens)?;
     saml.log_in("alice")?;
-    let mut moved = saml.saml_document(&json!({}))?;
-    moved["issuer"] = "urn:another".into();
-    let moved = saml.about("PUT", "", Some(&moved))?.expect(200)?;
-    assert_eq!(moved.json()?["revoked"]["scope"], "connection");
+    // Another provider is another connection; another kind of name may be somebody else.
+    let elsewhere = saml.saml_document(&json!({"issuer": "urn:another"}))?;
+    saml.about("PUT", "", Some(&elsewhere))?.expect(409)?;
+    saml.api.expect_active(&tokens)?;
+    let mut renamed = saml.saml_document(&json!({}))?;
+    renamed["saml"]["name_id_format"] =
+        "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent".into();
+    let renamed = saml.about("PUT", "", Some(&renamed))?.expect(200)?;
+    assert_eq!(renamed.json()?["revoked"]["scope"], "connection");
     saml.api.expect_denied(&tokens, "session_ended")
 }
 
