@@ -9,8 +9,7 @@ use portcullis_core::audit::event::Event;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::ProducerId;
 use std::cell::{Cell, OnceCell};
-use std::rc::Rc;
-use worker::{Context, Env, Error, console_error};
+use worker::{Env, Error};
 
 thread_local! {
     static PRODUCER: OnceCell<ProducerId> = const { OnceCell::new() };
@@ -36,16 +35,6 @@ pub async fn record(env: &Env, event: Event) -> Result<(), Error> {
         .await
         .map(drop)
         .map_err(|error| Error::RustError(error.to_string()))
-}
-
-/// Puts `event` into the log while the answer goes out; it is lost if that fails.
-pub fn record_off_the_path(env: &Env, context: &Rc<Context>, event: Event) {
-    let env = env.clone();
-    context.wait_until(async move {
-        if let Err(error) = record(&env, event).await {
-            console_error!("an event was lost: {error}");
-        }
-    });
 }
 
 fn producer() -> Result<ProducerId, Error> {

@@ -62,7 +62,7 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
 }
 
 async fn query(ctx: &Ctx) -> Result<std::result::Result<Query, Problem>> {
-    let query = match ctx.query() {
+    let query = match ctx.query_of(PARAMETERS) {
         Ok(query) => query,
         Err(problem) => return Ok(Err(problem)),
     };
@@ -82,13 +82,6 @@ fn parse(
     subject: Option<SubjectKey>,
 ) -> std::result::Result<Query, Problem> {
     let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
-    // A filter that is misspelt must not become no filter.
-    if let Some(name) = query
-        .keys()
-        .find(|name| !PARAMETERS.contains(&name.as_str()))
-    {
-        return Err(Problem::bad_request(format!("{name} is no parameter")));
-    }
     let get = |name: &str| query.get(name).map(String::as_str);
     let time = |name: &str| {
         get(name)

@@ -236,17 +236,7 @@ impl Reply {
 
 fn refuse(ctx: &Ctx, error: TokenError) -> Result<Response> {
     let reason = format!("token_{}", error.as_str());
-    let event = Event {
-        reason: Some(reason.clone()),
-        request: Some(ctx.facts_with_status(200)),
-        ..Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            ctx.actor(),
-        )
-    };
-    crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+    ctx.log(ctx.refusal(reason.clone(), 200));
     json(
         200,
         &Reply {

@@ -1,19 +1,20 @@
 //! What a handler gets.
 
+use crate::audit;
 use crate::auth::Role;
 use crate::config::Config;
 use crate::connections;
 use crate::error::Problem;
 use crate::outbound::bounded;
 use crate::runtime::now;
-use portcullis_core::audit::event::{Actor, RequestFacts};
+use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::time::UnixMillis;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use url::Url;
-use worker::{Context, Env, Request, Result};
+use worker::{Context, Env, Request, Result, console_error};
 
 /// The largest body of an API call.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -84,6 +85,30 @@ impl Ctx {
         }
     }
 
+    /// The event of a credential that was refused for `reason` and answered with `status`.
+    pub fn refusal(&self, reason: impl Into<String>, status: u16) -> Event {
+        Event {
+            reason: Some(reason.into()),
+            request: Some(self.facts_with_status(status)),
+            ..Event::new(
+                self.now,
+                Action::CredentialRefused,
+                Outcome::Denied,
+                self.actor(),
+            )
+        }
+    }
+
+    /// Puts `event` into the log while the answer goes out; it is lost if that fails.
+    pub fn log(&self, event: Event) {
+        let env = self.env.clone();
+        self.context.wait_until(async move {
+            if let Err(error) = audit::record(&env, event).await {
+                console_error!("an event was lost: {error}");
+            }
+        });
+    }
+
     /// Who calls, for the log.
     pub fn actor(&self) -> Actor {
         self.role.map_or(Actor::Anonymous, Role::actor)
@@ -104,6 +129,18 @@ impl Ctx {
     /// The query's parameters; a repeated one is an error, as RFC 6749 section 3.1 has it.
     pub fn query(&self) -> std::result::Result<BTreeMap<String, String>, Problem> {
         once_each(self.url.query_pairs().into_owned())
+    }
+
+    /// The same of a route that has these parameters: a filter that is misspelt must not become no filter.
+    pub fn query_of(
+        &self,
+        names: &[&str],
+    ) -> std::result::Result<BTreeMap<String, String>, Problem> {
+        let query = self.query()?;
+        match query.keys().find(|name| !names.contains(&name.as_str())) {
+            Some(name) => Err(Problem::bad_request(format!("{name} is no parameter"))),
+            None => Ok(query),
+        }
     }
 
     /// The value of that cookie.

@@ -23,7 +23,6 @@ use crate::error::{Problem, refused};
 use crate::routes::{Found, find};
 use crate::runtime;
 use context::Ctx;
-use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use std::rc::Rc;
 use worker::{Context, Env, Request, Response, Result, console_error};
 
@@ -67,21 +66,11 @@ pub async fn serve(request: Request, env: Env, context: Context) -> Result<Respo
 fn turn_away(ctx: &Ctx, refusal: Refusal, scim: bool) -> Result<Response> {
     let response = refused(refusal, scim)?;
     if refusal != Refusal::Missing {
-        let mut event = Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            Actor::Anonymous,
-        );
-        event.reason = Some(
-            match refusal {
-                Refusal::Forbidden => "insufficient_role",
-                _ => "unknown_credential",
-            }
-            .to_owned(),
-        );
-        event.request = Some(ctx.facts_with_status(response.status_code()));
-        crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+        let reason = match refusal {
+            Refusal::Forbidden => "insufficient_role",
+            _ => "unknown_credential",
+        };
+        ctx.log(ctx.refusal(reason, response.status_code()));
     }
     Ok(response)
 }

@@ -18,7 +18,6 @@ use crate::objects::call::{self, DirectoryFrame};
 use crate::remote_keys;
 use crate::runtime::now;
 use crate::upstream;
-use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::connection::Connection;
 use portcullis_core::connection::identity::MAX_VALUE_BYTES;
 use portcullis_core::jwt::jwks::KeySet;
@@ -130,15 +129,5 @@ fn logout(ctx: &Ctx, connection: &Connection, token: &VerifiedLogoutToken) -> Up
 }
 
 fn refused(ctx: &Ctx, reason: String) {
-    let event = Event {
-        reason: Some(reason),
-        request: Some(ctx.facts_with_status(400)),
-        ..Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            Actor::Anonymous,
-        )
-    };
-    crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+    ctx.log(ctx.refusal(reason, 400));
 }

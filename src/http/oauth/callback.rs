@@ -8,7 +8,7 @@
 //! taken from the flow; from there on both go the same way. Then the person is asked for their consent if they must be, and then the subject
 //! decides.
 
-use super::log_in::{Arrival, begin};
+use super::log_in::{Arrival, begin, denied};
 use super::{
     FLOW_TTL_SECS, browser_of, clear_flow_cookie, connection_test, flow, page, redirect, refuse,
     saml, set_flow_cookie,
@@ -290,7 +290,7 @@ async fn identified(ctx: &Ctx, back: &Back) -> Result<std::result::Result<Person
     let satisfied = back.request.is_satisfied_by(login, back.begun_at);
     let person = person(ctx, &connection, identity, &logged_in);
     if let Err(error) = satisfied {
-        not_satisfied(ctx, &back.request, &person, error).await?;
+        denied(ctx, &back.request, &person, error.as_str()).await?;
         return Ok(Err(error));
     }
     Ok(Ok(person))
@@ -399,28 +399,6 @@ pub(super) async fn refused(ctx: &Ctx, connection: &str, reason: &str) -> Result
             Action::CredentialRefused,
             Outcome::Denied,
             Actor::Connection(connection.to_owned()),
-        )
-    };
-    crate::audit::record(&ctx.env, event).await
-}
-
-/// A log-in that was too old or too weak for what the client asked.
-async fn not_satisfied(
-    ctx: &Ctx,
-    request: &AuthorizationRequest,
-    person: &Person,
-    error: ErrorCode,
-) -> Result<()> {
-    let event = Event {
-        reason: Some(error.as_str().to_owned()),
-        subject: Some(person.subject),
-        client_id: Some(request.client.client_id.clone()),
-        request: Some(ctx.facts()),
-        ..Event::new(
-            ctx.now,
-            Action::Login,
-            Outcome::Denied,
-            Actor::Connection(person.connection.clone()),
         )
     };
     crate::audit::record(&ctx.env, event).await

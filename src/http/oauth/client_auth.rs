@@ -11,7 +11,7 @@ use crate::objects::call;
 use crate::remote_keys::Of;
 use crate::{policy, remote_keys};
 use base64ct::{Base64, Encoding};
-use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
+use portcullis_core::audit::event::Event;
 use portcullis_core::client::{AuthMethod, Client};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::jwt::TokenError;
@@ -263,18 +263,10 @@ async fn verified(
 
 /// In the log, off the path. The id is what was claimed; nothing else of the request is kept.
 fn refused(ctx: &Ctx, client_id: &str, reason: &str) {
-    let event = Event {
-        reason: Some(reason.to_owned()),
+    ctx.log(Event {
         client_id: Some(client_id.to_owned()),
-        request: Some(ctx.facts_with_status(401)),
-        ..Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            Actor::Anonymous,
-        )
-    };
-    crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+        ..ctx.refusal(reason, 401)
+    });
 }
 
 #[cfg(test)]

@@ -93,17 +93,7 @@ fn nothing_asked() -> Result<Response> {
 
 /// An answer that did not come from our page. The question stands.
 fn forged(ctx: &Ctx) -> Result<Response> {
-    let event = Event {
-        reason: Some("consent_forged".to_owned()),
-        request: Some(ctx.facts_with_status(403)),
-        ..Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            Actor::Anonymous,
-        )
-    };
-    crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+    ctx.log(ctx.refusal("consent_forged", 403));
     let text = "The answer did not come from our page, so it does not count.";
     page(403, "Nothing was allowed", text)
 }

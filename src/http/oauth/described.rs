@@ -84,8 +84,7 @@ pub fn denial(
 /// The event of a credential that proves nothing.
 pub fn refusal(ctx: &Ctx, reason: String, (actor, status): (Actor, u16)) -> Event {
     Event {
-        reason: Some(reason),
-        request: Some(ctx.facts_with_status(status)),
-        ..Event::new(ctx.now, Action::CredentialRefused, Outcome::Denied, actor)
+        actor,
+        ..ctx.refusal(reason, status)
     }
 }

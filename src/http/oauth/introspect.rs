@@ -63,7 +63,7 @@ async fn access_token(ctx: &Ctx, client: &Client, text: &str) -> Result<Option<V
         Ok(token) => token,
         Err(why) => {
             let event = refusal(ctx, format!("token_{}", why.as_str()), caller());
-            crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+            ctx.log(event);
             return Ok(Some(inactive()));
         }
     };
@@ -138,7 +138,7 @@ async fn refresh_token(ctx: &Ctx, client: &Client, text: &str) -> Result<Option<
     let Some(token) = RefreshToken::parse(&ctx.config.routing_key, text) else {
         let caller = (Actor::Client(client.client_id.clone()), 200);
         let event = refusal(ctx, "refresh_forged".to_owned(), caller);
-        crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+        ctx.log(event);
         return Ok(Some(inactive()));
     };
     let describe = DescribeRefresh {

@@ -43,7 +43,7 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
     match seen(ctx, &person, begun_at).await {
         Ok(SeenLogin::Seen) => {}
         Ok(SeenLogin::Ended) => {
-            ended(ctx, &request, &person).await?;
+            denied(ctx, &request, &person, "upstream_logout").await?;
             return refuse(ctx, &request, ErrorCode::AccessDenied);
         }
         Err(error) => {
@@ -115,10 +115,15 @@ async fn seen(
     call::directory(&ctx.env, frame, login).await
 }
 
-/// The provider has logged the person out while they were on their way.
-async fn ended(ctx: &Ctx, request: &AuthorizationRequest, person: &Person) -> Result<()> {
+/// Records that a person who was identified does not get what the client asked for.
+pub(super) async fn denied(
+    ctx: &Ctx,
+    request: &AuthorizationRequest,
+    person: &Person,
+    reason: &str,
+) -> Result<()> {
     let event = Event {
-        reason: Some("upstream_logout".to_owned()),
+        reason: Some(reason.to_owned()),
         subject: Some(person.subject),
         client_id: Some(request.client.client_id.clone()),
         request: Some(ctx.facts()),

@@ -14,7 +14,7 @@ use crate::http::context::Ctx;
 use crate::keys;
 use crate::objects::call;
 use crate::policy;
-use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
+use portcullis_core::audit::event::Actor;
 use portcullis_core::jwt::id_token::VerifiedHint;
 use portcullis_core::session::revoke::{Cause, Revoke, RevokeReply, Scope};
 use std::collections::BTreeMap;
@@ -84,17 +84,7 @@ async fn hint(
         Ok(verified) if client_id.is_none_or(|id| id == verified.client_id) => Ok(Some(verified)),
         Ok(_) => Ok(None),
         Err(error) => {
-            let event = Event {
-                reason: Some(format!("id_token_hint_{}", error.as_str())),
-                request: Some(ctx.facts_with_status(400)),
-                ..Event::new(
-                    ctx.now,
-                    Action::CredentialRefused,
-                    Outcome::Denied,
-                    Actor::Anonymous,
-                )
-            };
-            crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+            ctx.log(ctx.refusal(format!("id_token_hint_{}", error.as_str()), 400));
             Ok(None)
         }
     }

@@ -14,7 +14,7 @@
 //! The token comes as RFC 6750 section 2.1 says, or RFC 9449 section 7.1: one that is bound to a key is worth
 //! nothing without its proof, which counts once. Errors are those of RFC 6750 section 3.1.
 
-use super::described::{Standing, believe, denial, refusal, standing};
+use super::described::{Standing, believe, denial, standing};
 use crate::error::{Problem, json};
 use crate::http::context::Ctx;
 use portcullis_core::audit::event::{Action, Actor};
@@ -113,8 +113,7 @@ async fn claims(ctx: &Ctx) -> Result<std::result::Result<Value, Rejection>> {
         Ok(token) => token,
         Err(why) => {
             let reason = format!("token_{}", why.as_str());
-            let event = refusal(ctx, reason, (Actor::Anonymous, 401));
-            crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+            ctx.log(ctx.refusal(reason, 401));
             return Ok(Err(Rejection::InvalidToken));
         }
     };

@@ -17,7 +17,6 @@ use crate::http::context::{Ctx, Form};
 use crate::limits::{self, Limit};
 use crate::objects::call::CallError;
 use mint::Tokens;
-use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::client::{Client, GrantType};
 use portcullis_core::id::{SubjectKey, TokenId};
 use portcullis_core::session::grant::{Proof, Refusal, TokenFacts, TokenRequest};
@@ -220,16 +219,6 @@ async fn may_have_more(asked: &Asked<'_>, subject: SubjectKey) -> bool {
 
 /// A credential that we never made. Nobody's object was woken, so the Worker logs it.
 fn forged(ctx: &Ctx, reason: &str) -> Rejection {
-    let event = Event {
-        reason: Some(reason.to_owned()),
-        request: Some(ctx.facts_with_status(400)),
-        ..Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            ctx.actor(),
-        )
-    };
-    crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+    ctx.log(ctx.refusal(reason, 400));
     Rejection::InvalidGrant
 }

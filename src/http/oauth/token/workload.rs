@@ -6,7 +6,6 @@ use super::Rejection;
 use crate::http::context::{Ctx, Form};
 use crate::limits::{self, Limit};
 use crate::{discovery, policy, remote_keys};
-use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::{Client, GrantType};
 use portcullis_core::jwt::assertion::WorkloadTokenVerifier;
 use portcullis_core::jwt::jwks::KeySet;
@@ -118,16 +117,6 @@ async fn client_of(
 }
 
 fn refused(ctx: &Ctx, reason: &str) -> Rejection {
-    let event = Event {
-        reason: Some(reason.to_owned()),
-        request: Some(ctx.facts_with_status(400)),
-        ..Event::new(
-            ctx.now,
-            Action::CredentialRefused,
-            Outcome::Denied,
-            Actor::Anonymous,
-        )
-    };
-    crate::audit::record_off_the_path(&ctx.env, &ctx.context, event);
+    ctx.log(ctx.refusal(reason, 400));
     Rejection::InvalidGrant
 }
