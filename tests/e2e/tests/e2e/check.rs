@@ -1,12 +1,12 @@
 //! `POST /v1/check`: what is asked, and what is answered.
 
-use portcullis_e2e::Result;
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::http::Request;
 use portcullis_e2e::json::instant;
 use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::wait::unix_secs;
+use portcullis_e2e::{Failure, Result};
 use serde_json::json;
 
 const SOME_SESSION: &str = "ses_AAECAwQFBgcICQoLDA0ODw";
@@ -106,12 +106,24 @@ fn a_question_that_is_none_is_a_problem_with_status_400() -> Result {
     Ok(())
 }
 
+/// Whether the other side closed the connection while something was sent: ECONNRESET or EPIPE.
+fn is_cut_off(failure: &Failure) -> bool {
+    let text = failure.to_string();
+    ["(os error 104)", "(os error 32)"]
+        .iter()
+        .any(|cut| text.contains(cut))
+}
+
 #[test]
 fn a_question_over_64_kb_is_refused() -> Result {
     let site = Site::any()?;
-    for size in [66_000, 500_000] {
-        let body = json!({ "token": "x".repeat(size) });
-        site.api.check(&body)?.expect(413)?.problem()?;
+    let question = |size| json!({ "token": "x".repeat(size) });
+    site.api.check(&question(66_000))?.expect(413)?.problem()?;
+    // The runtime closes on whoever goes on sending after the answer (RFC 9110 section 15.5.14), who may
+    // then have lost it.
+    match site.api.check(&question(500_000)) {
+        Ok(response) => response.expect(413)?.problem().map(drop),
+        Err(failure) if is_cut_off(&failure) => Ok(()),
+        Err(failure) => Err(failure),
     }
-    Ok(())
 }
