@@ -122,6 +122,11 @@ identifier!(
     "prd_"
 );
 identifier!(
+    /// One life of a [feed](crate::feed)'s sequence: another one counts anew.
+    IncarnationId,
+    "inc_"
+);
+identifier!(
     /// The ID of a SAML request of ours (saml-core-2.0-os section 1.3.4), which its answer repeats.
     SamlRequestId,
     "saml_"

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod client;
 pub mod connection;
+pub mod feed;
 pub mod fetch;
 pub mod id;
 pub mod jwt;

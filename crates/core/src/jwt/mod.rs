@@ -21,6 +21,7 @@ pub mod actor;
 pub mod assertion;
 pub mod cache;
 pub mod dpop;
+pub mod feed;
 pub mod foreign;
 pub mod id_token;
 pub mod jwks;
