@@ -11,10 +11,12 @@ use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Delay, Env, Error, Result, State};
 
 /// One person or service.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Subject {
     state: State,
     env: Env,
@@ -23,8 +25,12 @@ pub struct Subject {
     looked_for_leftovers: Cell<bool>,
 }
 
-impl DurableObject for Subject {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Subject {
+    /// As the runtime makes it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let service = Rc::new(SubjectService::new(DurableSql::new(&state)));
         Self {
             state,
@@ -35,15 +41,27 @@ impl DurableObject for Subject {
         }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let call: SubjectCall = received(&mut request).await?;
+    /// A call: [`SubjectCall`] in, its reply out.
+    pub async fn call(&self, message: Vec<u8>) -> std::result::Result<Vec<u8>, JsValue> {
+        answered(self.answer(&message).await)
+    }
+
+    /// The alarm rings.
+    pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
+        Ok(self.ring().await?)
+    }
+}
+
+impl Subject {
+    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let call: SubjectCall = received(message)?;
         if self
             .state
             .id()
             .name()
             .is_some_and(|name| name != call.subject.to_string())
         {
-            return answered::<&str>(Err("called for another subject"));
+            return Err(Error::from("called for another subject"));
         }
         // No await from here to the commit: what is read is what is decided on.
         let reads = matches!(
@@ -59,10 +77,10 @@ impl DurableObject for Subject {
         if !reads || !self.looked_for_leftovers.replace(true) {
             self.send_events(ends).await?;
         }
-        answered(reply)
+        Ok(reply?)
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
         deliver(&self.env, &*self.service).await;
         announce::deliver(&self.env, &self.service).await;
@@ -73,11 +91,9 @@ impl DurableObject for Subject {
                 Some(at) => self.watch.sleep_until(&self.state, at).await,
             }
         }
-        Response::empty()
+        Ok(())
     }
-}
 
-impl Subject {
     /// Sends what is in the outbox, and tells clients what is due, without making the caller wait,
     /// under the alarm's watch. What ended something goes at once, other events are gathered first.
     async fn send_events(&self, at_once: bool) -> Result<()> {
