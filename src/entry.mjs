@@ -30,6 +30,7 @@ function callable(Built) {
 }
 
 export const Directory = callable(built.Directory);
+export const Feed = callable(built.Feed);
 export const Flow = callable(built.Flow);
 export const Keyring = callable(built.Keyring);
 export const Lane = callable(built.Lane);
@@ -47,5 +48,10 @@ export class Checks extends WorkerEntrypoint {
   /** The same for an identity provider's token (crates/core/src/session/foreign.rs). */
   checkToken(request) {
     return new Service(this.ctx, this.env).checkToken(request, this.env);
+  }
+
+  /** Pages of the feed (crates/core/src/feed/poll.rs). */
+  feed(request) {
+    return new Service(this.ctx, this.env).feed(request, this.env);
   }
 }

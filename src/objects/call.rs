@@ -9,6 +9,7 @@ use crate::policy::{self, View};
 use crate::runtime::now;
 use futures::future::{join, try_join_all};
 use portcullis_core::audit::call::LaneRequest;
+use portcullis_core::feed::call::FeedRequest;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::policy::call::PolicyRequest;
 use portcullis_core::policy::{PolicyView, WideRevocation};
@@ -168,6 +169,17 @@ pub async fn lane<C: Call<Request = LaneRequest>>(
     call: C,
 ) -> Result<C::Reply, CallError> {
     Object::named(env, "LANE", "lane-0".to_owned())
+        .send(&call.into_request())
+        .await
+}
+
+/// Calls a feed.
+pub async fn feed<C: Call<Request = FeedRequest>>(
+    env: &Env,
+    shard: &str,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    Object::named(env, "FEED", format!("feed-{shard}"))
         .send(&call.into_request())
         .await
 }

@@ -4,6 +4,7 @@ use super::service::PolicyService;
 use crate::objects::call::{answered, received};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
+use crate::objects::feed_delivery::tell;
 use crate::runtime::{new_id, now};
 use portcullis_core::id::ProducerId;
 use portcullis_core::policy::call::PolicyRequest;
@@ -65,7 +66,10 @@ impl Policy {
 
     async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
-        if deliver(&self.env, &*self.service).await {
+        tell(&self.env, &*self.service).await;
+        deliver(&self.env, &*self.service).await;
+        // Looked at now, after every await: what came meanwhile keeps the alarm.
+        if self.service.is_settled()? {
             self.watch.disarm(&self.state).await;
         }
         Ok(())
@@ -80,6 +84,7 @@ impl Policy {
         let (env, service) = (self.env.clone(), Rc::clone(&self.service));
         let watch = Rc::clone(&self.watch);
         self.state.wait_until(async move {
+            tell(&env, &*service).await;
             watch.deliver_once(&env, &*service).await;
         });
         Ok(())

@@ -5,7 +5,8 @@ use super::service::SubjectService;
 use crate::objects::call::{answered, received};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
-use crate::runtime::{new_id, now};
+use crate::objects::feed_delivery::tell;
+use crate::runtime::{in_time, new_id, now};
 use portcullis_core::id::ProducerId;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use std::cell::Cell;
@@ -14,6 +15,9 @@ use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
 use worker::{Delay, Env, Error, Result, State};
+
+/// How long a kill waits for the feeds.
+const FEED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One person or service.
 #[wasm_bindgen]
@@ -70,10 +74,14 @@ impl Subject {
                 | SubjectRequest::CheckForeign(_)
                 | SubjectRequest::ListSessions(_)
                 | SubjectRequest::LookUp(_)
+                | SubjectRequest::Receipts(_)
         );
         let ends = matches!(call.request, SubjectRequest::Revoke(_));
         let producer = ProducerId::from_bytes(new_id()?);
         let reply = self.service.answer(call, now(), producer);
+        if ends {
+            self.tell_feeds().await?;
+        }
         if !reads || !self.looked_for_leftovers.replace(true) {
             self.send_events(ends).await?;
         }
@@ -82,9 +90,11 @@ impl Subject {
 
     async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
+        let told = tell(&self.env, &*self.service).await;
         deliver(&self.env, &*self.service).await;
         announce::deliver(&self.env, &self.service).await;
-        if deliver(&self.env, &*self.service).await {
+        let delivered = deliver(&self.env, &*self.service).await;
+        if told && delivered && !self.service.has_untold()? {
             // Looked at now, after every await: what came meanwhile keeps the alarm.
             match self.service.next_announcement()? {
                 None => self.watch.disarm(&self.state).await,
@@ -94,12 +104,27 @@ impl Subject {
         Ok(())
     }
 
+    /// Has the feeds know what was just ended before the caller hears of it, if they are quick. If not,
+    /// it is under the alarm's watch, and the caller can see in the receipt that it is not there yet.
+    async fn tell_feeds(&self) -> Result<()> {
+        if self.service.has_untold().is_ok_and(|untold| !untold) {
+            return Ok(());
+        }
+        self.watch.arm(&self.state).await?;
+        let told = tell(&self.env, &*self.service);
+        in_time(FEED_PATIENCE, told).await;
+        Ok(())
+    }
+
     /// Sends what is in the outbox, and tells clients what is due, without making the caller wait,
     /// under the alarm's watch. What ended something goes at once, other events are gathered first.
     async fn send_events(&self, at_once: bool) -> Result<()> {
+        let untold = self.service.has_untold();
         let waiting = self.service.has_waiting();
         let next = self.service.next_announcement();
-        if waiting.is_ok_and(|waiting| !waiting)
+        let at_once = at_once || untold.as_ref().is_ok_and(|untold| *untold);
+        if untold.is_ok_and(|untold| !untold)
+            && waiting.is_ok_and(|waiting| !waiting)
             && next.is_ok_and(|next| next.is_none_or(|at| now() < at))
         {
             return Ok(());
@@ -109,6 +134,7 @@ impl Subject {
         let watch = Rc::clone(&self.watch);
         let held_back = crate::runtime::config(&env).map_or(0, |config| config.delivery_delay_ms);
         self.state.wait_until(async move {
+            tell(&env, &*service).await;
             if held_back > 0 {
                 Delay::from(Duration::from_millis(held_back)).await;
             }
