@@ -18,6 +18,7 @@
 pub mod answer;
 pub mod caller;
 pub mod config;
+pub mod consistency;
 pub mod cookie;
 pub mod credential;
 pub mod decide;
