@@ -14,6 +14,18 @@
 use std::fmt;
 use url::{Host, Url};
 
+/// What is set by name; no upstream can be.
+const SETTINGS: [&str; 8] = [
+    "ISSUER",
+    "AUDIENCE",
+    "CLIENT_ID",
+    "ASSERTION_HEADER",
+    "ASSERTION_KEY",
+    "MODE",
+    "CHECKS",
+    "AUDIT_QUEUE",
+];
+
 /// Valid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -106,6 +118,20 @@ impl Config {
     pub fn redirect_uri(&self) -> String {
         format!("{}{}", self.audience, crate::routes::CALLBACK)
     }
+}
+
+/// Whether `text` is an origin that every deployment may forward to.
+pub(crate) fn is_https_origin(text: &str) -> bool {
+    is_origin(text, Mode::Production)
+}
+
+/// Whether `name` can be that of a variable with an upstream: none that means something else.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let of_a_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+    bytes.next().is_some_and(|it| it.is_ascii_uppercase())
+        && bytes.all(of_a_name)
+        && !SETTINGS.contains(&name)
 }
 
 /// An origin and nothing more, in the form that browsers send it.

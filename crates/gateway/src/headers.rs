@@ -44,6 +44,48 @@ const HOP_BY_HOP: [&str; 11] = [
     "upgrade",
 ];
 
+/// Of a browser's or the edge's making, and believed by servers.
+const TAKEN: [&str; 6] = [
+    "cf-connecting-ip",
+    "cf-ray",
+    "content-type",
+    "cookie",
+    "origin",
+    "set-cookie",
+];
+
+/// Whether a claim can be told to the origin in a header of that name.
+#[must_use]
+pub fn can_hold_a_claim(name: &str) -> bool {
+    let read = as_servers_read(name);
+    let of_a_name = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
+    let free = !HOP_BY_HOP.contains(&read.as_str()) && !TAKEN.contains(&read.as_str());
+    let well_formed = name.starts_with(|it: char| it.is_ascii_alphabetic());
+    well_formed
+        && name.len() <= 64
+        && name.bytes().all(of_a_name)
+        && free
+        && !is_credential(name, None)
+        && !is_identity(name)
+        && !OVERRIDES.contains(&read.as_str())
+}
+
+/// Whether some server takes the two names for one.
+#[must_use]
+pub fn are_alike(a: &str, b: &str) -> bool {
+    as_servers_read(a) == as_servers_read(b)
+}
+
+/// With these, servers take another path or method than they were asked for: not the one whose
+/// route was asked.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
 /// The headers to forward: the inbound ones without credentials, and who is there. `assertion_header` is
 /// one more that holds a credential.
 #[must_use]

@@ -22,12 +22,14 @@ pub mod consistency;
 pub mod cookie;
 pub mod credential;
 pub mod decide;
+pub mod file;
 pub mod headers;
 pub mod inbound;
 pub mod login;
 pub mod metadata;
 pub mod remembered;
 pub mod resource;
+pub mod route;
 pub mod routes;
 
 #[cfg(feature = "worker")]

@@ -1,9 +1,12 @@
 //! The gateway's own paths. Everything else is the origin's.
 
 use crate::resource;
+use crate::route::path::Pattern;
 
 /// Below this nothing reaches the origin, whatever comes to be here later.
 const PREFIX: &str = "/.portcullis/";
+/// The same as a pattern.
+const OURS: &str = "/.portcullis/*";
 /// Where browsers come back to from logging in.
 pub const CALLBACK: &str = "/.portcullis/callback";
 /// Where browsers land after logging out.
@@ -67,6 +70,15 @@ impl Route {
             None => Self::NotFound,
         }
     }
+}
+
+/// Whether everything that fits `pattern` is ours, so that no route can be for it.
+#[must_use]
+pub fn are_ours(pattern: &Pattern) -> bool {
+    [OURS, resource::OURS].iter().any(|ours| {
+        let ours = ours.parse::<Pattern>();
+        ours.is_ok_and(|ours| ours.covers(pattern))
+    })
 }
 
 #[cfg(test)]
