@@ -11,6 +11,9 @@
 //!
 //! Out of scope: who is asked, and how.
 
+use portcullis_core::time::UnixMillis;
+use std::fmt;
+
 /// How old a view may be where a route does not say, in milliseconds.
 pub const DEFAULT_MAX_AGE_MS: u64 = 1_000;
 /// How old a route may let a view be at most, in milliseconds.
@@ -43,4 +46,38 @@ pub enum WhenStale {
     Strict,
     /// It is refused with 503.
     Refuse,
+}
+
+/// How the credential of a request that passes was checked. Its text is what the caller is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It was in force when the subject's object was asked.
+    Strict {
+        /// When that was, by the object's clock.
+        at: UnixMillis,
+    },
+    /// Nobody was asked.
+    SignatureOnly,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Strict { at } => write!(f, "strict; at={}", at.to_rfc3339()),
+            Self::SignatureOnly => f.write_str("signature-only"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_told_how_they_were_checked() {
+        let at = UnixMillis(5);
+        let strict = Checked::Strict { at }.to_string();
+        assert_eq!(strict, "strict; at=1970-01-01T00:00:00.005Z");
+        assert_eq!(Checked::SignatureOnly.to_string(), "signature-only");
+    }
 }

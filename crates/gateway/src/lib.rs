@@ -16,12 +16,14 @@
 //! routes, refresh.
 
 pub mod answer;
+pub mod assertion;
 pub mod caller;
 pub mod config;
 pub mod consistency;
 pub mod cookie;
 pub mod credential;
 pub mod decide;
+pub mod deployment;
 pub mod file;
 pub mod headers;
 pub mod inbound;

@@ -16,13 +16,15 @@ pub const LOGGED_OUT: &str = "/.portcullis/logged-out";
 /// |---|---|---|
 /// | `/.portcullis/healthz` | GET | none |
 /// | `/.portcullis/callback` | GET | the cookie of the log-in that began here |
+/// | `/.portcullis/jwks.json` | GET | none |
 /// | `/.portcullis/logout` | POST | same origin |
 /// | `/.portcullis/logged-out` | GET | none |
 ///
 /// And [`resource::METADATA`], alone or with any path behind it: GET, none.
-const ROUTES: [(&str, &str, Route); 4] = [
+const ROUTES: [(&str, &str, Route); 5] = [
     ("/.portcullis/healthz", "GET", Route::Health),
     (CALLBACK, "GET", Route::Callback),
+    ("/.portcullis/jwks.json", "GET", Route::Keys),
     ("/.portcullis/logout", "POST", Route::LogOut),
     (LOGGED_OUT, "GET", Route::LoggedOut),
 ];
@@ -30,10 +32,12 @@ const ROUTES: [(&str, &str, Route); 4] = [
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To the origin, if its credential is in force.
+    /// To where the file says, if it may.
     Guarded,
     /// Says that the Worker runs and is configured.
     Health,
+    /// Says with which key assertions are verified.
+    Keys,
     /// Ends a log-in.
     Callback,
     /// Ends the session.
@@ -88,6 +92,7 @@ mod tests {
     #[test]
     fn own_paths_never_reach_the_origin() {
         assert_eq!(Route::of("GET", "/.portcullis/healthz"), Route::Health);
+        assert_eq!(Route::of("GET", "/.portcullis/jwks.json"), Route::Keys);
         assert_eq!(Route::of("POST", CALLBACK), Route::WrongMethod("GET"));
         assert_eq!(
             Route::of("GET", "/.portcullis/logout"),

@@ -26,7 +26,7 @@
 //! `portcullis gateway check` does is [`read`], and nothing else.
 //!
 //! Out of scope: what differs between deployments of one file (issuer, audience, client, keys, and
-//! an upstream's variable); that is [`crate::config`]'s.
+//! an upstream's variable); that is [`crate::deployment`]'s.
 
 mod described;
 mod fields;
