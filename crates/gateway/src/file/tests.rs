@@ -521,3 +521,64 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_file_that_a_gateway_comes_with_lets_the_known_pass_and_nobody_else() {
+    let declared = declared(include_str!("../../gateway.toml"));
+    assert_eq!(declared.warnings, []);
+    let [route] = declared.table.routes.as_slice() else {
+        panic!("{declared:?}");
+    };
+    let guard = Guard {
+        browser_login: true,
+        ..Guard::default()
+    };
+    assert_eq!(route.guard(), Some(&guard));
+    assert_eq!(route.path.to_string(), "/*");
+}
+
+#[test]
+fn the_example_of_the_documentation_guards_what_it_says_it_guards() {
+    use crate::inbound::Inbound;
+    use crate::route::table::Routed;
+    let table = declared(include_str!("../../../../docs/examples/gateway.toml")).table;
+    for (method, url, line) in [
+        (
+            "GET",
+            "https://shop.example/assets/a.css",
+            Some("/assets/*"),
+        ),
+        (
+            "POST",
+            "https://shop.example/webhooks/payments",
+            Some("/webhooks/payments"),
+        ),
+        (
+            "GET",
+            "https://shop.example/admin/users/1",
+            Some("/admin/users/*"),
+        ),
+        (
+            "DELETE",
+            "https://shop.example/admin/reports",
+            Some("/admin/*"),
+        ),
+        ("GET", "https://shop.example/Admin/reports", None),
+        ("POST", "https://shop.example/assets/a.css", None),
+        ("GET", "https://api.shop.example/orders/1", Some("/*")),
+        ("TRACE", "https://api.shop.example/orders/1", None),
+        ("GET", "https://shop.example/basket", Some("/*")),
+    ] {
+        let inbound = Inbound {
+            url: url.parse().expect("a URL"),
+            ..crate::inbound::example(method, "/", &[])
+        };
+        let taken = match table.route(&inbound) {
+            Routed::To(route) => Some(route.path.to_string()),
+            _ => None,
+        };
+        assert_eq!(taken.as_deref(), line, "{method} {url}");
+    }
+    let public = table.routes.iter().filter(|route| route.guard().is_none());
+    assert_eq!(public.count(), 3);
+}
