@@ -43,7 +43,7 @@ async function main() {
   const url = Object.fromEntries(Object.entries(ports).map(([what, port]) => [what, `http://${HOST}:${port}`]));
 
   // The identity provider and the origin first: the Workers may ask for them as soon as they run.
-  const crowd = options.bench ? CROWD : 0;
+  const crowd = options.people ?? (options.bench ? CROWD : 0);
   const idp = idpServer({ issuer: url.idp, service: url.service, clientId: CLIENT_ID, secrets, crowd });
   await listen(idp, ports.idp);
   await listen(originServer(), ports.origin);
@@ -66,9 +66,12 @@ function readOptions() {
   process.exit(0);
 }
 
-function assignPorts({ port, bench }) {
+function assignPorts({ port, bench, chaos, gateways }) {
   const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
-  return bench ? { ...ports, floor: port + 4, es256: port + 5 } : ports;
+  if (bench) Object.assign(ports, { floor: port + 4, es256: port + 5 });
+  if (chaos) ports.chaos = port + 6;
+  for (let number = 2; number <= gateways; number += 1) ports[`gateway-${number}`] = port + 5 + number;
+  return ports;
 }
 
 /** Every Worker of the stack, each answering on its own port with nothing in front of it. */
@@ -95,10 +98,14 @@ function workers({ options, url, ports, secrets }) {
     ASSERTION_KEY: secrets.assertionKey,
     ...options.gatewayVars,
   };
+  const bound = configured(workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway), options.gatewayFile);
+  const [first, ...more] = instances(options.chaos ? through("chaos", bound) : bound, options.gateways);
   const list = [
     on(ports.service, limited(workerOptions(ROOT, "wrangler.toml", service), options.limit)),
-    on(ports.gateway, configured(workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway), options.gatewayFile)),
+    on(ports.gateway, first),
+    ...more.map((worker, index) => on(ports[`gateway-${index + 2}`], worker)),
   ];
+  if (options.chaos) list.push(on(ports.chaos, chaos(list[0], bound.serviceBindings.CHECKS)));
   if (options.bench) {
     const { compatibilityDate } = list[0];
     list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
@@ -128,6 +135,28 @@ function limited(worker, limit) {
   if (limit === 0) return rest;
   const each = ([name, { namespace_id, simple }]) => [name, { namespace_id, simple: { ...simple, limit } }];
   return { ...rest, ratelimits: Object.fromEntries(Object.entries(ratelimits).map(each)) };
+}
+
+/** So many of a Worker, each of its own name: they share what they are bound to, and no memory. */
+function instances(worker, count) {
+  return Array.from({ length: count }, (_, index) => (index === 0 ? worker : { ...worker, name: `${worker.name}-${index + 1}` }));
+}
+
+/** The gateway with another Worker in the service's place. */
+function through(name, gateway) {
+  const { CHECKS, ...others } = gateway.serviceBindings;
+  return { ...gateway, serviceBindings: { ...others, CHECKS: { ...CHECKS, name } } };
+}
+
+/** What fails between gateways and service as a test tells it to: see dev/chaos.mjs. */
+function chaos({ compatibilityDate }, service) {
+  return {
+    name: "chaos",
+    compatibilityDate,
+    modules: true,
+    scriptPath: join(ROOT, "dev/chaos.mjs"),
+    serviceBindings: { SERVICE: service },
+  };
 }
 
 /** What a strict check is measured against: see bench/floor.mjs. */

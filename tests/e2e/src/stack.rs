@@ -32,6 +32,10 @@ pub struct Endpoints {
     pub es256: String,
     /// Where the schedule can be fired by hand, in a stack with `crons`.
     pub crons: String,
+    /// What stands between gateways and service, in a stack with `chaos`.
+    pub chaos: String,
+    /// The second gateway and the third, in a stack that has so many.
+    pub more_gateways: [String; 2],
 }
 
 impl Endpoints {
@@ -47,6 +51,8 @@ impl Endpoints {
             floor: url(4),
             es256: url(5),
             crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
+            chaos: url(6),
+            more_gateways: [url(7), url(8)],
         }
     }
 }
@@ -66,6 +72,13 @@ pub struct Settings {
     pub limit: Option<u32>,
     /// Whether the schedule can be fired by hand; not with `bench`.
     pub crons: bool,
+    /// Whether something stands between gateways and service that fails as it is told to
+    /// ([`Chaos`](crate::chaos::Chaos)).
+    pub chaos: bool,
+    /// How many gateways there are besides the first; two at most.
+    pub more_gateways: u16,
+    /// How many people there are besides the usual three, `person-0` and on.
+    pub people: Option<u16>,
 }
 
 impl Settings {
@@ -171,6 +184,9 @@ impl Stack {
                     .then(|| format!("--crons={}", self.port.saturating_add(4))),
             )
             .args(settings.bench.then_some("--bench"))
+            .args(settings.chaos.then_some("--chaos"))
+            .arg(format!("--gateways={}", 1 + settings.more_gateways))
+            .args(settings.people.map(|people| format!("--people={people}")))
             .args(settings.vars.iter().flat_map(|var| ["--var", var]))
             .args(
                 settings
@@ -181,10 +197,11 @@ impl Stack {
         if let Some(file) = settings.gateway_file {
             command.arg("--gateway-file").arg(checkout.join(file));
         }
-        self.listening = match (settings.bench, settings.crons) {
-            (true, _) => ports::PER_STACK,
-            (false, true) => ports::PER_STACK - 1,
-            (false, false) => ports::PER_STACK - 2,
+        self.listening = match settings {
+            it if it.chaos || it.more_gateways > 0 => ports::PER_STACK,
+            it if it.bench => 6,
+            it if it.crons => 5,
+            _ => 4,
         };
         self.program.start("dev/stack.mjs", command, START_TIMEOUT)
     }

@@ -59,7 +59,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
