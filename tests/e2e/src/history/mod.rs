@@ -72,14 +72,14 @@ pub struct Kill {
 }
 
 /// A time in which something was broken on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Since when.
     pub from: Micros,
     /// Until when, with the time that is allowed for coming back.
     pub to: Micros,
-    /// Whether strict checks may be without an answer too.
-    pub strict_too: bool,
+    /// The ways that may be without an answer then.
+    pub ways: Vec<usize>,
 }
 
 /// Everything that was seen.
@@ -185,7 +185,7 @@ impl History {
     }
 
     fn unanswered(&self, request: usize, it: &Request) -> Vec<Broken> {
-        let may_fail = |fault: &Fault| fault.strict_too || it.consistency != Consistency::Strict;
+        let may_fail = |fault: &Fault| fault.ways.contains(&it.way);
         let meets = |fault: &Fault| it.invoked <= fault.to && it.answered >= fault.from;
         let mut faults = self.faults.iter();
         let excused = faults.any(|fault| may_fail(fault) && meets(fault));

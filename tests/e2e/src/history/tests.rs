@@ -101,28 +101,30 @@ fn what_was_denied_once_is_not_accepted_strictly_whether_or_not_its_kill_was_ans
 }
 
 #[test]
-fn no_answer_is_excused_by_a_fault_of_that_time_and_kind_only() {
-    let fault = |from, to, strict_too| Fault {
-        from,
-        to,
-        strict_too,
-    };
-    let judged = |consistency, fault| {
+fn no_answer_is_excused_by_a_fault_of_that_time_and_way_only() {
+    let is_excused = |from, to, ways: &[usize]| {
         let history = History {
-            requests: vec![request(0, consistency, (100, 200), Outcome::Nothing)],
+            requests: vec![request(
+                0,
+                Consistency::Bounded(D),
+                (100, 200),
+                Outcome::Nothing,
+            )],
             kills: Vec::new(),
-            faults: vec![fault],
+            faults: vec![Fault {
+                from,
+                to,
+                ways: ways.to_vec(),
+            }],
         };
         history.judge().is_empty()
     };
-    let bounded = Consistency::Bounded(D);
-    assert!(judged(bounded, fault(150, 160, false)));
-    assert!(judged(bounded, fault(0, 100, false)));
-    assert!(judged(bounded, fault(200, 300, false)));
-    assert!(!judged(bounded, fault(0, 99, false)));
-    assert!(!judged(bounded, fault(201, 300, true)));
-    assert!(!judged(Consistency::Strict, fault(0, 300, false)));
-    assert!(judged(Consistency::Strict, fault(0, 300, true)));
+    assert!(is_excused(150, 160, &[0]));
+    assert!(is_excused(0, 100, &[1, 0]));
+    assert!(is_excused(200, 300, &[0]));
+    assert!(!is_excused(0, 99, &[0]));
+    assert!(!is_excused(201, 300, &[0]));
+    assert!(!is_excused(0, 300, &[1]));
 }
 
 #[test]

@@ -1,0 +1,431 @@
+//! From the acknowledgement of a kill to the last request that passed, while gateways are asked about just what is
+//! being ended.
+//!
+//! Two gateways, each an isolate of its own, and the service's own check. Every request and every kill is
+//! written down with its times, and [`History::judge`] decides whether the promises were kept. Where the feed
+//! had a kill, its receipt says.
+//!
+//! | phase | meanwhile |
+//! |---|---|
+//! | quiet | nothing |
+//! | delayed | every answer of the feed is [`DELAY`] late on its way to the gateways |
+//! | cut | they get none of the feed for [`CUT`] |
+//! | crash | the service holds back what its feed should hear; every process is killed before that heard it, and started again |
+
+mod drive;
+mod figures;
+mod people;
+
+use crate::Options;
+use crate::report::Report;
+use crate::statistics::percentile;
+use drive::{Drive, Kind, Way, micros};
+use people::{People, Prepared, Trigger};
+use portcullis_e2e::chaos::{Chaos, Mode};
+use portcullis_e2e::history::{Broken, Consistency, History, Kill, Micros, Outcome};
+use portcullis_e2e::stack::{Endpoints, Settings, Stack};
+use portcullis_e2e::{Failure, Result};
+use std::time::Duration;
+use url::Url;
+
+pub const NAME: &str = "kill";
+
+/// How many kills for each second of a measurement.
+const KILLS_PER_SECOND: f64 = 60.0;
+/// What the bounded routes allow.
+const BOUND: Duration = Duration::from_secs(1);
+/// How late the feed's answers are.
+const DELAY: Duration = Duration::from_millis(400);
+/// For how long there are none.
+const CUT: Duration = Duration::from_millis(2500);
+/// How much longer than the kills take the service holds back what its feed should hear, where it is to crash before.
+const HELD_BACK: Duration = Duration::from_secs(2);
+/// How long gateways may take to come back: they rest after failures.
+const GRACE: Duration = Duration::from_secs(6);
+/// What an acknowledged deactivation to the first strict denial may take.
+const TARGET_DENIED_MS: f64 = 50.0;
+/// How many broken promises of a phase are told one by one.
+const TOLD: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Quiet,
+    Delayed,
+    Cut,
+    Crash,
+}
+
+impl Phase {
+    const ALL: [Self; 4] = [Self::Quiet, Self::Delayed, Self::Cut, Self::Crash];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Delayed => "delayed",
+            Self::Cut => "cut",
+            Self::Crash => "crash",
+        }
+    }
+}
+
+/// The stack and whom to ask.
+struct Bench {
+    stack: Stack,
+    ways: Vec<Way>,
+    chaos: Chaos,
+}
+
+/// What was seen of a phase, of all rounds.
+#[derive(Default)]
+struct Seen {
+    kills: usize,
+    at_once: usize,
+    later: usize,
+    unanswered: usize,
+    never: usize,
+    watched: usize,
+    requests: usize,
+    accepted: usize,
+    denied: usize,
+    by_view: usize,
+    strict_ms: Vec<f64>,
+    bounded_ms: Vec<f64>,
+    after_commit_ms: Vec<f64>,
+    scim_denied_ms: Vec<f64>,
+    back_ms: Vec<f64>,
+    broken_strict: usize,
+    broken_bounded: usize,
+    live_denied: usize,
+    no_answer: usize,
+}
+
+pub fn measure(options: &Options) -> Result<Report> {
+    let kills = kills_of(options.seconds);
+    let mut bench = Bench::start(kills)?;
+    let mut people = People::new(&bench.stack.at, kills)?;
+    let mut seen = Phase::ALL.map(|phase| (phase, Seen::default()));
+    for round in 1..=options.rounds {
+        for (phase, seen) in &mut seen {
+            eprintln!("round {round} of {}, {}", options.rounds, phase.name());
+            bench.round(*phase, options, &mut people, kills, seen)?;
+            people.reactivate()?;
+        }
+    }
+    let preface = format!(
+        "{kills} kills in {} s, {} rounds of each phase; 2 gateways and the service's check, 14 connections in\n\
+         closed loops; milliseconds are from the acknowledgement to the beginning of the last request that passed",
+        options.seconds.as_secs_f64(),
+        options.rounds,
+    );
+    let mut report = Report::new(NAME, preface);
+    for (phase, seen) in &seen {
+        seen.report(*phase, &mut report);
+    }
+    Ok(report)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a measurement is at most ten minutes long"
+)]
+fn kills_of(length: Duration) -> usize {
+    (length.as_secs_f64() * KILLS_PER_SECOND).ceil() as usize
+}
+
+impl Bench {
+    fn start(kills: usize) -> Result<Self> {
+        let people = u16::try_from(People::needed(kills))?;
+        let stack = Stack::start_with(&settings(people, &[]))?;
+        Ok(Self {
+            ways: ways(&stack.at)?,
+            chaos: Chaos::new(&stack.at),
+            stack,
+        })
+    }
+
+    fn round(
+        &mut self,
+        phase: Phase,
+        options: &Options,
+        people: &mut People,
+        kills: usize,
+        seen: &mut Seen,
+    ) -> Result {
+        let usual = settings(u16::try_from(People::needed(kills))?, &[]);
+        if phase == Phase::Crash {
+            let held_back = options.seconds + HELD_BACK;
+            let var = format!("TEST_FEED_DELAY_MS={}", held_back.as_millis());
+            let slow = Settings {
+                vars: vec![var],
+                ..usual.clone()
+            };
+            self.stack.restart(&slow)?;
+        }
+        let Prepared {
+            credentials,
+            kills: planned,
+        } = people.prepare(kills)?;
+        let mut drive = Drive::new(&self.ways, &credentials, planned);
+        // Everybody has a view by then, and every connection is open.
+        drive.run(Duration::from_millis(500), 0)?;
+        let since = drive.now();
+        let mut back_from = None;
+        match phase {
+            Phase::Quiet => drive.run(options.seconds, kills)?,
+            Phase::Delayed => {
+                self.chaos.feed(Mode::Delay(DELAY))?;
+                drive.run(options.seconds, kills)?;
+                drive.run(BOUND, 0)?;
+                self.expect_met()?;
+                self.chaos.feed(Mode::Normal)?;
+                drive.fault(since, Duration::ZERO, |way| way.kind == Kind::Refreshes);
+            }
+            Phase::Cut => {
+                drive.run(options.seconds / 4, kills / 4)?;
+                self.chaos.feed(Mode::Cut)?;
+                drive.run(options.seconds.max(CUT), kills / 2)?;
+                self.expect_met()?;
+                self.chaos.feed(Mode::Normal)?;
+                back_from = Some(drive.now());
+                drive.fault(since, GRACE, |way| way.kind == Kind::Refreshes);
+                drive.run(GRACE / 2, kills - kills / 4 - kills / 2)?;
+            }
+            Phase::Crash => {
+                drive.run(options.seconds, kills)?;
+                self.stack.kill_hard()?;
+                drive.hang_up();
+                self.stack.restart(&usual)?;
+                back_from = Some(drive.now());
+                drive.fault(since, GRACE, |_| true);
+                drive.run(GRACE / 2, 0)?;
+                drive.ask_again(Duration::ZERO);
+            }
+        }
+        drive.run(BOUND + Duration::from_millis(700), 0)?;
+        drive.finish()?;
+        let Drive {
+            kills,
+            mut history,
+            by_view,
+            odd,
+            ..
+        } = drive;
+        let mut ended = Vec::new();
+        for kill in &kills {
+            let Some(tokens) = credentials.get(kill.credential) else {
+                continue;
+            };
+            let committed = people.committed(kill.trigger, tokens)?;
+            ended.extend(kill.seen(committed).map(|seen| (kill, seen)));
+        }
+        history.kills = ended.iter().map(|(_, kill)| kill.clone()).collect();
+        let consistencies: Vec<Consistency> = self.ways.iter().map(|way| way.consistency).collect();
+        for (planned, kill) in &ended {
+            seen.kill(planned.trigger, planned.acknowledged, kill);
+            seen.figures(&history, planned.trigger, kill, &consistencies);
+        }
+        seen.by_view += by_view;
+        let last_unanswered = back_from.map(|from| figures::last_unanswered_ms(&history, from));
+        seen.back_ms
+            .extend(last_unanswered.map(Option::unwrap_or_default));
+        seen.judge(phase, &history, &odd);
+        Ok(())
+    }
+
+    /// Fails unless the fault was met.
+    fn expect_met(&self) -> Result {
+        if self.chaos.feed_calls()? == 0 {
+            return Err(Failure::new(
+                "no gateway asked for the feed during the fault",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn settings(people: u16, vars: &[&str]) -> Settings {
+    Settings {
+        vars: vars.iter().map(|&var| var.to_owned()).collect(),
+        gateway_file: Some("bench/kill.toml"),
+        limit: Some(0), // none
+        chaos: true,
+        more_gateways: 1,
+        people: Some(people),
+        ..Settings::default()
+    }
+}
+
+fn ways(at: &Endpoints) -> Result<Vec<Way>> {
+    let bounded = Consistency::Bounded(micros(BOUND));
+    let [second, _] = &at.more_gateways;
+    let mut ways = vec![Way {
+        url: Url::parse(&format!("{}/v1/check", at.service))?,
+        consistency: Consistency::Strict,
+        kind: Kind::Check,
+    }];
+    for (path, consistency, kind) in [
+        ("strict/x", Consistency::Strict, Kind::Strict),
+        ("bounded/x", bounded, Kind::Refreshes),
+        ("falls-back/x", bounded, Kind::FallsBack),
+    ] {
+        for gateway in [&at.gateway, second] {
+            ways.push(Way {
+                url: Url::parse(&format!("{gateway}/{path}"))?,
+                consistency,
+                kind,
+            });
+        }
+    }
+    Ok(ways)
+}
+
+impl Seen {
+    fn kill(&mut self, trigger: Trigger, answer: Option<(Micros, bool)>, kill: &Kill) {
+        self.kills += 1;
+        match answer {
+            Some((_, true)) => self.at_once += 1,
+            Some((_, false)) => self.later += 1,
+            None => self.unanswered += 1,
+        }
+        if kill.committed.is_none() {
+            self.never += 1;
+            if answer.is_some() {
+                eprintln!("{trigger:?} was acknowledged, and no receipt says so");
+            }
+        }
+    }
+
+    fn figures(&mut self, history: &History, trigger: Trigger, kill: &Kill, ways: &[Consistency]) {
+        if let Some(acknowledged) = kill.acknowledged {
+            let last = |strict| figures::last_accepted_ms(history, kill, acknowledged, strict);
+            self.strict_ms.extend(last(true));
+            self.bounded_ms.extend(last(false));
+            self.watched += usize::from(figures::is_watched(history, kill, ways));
+        }
+        if let Some(committed) = kill.committed {
+            let last = figures::last_accepted_ms(history, kill, committed, false);
+            self.after_commit_ms.extend(last);
+        }
+        if trigger == Trigger::Scim {
+            self.scim_denied_ms
+                .extend(figures::first_denied_ms(history, kill));
+        }
+    }
+
+    fn judge(&mut self, phase: Phase, history: &History, odd: &[u16]) {
+        self.requests += history.requests.len();
+        for request in &history.requests {
+            match request.outcome {
+                Outcome::Accepted => self.accepted += 1,
+                Outcome::Denied => self.denied += 1,
+                Outcome::Nothing => {}
+            }
+        }
+        let broken = history.judge();
+        for broken in &broken {
+            match broken {
+                Broken::AcceptedAfterAcknowledgement { .. }
+                | Broken::AcceptedAfterDenial { .. } => {
+                    self.broken_strict += 1;
+                }
+                Broken::AcceptedPastBound { .. } => self.broken_bounded += 1,
+                Broken::LiveDenied { .. } => self.live_denied += 1,
+                Broken::NoAnswer { .. } => self.no_answer += 1,
+            }
+        }
+        for broken in broken.iter().take(TOLD) {
+            let request = history.requests.get(broken.request());
+            eprintln!("{}: {broken}: {request:?}", phase.name());
+        }
+        if !odd.is_empty() {
+            let mut kinds = odd.to_vec();
+            kinds.sort_unstable();
+            kinds.dedup();
+            eprintln!(
+                "{}: {} answers of status {kinds:?}",
+                phase.name(),
+                odd.len()
+            );
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    fn report(&self, phase: Phase, report: &mut Report) {
+        let metric = |name: &str| format!("{}_{name}", phase.name());
+        let note = format!(
+            "{} with the feed's place, {} without, {} unanswered; {} of these never carried out",
+            self.at_once, self.later, self.unanswered, self.never
+        );
+        report.row(metric("kills"), self.kills as f64, "", &note);
+        let note = format!(
+            "{} accepted, of these {} by a view; {} denied",
+            self.accepted, self.by_view, self.denied
+        );
+        report.row(metric("requests"), self.requests as f64, "", &note);
+        let note = "kills whose ends each way was asked about in time";
+        let answered = (self.at_once + self.later) as f64;
+        report.row(metric("watched"), self.watched as f64 / answered, "", note);
+        for (name, values) in [("strict", &self.strict_ms), ("bounded", &self.bounded_ms)] {
+            for (rank, percent) in [("p50", 50), ("p99", 99), ("max", 100)] {
+                let metric = metric(&format!("{name}_{rank}"));
+                report.row(
+                    metric,
+                    percentile(values, percent),
+                    "ms",
+                    "last that passed",
+                );
+            }
+        }
+        let note = "last that passed, from the feed's commit";
+        let most = percentile(&self.after_commit_ms, 100);
+        let bound = BOUND.as_secs_f64() * 1000.0 + 1.0;
+        report.at_most(&metric("after_commit_max"), most, "ms", bound, note);
+        let p99 = percentile(&self.scim_denied_ms, 99);
+        let note = "SCIM deactivation to the first strict denial";
+        if phase == Phase::Quiet {
+            report.at_most(
+                &metric("scim_denied_p99"),
+                p99,
+                "ms",
+                TARGET_DENIED_MS,
+                note,
+            );
+        } else {
+            report.row(metric("scim_denied_p99"), p99, "ms", note);
+        }
+        if !self.back_ms.is_empty() {
+            let note = "from the fault's end to the last without an answer";
+            report.row(
+                metric("back_max"),
+                percentile(&self.back_ms, 100),
+                "ms",
+                note,
+            );
+        }
+        for (name, count, note) in [
+            (
+                "broken_strict",
+                self.broken_strict,
+                "passed after the acknowledgement",
+            ),
+            (
+                "broken_bounded",
+                self.broken_bounded,
+                "passed later than D after the feed's commit",
+            ),
+            (
+                "live_denied",
+                self.live_denied,
+                "denied, and nobody had ended it",
+            ),
+            (
+                "no_answer",
+                self.no_answer,
+                "neither, and no fault excuses that",
+            ),
+        ] {
+            report.at_most(&metric(name), count as f64, "", 0.0, note);
+        }
+    }
+}
