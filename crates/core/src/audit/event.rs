@@ -53,11 +53,13 @@ pub enum Action {
     RegistryRead,
     /// The feeds began another life: readers take nothing from before for granted.
     FeedRestarted,
+    /// A gateway refused an authenticated request: its sender lacks what the route requires.
+    RequestDenied,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -79,6 +81,7 @@ impl Action {
         Self::KeysSynced,
         Self::RegistryRead,
         Self::FeedRestarted,
+        Self::RequestDenied,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -106,6 +109,7 @@ impl Action {
             Self::KeysSynced => "keys.synced",
             Self::RegistryRead => "registry.read",
             Self::FeedRestarted => "feed.restarted",
+            Self::RequestDenied => "request.denied",
         }
     }
 

@@ -19,6 +19,7 @@ mod crash;
 mod feed;
 mod gateway;
 mod gateway_browser;
+mod gateway_file;
 mod idp_tokens;
 mod introspection;
 mod keys;
