@@ -4,11 +4,11 @@
 //!
 //! | found | program | browser | event |
 //! |---|---|---|---|
-//! | no credential | 401 | log in | none |
-//! | another scheme | 401 | 401 | none |
-//! | several, malformed | 400 | 400 | none |
-//! | the cookie, and a write from another origin | 403 | 403 | none |
-//! | a token that does not verify | 401 | log in | `credential.refused`, off the path |
+//! | no credential | 401 | log in | `credential.refused`, counted; none if sent to log in |
+//! | another scheme | 401 | 401 | `credential.refused`, counted |
+//! | several, malformed | 400 | 400 | `credential.refused`, counted |
+//! | the cookie, and a write from another origin | 403 | 403 | `credential.refused`, counted |
+//! | a token that does not verify | 401 | log in | `credential.refused`, counted |
 //! | no keys, or the check failed | 503 | 503 | none |
 //! | ended since | 401 | log in | `check.denied`, sent before the answer |
 //! | in force | forward | forward | `request.allowed`, off the path |
@@ -95,10 +95,10 @@ pub enum Then {
 /// What a refusal leaves in the audit log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Nothing: nobody was named.
+    /// Nothing: nobody was refused.
     Nothing,
-    /// This, and the answer need not wait for it.
-    OffThePath(Event),
+    /// This, counted with others like it, and the answer need not wait for it: nobody was proven.
+    Counted(Event),
     /// This, and there is no answer until it is safe: a denial of someone who is known must not be
     /// lost.
     BeforeAnswering(Event),
@@ -122,33 +122,30 @@ pub fn credential(inbound: &Inbound, config: &Config) -> Result<crate::credentia
 /// Decides.
 #[must_use]
 pub fn rule(finding: Finding, inbound: &Inbound, config: &Config, now: UnixMillis) -> Ruling {
-    let refusal = match finding {
+    let (then, reason) = match finding {
         Finding::Checked(caller, reply) => return checked(*caller, &reply, inbound, config, now),
-        Finding::NoCredential => Refusal {
-            then: log_in_or(inbound, config, Answer::credential_required()),
-            record: Record::Nothing,
+        Finding::NoCredential => match log_in_or(inbound, config, Answer::credential_required()) {
+            Then::LogIn => (Then::LogIn, None),
+            said @ Then::Say(_) => (said, Some("no_credential")),
         },
-        Finding::OtherScheme => unrecorded(Answer::credential_required()),
-        Finding::Malformed => unrecorded(Answer::malformed_credential()),
-        Finding::CrossOriginWrite => unrecorded(Answer::cross_origin()),
-        Finding::NobodyToAsk => unrecorded(Answer::unavailable()),
-        Finding::Refused(why) => {
-            let then = log_in_or(inbound, config, Answer::token_refused(why));
-            let event = Event {
-                reason: Some(why.as_str().to_owned()),
-                request: Some(inbound.facts()),
-                ..Event::new(
-                    now,
-                    Action::CredentialRefused,
-                    Outcome::Denied,
-                    Actor::Anonymous,
-                )
-            };
-            Refusal {
-                record: Record::OffThePath(with_status(event, Some(then.status()))),
-                then,
-            }
-        }
+        Finding::OtherScheme => (
+            Then::Say(Answer::credential_required()),
+            Some("other_scheme"),
+        ),
+        Finding::Malformed => (Then::Say(Answer::malformed_credential()), Some("malformed")),
+        Finding::CrossOriginWrite => (Then::Say(Answer::cross_origin()), Some("cross_origin")),
+        Finding::NobodyToAsk => (Then::Say(Answer::unavailable()), None),
+        Finding::Refused(why) => (
+            log_in_or(inbound, config, Answer::token_refused(why)),
+            Some(why.as_str()),
+        ),
+    };
+    let refusal = Refusal {
+        record: reason.map_or(Record::Nothing, |reason| {
+            let event = unproven(reason, inbound, now);
+            Record::Counted(with_status(event, Some(then.status())))
+        }),
+        then,
     };
     Ruling::Refuse(Box::new(refusal))
 }
@@ -196,10 +193,17 @@ fn denied(
     }
 }
 
-fn unrecorded(answer: Answer) -> Refusal {
-    Refusal {
-        then: Then::Say(answer),
-        record: Record::Nothing,
+/// A credential that proves nobody. Reasons are of a fixed vocabulary: refusals are counted by them.
+fn unproven(reason: &'static str, inbound: &Inbound, now: UnixMillis) -> Event {
+    Event {
+        reason: Some(reason.to_owned()),
+        request: Some(inbound.facts()),
+        ..Event::new(
+            now,
+            Action::CredentialRefused,
+            Outcome::Denied,
+            Actor::Anonymous,
+        )
     }
 }
 
@@ -330,7 +334,7 @@ mod tests {
     #[test]
     fn a_token_that_does_not_verify_is_recorded_without_a_name() {
         let refusal = refused(Finding::Refused(TokenError::Signature), &[]);
-        let Record::OffThePath(event) = refusal.record else {
+        let Record::Counted(event) = refusal.record else {
             panic!("{:?}", refusal.record);
         };
         assert_eq!(event.action, Action::CredentialRefused);
@@ -388,16 +392,23 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_known_leaves_no_event() {
-        for finding in [
-            Finding::NoCredential,
-            Finding::OtherScheme,
-            Finding::Malformed,
-            Finding::CrossOriginWrite,
-            Finding::NobodyToAsk,
+    fn who_is_not_known_is_counted_and_who_is_sent_to_log_in_or_not_refused_is_not() {
+        for (finding, reason) in [
+            (Finding::NoCredential, "no_credential"),
+            (Finding::OtherScheme, "other_scheme"),
+            (Finding::Malformed, "malformed"),
+            (Finding::CrossOriginWrite, "cross_origin"),
         ] {
-            assert_eq!(refused(finding, &[]).record, Record::Nothing);
+            let Record::Counted(event) = refused(finding, &[]).record else {
+                panic!("{reason}");
+            };
+            assert_eq!(event.reason.as_deref(), Some(reason));
+            assert_eq!((event.actor, event.subject), (Actor::Anonymous, None));
         }
+        let navigated = refused(Finding::NoCredential, &BROWSER);
+        assert_eq!(navigated.record, Record::Nothing);
+        let unanswered = refused(Finding::NobodyToAsk, &[]);
+        assert_eq!(unanswered.record, Record::Nothing);
     }
 
     #[test]

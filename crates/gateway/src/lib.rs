@@ -25,6 +25,8 @@ pub mod headers;
 pub mod inbound;
 pub mod login;
 pub mod metadata;
+pub mod packer;
+pub mod refusals;
 pub mod remembered;
 pub mod resource;
 pub mod routes;

@@ -60,7 +60,7 @@ async fn guard(
     match decide::rule(finding, &inbound, config, now()) {
         Ruling::Forward(passage) => pass(&request, &inbound, config, *passage, &audit, ctx).await,
         Ruling::Refuse(refusal) => {
-            let answer = refuse(*refusal, &inbound, config, &audit, ctx).await;
+            let answer = refuse(*refusal, &inbound, config, &audit, env, ctx).await;
             http::respond(resource::advertised(answer, config))
         }
     }
@@ -120,7 +120,7 @@ async fn pass(
 ) -> Result<Response> {
     let headers = forward::headers(inbound, &passage, config);
     let checked_at = passage.checked_at;
-    let status = audit.off_the_path_with_status(ctx, move |status| passage.into_event(status));
+    let status = audit.gather_with_status(ctx, move |status| passage.into_event(status));
     let response = match forward::send(request, inbound, config, headers, checked_at).await {
         Ok(response) => response,
         Err(error) => {
@@ -138,13 +138,14 @@ async fn refuse(
     inbound: &Inbound,
     config: &Config,
     audit: &Audit,
+    env: &Env,
     ctx: &Context,
 ) -> Answer {
     match refusal.record {
         Record::Nothing => {}
-        Record::OffThePath(event) => audit.off_the_path(ctx, event),
+        Record::Counted(event) => audit.count(ctx, event),
         Record::BeforeAnswering(event) => {
-            if let Err(error) = audit.send(event).await {
+            if let Err(error) = audit.secure(env, event).await {
                 console_error!("a denial could not be recorded: {error}");
                 return Answer::unavailable();
             }
