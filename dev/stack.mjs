@@ -18,6 +18,9 @@ import { loadSecrets } from "./secrets.mjs";
 const HOST = "127.0.0.1";
 const CLIENT_ID = "portcullis";
 
+/** Where a part answers that has no `/healthz` of its own: the gateway would take it for its origin's, and note who asked. */
+const HEALTH = { gateway: "/.portcullis/healthz" };
+
 /** How many more people a measurement can log in. */
 const CROWD = 16;
 
@@ -49,7 +52,7 @@ async function main() {
   await listen(originServer(), ports.origin);
   const runtime = await startRuntime(workers({ options, url, ports, secrets }), state, options.crons);
 
-  await Promise.all(Object.values(url).map(answers));
+  await Promise.all(Object.entries(url).map(([what, where]) => answers(`${where}${HEALTH[what] ?? "/healthz"}`)));
   for (const [what, where] of Object.entries(url)) console.log(`${what.padEnd(8)} ${where}`);
   console.log("ready");
   return runtime;
@@ -96,7 +99,7 @@ function workers({ options, url, ports, secrets }) {
   };
   const list = [
     on(ports.service, limited(workerOptions(ROOT, "wrangler.toml", service), options.limit)),
-    on(ports.gateway, workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway)),
+    on(ports.gateway, faulty(workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway), options.queueFault)),
   ];
   if (options.bench) {
     const { compatibilityDate } = list[0];
@@ -112,6 +115,13 @@ function limited(worker, limit) {
   if (limit === 0) return rest;
   const each = ([name, { namespace_id, simple }]) => [name, { namespace_id, simple: { ...simple, limit } }];
   return { ...rest, ratelimits: Object.fromEntries(Object.entries(ratelimits).map(each)) };
+}
+
+/** The gateway with a queue that fails in this way, if in any. */
+function faulty(worker, fault) {
+  if (fault === undefined) return worker;
+  const scriptPath = join(ROOT, "dev/faulty-queue.mjs");
+  return { ...worker, scriptPath, bindings: { ...worker.bindings, QUEUE_FAULT: fault } };
 }
 
 /** What a strict check is measured against: see bench/floor.mjs. */
@@ -208,7 +218,7 @@ function listen(server, port) {
 async function answers(url) {
   for (;;) {
     try {
-      const response = await fetch(`${url}/healthz`, { redirect: "manual" });
+      const response = await fetch(url, { redirect: "manual" });
       await response.arrayBuffer();
       return;
     } catch {

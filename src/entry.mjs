@@ -7,7 +7,7 @@ import Service from "../build/index.js";
 export * from "../build/index.js";
 export default Service;
 
-/** What a gateway's CHECKS binding reaches: checks, and nothing else. No power to mint or kill. */
+/** What a gateway's CHECKS binding reaches: checks, and its own events. No power to mint, kill or read. */
 export class Checks extends WorkerEntrypoint {
   /** A strict check: postcard in, postcard out (crates/core/src/session/check.rs). */
   check(request) {
@@ -18,5 +18,10 @@ export class Checks extends WorkerEntrypoint {
   /** The same for an identity provider's token (crates/core/src/session/foreign.rs). */
   checkToken(request) {
     return new Service(this.ctx, this.env).checkToken(request, this.env);
+  }
+
+  /** A pack of events that the queue did not take (crates/core/src/audit/pack.rs): done when it is in the log. */
+  record(pack) {
+    return new Service(this.ctx, this.env).record(pack, this.env);
   }
 }

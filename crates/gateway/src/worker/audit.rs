@@ -1,8 +1,10 @@
 //! Events, on their way to the log by the queue `AUDIT_QUEUE`.
 //!
 //! The isolate's events that nobody waits for are gathered by [`Packer`], which says who sends them and
-//! when. A denial of somebody who is known is sent before the answer, by itself.
+//! when. A denial of somebody who is known is sent before the answer, by itself; if the queue does not take
+//! it, it goes into the log by the binding `CHECKS`.
 
+use super::checks::{self, CheckError};
 use super::http::in_time;
 use super::{now, sleep_ms};
 use crate::packer::{Next, Packer};
@@ -32,6 +34,8 @@ pub enum AuditError {
     Refused(worker::Error),
     /// The queue took too long.
     TimedOut,
+    /// Neither the queue nor the log itself took it.
+    NotRecorded(CheckError),
 }
 
 impl fmt::Display for AuditError {
@@ -42,6 +46,7 @@ impl fmt::Display for AuditError {
             Self::Malformed => f.write_str("the event cannot be encoded"),
             Self::Refused(error) => write!(f, "the queue refused it: {error}"),
             Self::TimedOut => f.write_str("the queue timed out"),
+            Self::NotRecorded(error) => write!(f, "nor did the log take it: {error}"),
         }
     }
 }
@@ -60,10 +65,20 @@ impl Audit {
         }
     }
 
-    /// Sends an event by itself; once this is done it is safe.
-    pub async fn secure(&self, _env: &Env, event: Event) -> Result<(), AuditError> {
+    /// Sends an event by itself; once this is done it is in the queue or in the log.
+    pub async fn secure(&self, env: &Env, event: Event) -> Result<(), AuditError> {
         let sealed = packer(|packer| packer.alone(event))?.map_err(|_| AuditError::Malformed)?;
-        self.send_again(sealed.bytes()).await
+        let Err(error) = self.send(sealed.bytes()).await else {
+            return Ok(());
+        };
+        console_error!("a denial goes to the log directly: {error}");
+        // If the queue has it after all: the same bytes are the same event, and the log takes it once.
+        match checks::record(env, sealed.bytes()).await {
+            Ok(()) => Ok(()),
+            Err(_) => checks::record(env, sealed.bytes())
+                .await
+                .map_err(AuditError::NotRecorded),
+        }
     }
 
     /// Records the refusal of a credential that proves nobody, counted with others while the answer goes
