@@ -9,6 +9,7 @@
 //! | several, malformed | 400 | 400 | `credential.refused`, counted |
 //! | the cookie, and a write from another origin | 403 | 403 | `credential.refused`, counted |
 //! | a token that does not verify | 401 | log in | `credential.refused`, counted |
+//! | a bound token without a good proof | 401 | 401 | `credential.refused`, counted |
 //! | no keys, or the check failed | 503 | 503 | none |
 //! | ended since | 401 | log in | `check.denied`, sent before the answer |
 //! | in force | forward | forward | `request.allowed`, off the path |
@@ -16,8 +17,9 @@
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::credential::Credential;
+use crate::credential::{Credential, Scheme};
 use crate::inbound::{Asker, Inbound};
+use crate::proof::ProofError;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::session::check::{CheckReply, DenyReason, Verdict};
@@ -36,6 +38,8 @@ pub enum Finding {
     CrossOriginWrite,
     /// Its token does not verify.
     Refused(TokenError),
+    /// Its token came as one that is bound to a key, and the proof of that is not good.
+    ProofRefused(ProofError),
     /// There are no keys to verify its token with, or nobody said whether it is in force.
     NobodyToAsk,
     /// Its token verified, its holder is this, and this was said of it.
@@ -122,23 +126,23 @@ pub fn credential(inbound: &Inbound, config: &Config) -> Result<crate::credentia
 /// Decides.
 #[must_use]
 pub fn rule(finding: Finding, inbound: &Inbound, config: &Config, now: UnixMillis) -> Ruling {
+    let scheme = Scheme::of(inbound);
     let (then, reason) = match finding {
         Finding::Checked(caller, reply) => return checked(*caller, &reply, inbound, config, now),
-        Finding::NoCredential => match log_in_or(inbound, config, Answer::credential_required()) {
-            Then::LogIn => (Then::LogIn, None),
-            said @ Then::Say(_) => (said, Some("no_credential")),
-        },
-        Finding::OtherScheme => (
-            Then::Say(Answer::credential_required()),
-            Some("other_scheme"),
-        ),
-        Finding::Malformed => (Then::Say(Answer::malformed_credential()), Some("malformed")),
-        Finding::CrossOriginWrite => (Then::Say(Answer::cross_origin()), Some("cross_origin")),
+        Finding::NoCredential => {
+            let then = log_in_or(inbound, config, Answer::credential_required());
+            let refused = then != Then::LogIn;
+            (then, refused.then(|| "no_credential".to_owned()))
+        }
+        Finding::OtherScheme => said(Answer::credential_required(), "other_scheme"),
+        Finding::Malformed => said(Answer::malformed_credential(), "malformed"),
+        Finding::CrossOriginWrite => said(Answer::cross_origin(), "cross_origin"),
         Finding::NobodyToAsk => (Then::Say(Answer::unavailable()), None),
-        Finding::Refused(why) => (
-            log_in_or(inbound, config, Answer::token_refused(why)),
-            Some(why.as_str()),
-        ),
+        Finding::Refused(why) => {
+            let then = log_in_or(inbound, config, Answer::token_refused(why, scheme));
+            (then, Some(why.as_str().to_owned()))
+        }
+        Finding::ProofRefused(why) => said(Answer::proof_refused(why), &why.reason()),
     };
     let refusal = Refusal {
         record: reason.map_or(Record::Nothing, |reason| {
@@ -182,7 +186,7 @@ fn denied(
     config: &Config,
     now: UnixMillis,
 ) -> Refusal {
-    let then = log_in_or(inbound, config, Answer::denied(why));
+    let then = log_in_or(inbound, config, Answer::denied(why, Scheme::of(inbound)));
     let event = Event {
         reason: Some(why.as_str().to_owned()),
         ..event_of(caller, Action::CheckDenied, Outcome::Denied, inbound, now)
@@ -193,10 +197,14 @@ fn denied(
     }
 }
 
+fn said(answer: Answer, reason: &str) -> (Then, Option<String>) {
+    (Then::Say(answer), Some(reason.to_owned()))
+}
+
 /// A credential that proves nobody. Reasons are of a fixed vocabulary: refusals are counted by them.
-fn unproven(reason: &'static str, inbound: &Inbound, now: UnixMillis) -> Event {
+fn unproven(reason: String, inbound: &Inbound, now: UnixMillis) -> Event {
     Event {
-        reason: Some(reason.to_owned()),
+        reason: Some(reason),
         request: Some(inbound.facts()),
         ..Event::new(
             now,
@@ -318,7 +326,7 @@ mod tests {
         let refusal = refused(said(Verdict::Denied(DenyReason::SessionEnded)), &[]);
         assert_eq!(
             refusal.then,
-            Then::Say(Answer::denied(DenyReason::SessionEnded))
+            Then::Say(Answer::denied(DenyReason::SessionEnded, Scheme::Bearer))
         );
         let Record::BeforeAnswering(event) = refusal.record else {
             panic!("{:?}", refusal.record);
@@ -384,6 +392,7 @@ mod tests {
         assert_eq!(status(Finding::Malformed), 400);
         assert_eq!(status(Finding::CrossOriginWrite), 403);
         assert_eq!(status(Finding::Refused(TokenError::Audience)), 401);
+        assert_eq!(status(Finding::ProofRefused(ProofError::NotOne)), 401);
         assert_eq!(status(Finding::NobodyToAsk), 503);
         assert_eq!(
             status(said(Verdict::Denied(DenyReason::SubjectDisabled))),
@@ -398,6 +407,10 @@ mod tests {
             (Finding::OtherScheme, "other_scheme"),
             (Finding::Malformed, "malformed"),
             (Finding::CrossOriginWrite, "cross_origin"),
+            (
+                Finding::ProofRefused(ProofError::Replayed),
+                "proof_replayed",
+            ),
         ] {
             let Record::Counted(event) = refused(finding, &[]).record else {
                 panic!("{reason}");

@@ -165,7 +165,10 @@ mod tests {
     fn a_proof_for_this_request_and_token_is_good_whatever_the_query() {
         let (plain, good) = (good(), good());
         assert_eq!(judged(&came("POST", "/a/b", &[&plain]), TOKEN, NOW), None);
-        assert_eq!(judged(&came("POST", "/a/b?c=d", &[&good]), TOKEN, NOW), None);
+        assert_eq!(
+            judged(&came("POST", "/a/b?c=d", &[&good]), TOKEN, NOW),
+            None
+        );
     }
 
     #[test]
@@ -196,7 +199,12 @@ mod tests {
         let late = NOW.plus_secs(MAX_PROOF_AGE_SECS);
         let expired = ProofError::Bad(TokenError::Expired);
         assert_eq!(other("POST", "/a/b", TOKEN, late), expired);
-        let elsewhere = verified(&came("POST", "/a/b", &[&good]), "https://b.example", TOKEN, NOW);
+        let elsewhere = verified(
+            &came("POST", "/a/b", &[&good]),
+            "https://b.example",
+            TOKEN,
+            NOW,
+        );
         assert_eq!(elsewhere.err(), Some(request));
     }
 
@@ -223,7 +231,10 @@ mod tests {
         for index in 0..=CAPACITY {
             assert_eq!(proofs.remember(digest(index), until(index), NOW), Ok(()));
         }
-        assert_eq!((proofs.seen.len(), proofs.by_end.len()), (CAPACITY, CAPACITY));
+        assert_eq!(
+            (proofs.seen.len(), proofs.by_end.len()),
+            (CAPACITY, CAPACITY)
+        );
         let newest = proofs.remember(digest(CAPACITY), until(CAPACITY), NOW);
         assert_eq!(newest, Err(ProofError::Replayed));
         // What is over by the clock is forgotten.

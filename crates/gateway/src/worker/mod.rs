@@ -11,15 +11,19 @@ mod session;
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::credential::Scheme;
 use crate::decide::{self, Finding, Passage, Record, Refusal, Ruling, Then};
 use crate::inbound::Inbound;
+use crate::proof::{self, ProofError, Proofs};
 use crate::resource;
 use crate::routes::Route;
 use audit::Audit;
+use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::time::UnixMillis;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use worker::{Context, Delay, Env, Request, Response, Result, console_error, event};
@@ -73,14 +77,32 @@ async fn find(inbound: &Inbound, config: &Config, env: &Env) -> Finding {
         Ok(credential) => credential,
         Err(finding) => return finding,
     };
+    let proof = match credential.scheme {
+        Scheme::Bearer => None,
+        Scheme::Dpop => {
+            match proof::verified(inbound, &config.audience, credential.text(), now()) {
+                Ok(proof) => Some(proof),
+                Err(why) => return Finding::ProofRefused(why),
+            }
+        }
+    };
     if is_foreign(credential.text(), &config.issuer) {
-        return find_foreign(credential.text(), config, env).await;
+        return match proof {
+            None => find_foreign(credential.text(), config, env).await,
+            // Which key a provider's token is bound to, nobody here knows.
+            Some(_) => Finding::Refused(TokenError::Binding),
+        };
     }
-    let token = match keys::verify(credential.text(), config).await {
+    let token = match keys::verify(credential.text(), proof.as_ref(), config).await {
         Ok(token) => token,
         Err(keys::Failure::Token(why)) => return Finding::Refused(why),
         Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
     };
+    // Only now: whoever has no token cannot fill what is remembered.
+    let once = proof.map_or(Ok(()), |proof| take_proof(&proof));
+    if let Err(why) = once {
+        return Finding::ProofRefused(why);
+    }
     match checks::ask(env, &token.check_request()).await {
         Ok(reply) => Finding::Checked(Box::new(Caller::from(&token)), reply),
         Err(error) => {
@@ -88,6 +110,14 @@ async fn find(inbound: &Inbound, config: &Config, env: &Env) -> Finding {
             Finding::NobodyToAsk
         }
     }
+}
+
+/// Counts a proof, which comes once.
+fn take_proof(proof: &VerifiedProof) -> std::result::Result<(), ProofError> {
+    thread_local! {
+        static PROOFS: RefCell<Proofs> = const { RefCell::new(Proofs::new()) };
+    }
+    PROOFS.with_borrow_mut(|proofs| proofs.take(proof, now()))
 }
 
 /// The service knows whose tokens it accepts besides its own, and asks in the same breath whether this one

@@ -18,6 +18,7 @@ mod consent;
 mod crash;
 mod gateway;
 mod gateway_browser;
+mod gateway_dpop;
 mod gateway_events;
 mod idp_tokens;
 mod introspection;
