@@ -2,7 +2,7 @@
 //!
 //! Of every request it asks two things: is there a credential of the service's for this place
 //! ([`credential`], then a signature, [`remembered`] for a while), and is it still in force (the
-//! strict check, on every request, through a service binding that offers nothing else). Only then
+//! strict check, on every request, through a service binding that offers little else). Only then
 //! the request goes on, without the credential and with headers that say who is there
 //! ([`headers`]). A browser without a credential is sent to log in ([`login`]). Each decision leaves
 //! an audit event ([`decide`]).
@@ -12,7 +12,10 @@
 //! Everything but the module `worker` is pure; that one is the runtime's adapter, behind the
 //! feature of the same name.
 //!
-//! Out of scope: bounded (local) checks, `DPoP`, upgrades to other protocols, mapping roles to
+//! A token that is bound to a key needs a proof of that key ([`proof`]). What is recorded of all this, and
+//! when it is sent, is [`packer`]'s to say.
+//!
+//! Out of scope: bounded (local) checks, upgrades to other protocols, mapping roles to
 //! routes, refresh.
 
 pub mod answer;
@@ -29,6 +32,9 @@ pub mod headers;
 pub mod inbound;
 pub mod login;
 pub mod metadata;
+pub mod packer;
+pub mod proof;
+pub mod refusals;
 pub mod remembered;
 pub mod resource;
 pub mod route;

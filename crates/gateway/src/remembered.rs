@@ -3,7 +3,8 @@
 //! A browser or a program shows the same token many times, and checking an ES256 signature is the
 //! dearest thing that the gateway does. What is remembered is only that these very bytes verified
 //! under these very keys: the clock is looked at again each time, another set of keys forgets
-//! everything, and whether the token has been ended is asked of the service as ever.
+//! everything, and whether the token has been ended is asked of the service as ever. A token that is bound to a
+//! key is remembered with the key that was proven, and each request brings a proof of its own.
 
 use hmac_sha256::Hash;
 use portcullis_core::jwt::access_token::VerifiedAccessToken;
@@ -32,25 +33,28 @@ impl Remembered {
         }
     }
 
-    /// The token of that text, if it verified under these keys and has not expired.
+    /// The token of that text, if it verified under these keys, came with a proof of the same key or of none
+    /// (`jkt`), and has not expired.
     #[must_use]
     pub fn recall(
         &self,
         text: &str,
+        jkt: Option<&str>,
         keys: &Arc<KeySet>,
         now: UnixMillis,
     ) -> Option<VerifiedAccessToken> {
         if !self.is_under(keys) {
             return None;
         }
-        let token = self.tokens.get(&Hash::hash(text.as_bytes()))?;
+        let token = self.tokens.get(&name(text, jkt))?;
         (now < token.expires_at()).then(|| token.clone())
     }
 
-    /// Remembers that the token of that text verified under these keys.
+    /// Remembers that the token of that text verified under these keys, with a proof of that key or of none.
     pub fn remember(
         &mut self,
         text: &str,
+        jkt: Option<&str>,
         token: &VerifiedAccessToken,
         keys: &Arc<KeySet>,
         now: UnixMillis,
@@ -66,8 +70,7 @@ impl Remembered {
             // In the order of their digests, so whichever it is, nobody chose it.
             self.tokens.pop_first();
         }
-        self.tokens
-            .insert(Hash::hash(text.as_bytes()), token.clone());
+        self.tokens.insert(name(text, jkt), token.clone());
     }
 
     fn is_under(&self, keys: &Arc<KeySet>) -> bool {
@@ -75,6 +78,11 @@ impl Remembered {
             .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, keys))
     }
+}
+
+/// No token and no thumbprint has a line break.
+fn name(text: &str, jkt: Option<&str>) -> [u8; 32] {
+    Hash::hash(format!("{}\n{text}", jkt.unwrap_or_default()).as_bytes())
 }
 
 #[cfg(test)]
@@ -126,26 +134,43 @@ mod tests {
     #[test]
     fn only_the_same_bytes_under_the_same_keys_are_recalled() {
         let (mut remembered, first) = (Remembered::new(), keys());
-        assert!(remembered.recall("a", &first, NOW).is_none());
-        remembered.remember("a", &token(), &first, NOW);
-        assert!(remembered.recall("a", &first, NOW).is_some());
-        assert!(remembered.recall("b", &first, NOW).is_none());
+        assert!(remembered.recall("a", None, &first, NOW).is_none());
+        remembered.remember("a", None, &token(), &first, NOW);
+        assert!(remembered.recall("a", None, &first, NOW).is_some());
+        assert!(remembered.recall("b", None, &first, NOW).is_none());
         let second = keys();
-        assert!(remembered.recall("a", &second, NOW).is_none());
-        remembered.remember("b", &token(), &second, NOW);
-        assert!(remembered.recall("a", &second, NOW).is_none());
-        assert!(remembered.recall("a", &first, NOW).is_none());
+        assert!(remembered.recall("a", None, &second, NOW).is_none());
+        remembered.remember("b", None, &token(), &second, NOW);
+        assert!(remembered.recall("a", None, &second, NOW).is_none());
+        assert!(remembered.recall("a", None, &first, NOW).is_none());
+    }
+
+    #[test]
+    fn a_token_is_recalled_only_as_it_was_presented() {
+        let (mut remembered, keys) = (Remembered::new(), keys());
+        remembered.remember("bound", Some("k"), &token(), &keys, NOW);
+        remembered.remember("free", None, &token(), &keys, NOW);
+        for (text, jkt, known) in [
+            ("bound", Some("k"), true),
+            ("bound", Some("l"), false),
+            ("bound", None, false),
+            ("free", None, true),
+            ("free", Some("k"), false),
+        ] {
+            let recalled = remembered.recall(text, jkt, &keys, NOW);
+            assert_eq!(recalled.is_some(), known, "{text} {jkt:?}");
+        }
     }
 
     #[test]
     fn an_expired_token_is_not_recalled() {
         let (mut remembered, keys) = (Remembered::new(), keys());
-        remembered.remember("a", &token(), &keys, NOW);
+        remembered.remember("a", None, &token(), &keys, NOW);
         let last = UnixMillis(token().expires_at().0 - 1);
-        assert!(remembered.recall("a", &keys, last).is_some());
+        assert!(remembered.recall("a", None, &keys, last).is_some());
         assert!(
             remembered
-                .recall("a", &keys, token().expires_at())
+                .recall("a", None, &keys, token().expires_at())
                 .is_none()
         );
     }
@@ -154,10 +179,10 @@ mod tests {
     fn what_is_remembered_is_bounded_and_expired_ones_go_first() {
         let (mut remembered, keys, token) = (Remembered::new(), keys(), token());
         for index in 0..=CAPACITY {
-            remembered.remember(&index.to_string(), &token, &keys, NOW);
+            remembered.remember(&index.to_string(), None, &token, &keys, NOW);
         }
         assert_eq!(remembered.tokens.len(), CAPACITY);
-        remembered.remember("late", &token, &keys, token.expires_at());
+        remembered.remember("late", None, &token, &keys, token.expires_at());
         assert_eq!(remembered.tokens.len(), 1);
     }
 }

@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::metadata::{self, Metadata};
 use crate::remembered::Remembered;
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::access_token::{AccessTokenVerifier, VerifiedAccessToken};
+use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation, VerifiedAccessToken};
 use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::cell::RefCell;
@@ -54,11 +55,16 @@ impl fmt::Display for RefreshError {
     }
 }
 
-/// Believes an access token for this gateway, or says why not.
-pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken, Failure> {
+/// Believes an access token for this gateway that came with that proof, or as a bearer token, or says why
+/// not.
+pub async fn verify(
+    token: &str,
+    proof: Option<&VerifiedProof>,
+    config: &Config,
+) -> Result<VerifiedAccessToken, Failure> {
     let mut turn = Turn::default();
     let keys = keys(config, &mut turn).await.ok_or(Failure::NoKeys)?;
-    let mut judged = verify_with(&keys, token, config);
+    let mut judged = verify_with(&keys, token, proof, config);
     // The issuer may have begun to use another key since.
     while matches!(judged, Err(TokenError::UnknownKey)) {
         let kid = UnverifiedToken::parse(token)
@@ -66,7 +72,7 @@ pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken,
             .and_then(|token| token.kid().map(str::to_owned));
         let look = |cache: &mut KeyCache| cache.look_for(kid.as_deref(), &mut turn, now());
         match KEYS.with_borrow_mut(look) {
-            Look::Judge(keys) => judged = verify_with(&keys, token, config),
+            Look::Judge(keys) => judged = verify_with(&keys, token, proof, config),
             Look::Fetch(ticket) => refresh(config, ticket).await,
             Look::Wait(ms) => sleep_ms(ms).await,
             Look::No => break,
@@ -78,18 +84,21 @@ pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken,
 fn verify_with(
     keys: &Arc<KeySet>,
     token: &str,
+    proof: Option<&VerifiedProof>,
     config: &Config,
 ) -> Result<VerifiedAccessToken, TokenError> {
     let now = now();
-    if let Some(known) = REMEMBERED.with_borrow(|tokens| tokens.recall(token, keys, now)) {
+    let jkt = proof.map(VerifiedProof::jkt);
+    if let Some(known) = REMEMBERED.with_borrow(|tokens| tokens.recall(token, jkt, keys, now)) {
         return Ok(known);
     }
     let verifier = AccessTokenVerifier {
         issuer: &config.issuer,
         audience: Some(&config.audience),
     };
-    let proven = verifier.verify(token, keys, now)?;
-    REMEMBERED.with_borrow_mut(|tokens| tokens.remember(token, &proven, keys, now));
+    let presentation = proof.map_or(Presentation::Bearer, Presentation::WithProof);
+    let proven = verifier.begin(token, presentation, keys, now)?.check()?;
+    REMEMBERED.with_borrow_mut(|tokens| tokens.remember(token, jkt, &proven, keys, now));
     Ok(proven)
 }
 

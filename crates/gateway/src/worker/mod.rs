@@ -14,16 +14,20 @@ use crate::assertion::{self, Assertions, Parties};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::consistency::{Checked, Consistency};
+use crate::credential::Scheme;
 use crate::decide::{self, Finding, Passage, Place, Record, Refusal, Ruling, Then};
 use crate::deployment::Deployment;
 use crate::headers;
 use crate::inbound::{Headers, Inbound};
+use crate::proof::{self, ProofError, Proofs};
 use crate::resource;
 use crate::route::audit::Recording;
 use crate::route::table::Routed;
 use crate::route::{Access, Guard, Route};
 use crate::routes;
 use audit::Audit;
+use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::time::UnixMillis;
@@ -115,7 +119,8 @@ impl Call<'_> {
         match decide::rule(finding, place) {
             Ruling::Forward(passage) => self.pass(route, guard, *passage, &audit).await,
             Ruling::Refuse(refusal) => {
-                let answer = refuse(*refusal, self.inbound, config, &audit, self.ctx).await;
+                let answer =
+                    refuse(*refusal, self.inbound, config, &audit, self.env, self.ctx).await;
                 http::respond(resource::advertised(answer, config))
             }
         }
@@ -143,7 +148,7 @@ impl Call<'_> {
         match recording {
             Recording::None => self.forward(route, headers, checked).await,
             Recording::BeforeForwarding => {
-                if let Err(error) = audit.send(passage.into_event(None)).await {
+                if let Err(error) = audit.secure(self.env, passage.into_event(None)).await {
                     console_error!("a request could not be recorded: {error}");
                     return http::respond(Answer::unavailable());
                 }
@@ -151,7 +156,7 @@ impl Call<'_> {
             }
             Recording::OffThePath => {
                 let event = move |status| passage.into_event(status);
-                let status = audit.off_the_path_with_status(self.ctx, event);
+                let status = audit.gather_with_status(self.ctx, event);
                 let response = self.forward(route, headers, checked).await?;
                 // Nobody listens if the event could not be sent; that has been logged.
                 let _ = status.send(response.status_code());
@@ -221,14 +226,32 @@ async fn find(inbound: &Inbound, consistency: Consistency, config: &Config, env:
         Ok(credential) => credential,
         Err(finding) => return finding,
     };
+    let proof = match credential.scheme {
+        Scheme::Bearer => None,
+        Scheme::Dpop => {
+            match proof::verified(inbound, &config.audience, credential.text(), now()) {
+                Ok(proof) => Some(proof),
+                Err(why) => return Finding::ProofRefused(why),
+            }
+        }
+    };
     if is_foreign(credential.text(), &config.issuer) {
-        return find_foreign(credential.text(), config, env).await;
+        return match proof {
+            None => find_foreign(credential.text(), config, env).await,
+            // Which key a provider's token is bound to, nobody here knows.
+            Some(_) => Finding::Refused(TokenError::Binding),
+        };
     }
-    let token = match keys::verify(credential.text(), config).await {
+    let token = match keys::verify(credential.text(), proof.as_ref(), config).await {
         Ok(token) => token,
         Err(keys::Failure::Token(why)) => return Finding::Refused(why),
         Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
     };
+    // Only now: whoever has no token cannot fill what is remembered.
+    let once = proof.map_or(Ok(()), |proof| take_proof(&proof));
+    if let Err(why) = once {
+        return Finding::ProofRefused(why);
+    }
     let caller = Box::new(Caller::from(&token));
     match consistency {
         Consistency::SignatureOnly => Finding::SignatureOnly(caller),
@@ -242,6 +265,14 @@ async fn find(inbound: &Inbound, consistency: Consistency, config: &Config, env:
             }
         }
     }
+}
+
+/// Counts a proof, which comes once.
+fn take_proof(proof: &VerifiedProof) -> std::result::Result<(), ProofError> {
+    thread_local! {
+        static PROOFS: RefCell<Proofs> = const { RefCell::new(Proofs::new()) };
+    }
+    PROOFS.with_borrow_mut(|proofs| proofs.take(proof, now()))
 }
 
 /// The service knows whose tokens it accepts besides its own, and asks in the same breath whether this one
@@ -268,13 +299,14 @@ async fn refuse(
     inbound: &Inbound,
     config: &Config,
     audit: &Audit,
+    env: &Env,
     ctx: &Context,
 ) -> Answer {
     match refusal.record {
         Record::Nothing => {}
-        Record::OffThePath(event) => audit.off_the_path(ctx, event),
+        Record::Counted(event) => audit.count(ctx, event),
         Record::BeforeAnswering(event) => {
-            if let Err(error) = audit.send(event).await {
+            if let Err(error) = audit.secure(env, event).await {
                 console_error!("a denial could not be recorded: {error}");
                 return Answer::unavailable();
             }

@@ -19,6 +19,8 @@ mod crash;
 mod feed;
 mod gateway;
 mod gateway_browser;
+mod gateway_dpop;
+mod gateway_events;
 mod gateway_file;
 mod idp_tokens;
 mod introspection;
