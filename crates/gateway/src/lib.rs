@@ -1,8 +1,12 @@
 //! The gateway: a Worker in front of an origin.
 //!
-//! Of every request it asks two things: is there a credential of the service's for this place
-//! ([`credential`], then a signature, [`remembered`] for a while), and is it still in force (the
-//! strict check, on every request, through a service binding that offers little else). Only then
+//! One file says what it does ([`mod@file`]): which [`route`]s there are, who may take them, and how
+//! sure that must be. What no route is for is not forwarded.
+//!
+//! Of every request to a guarded route it asks: is there a credential of the service's for this place
+//! ([`credential`], then a signature, [`remembered`] for a while), is it still in force (as the
+//! route's [`consistency`] says; the strict check goes through a service binding that offers little
+//! else), and has its holder what the route requires. Only then
 //! the request goes on, without the credential and with headers that say who is there
 //! ([`headers`]). A browser without a credential is sent to log in ([`login`]). Each decision leaves
 //! an audit event ([`decide`]).
@@ -15,8 +19,7 @@
 //! A token that is bound to a key needs a proof of that key ([`proof`]). What is recorded of all this, and
 //! when it is sent, is [`packer`]'s to say.
 //!
-//! Out of scope: bounded (local) checks, upgrades to other protocols, mapping roles to
-//! routes, refresh.
+//! Out of scope: bounded (local) checks, upgrades to other protocols, refresh.
 
 pub mod answer;
 pub mod assertion;
