@@ -30,6 +30,8 @@ pub const MAX_UNDER_WAY: usize = 4;
 const OVERDUE_MS: u64 = 1000;
 /// How long sending can take, with every attempt. Whoever takes longer was ended by the runtime.
 const LOST_MS: u64 = 15_000;
+/// How much later somebody is woken than something is due: a timer may ring a little early by the clock.
+const TIMER_SLACK_MS: u64 = 20;
 /// What the gathered events of a pack may take, leaving room for what stands before them and for the
 /// counts of refusals, of which there are as many as reasons.
 const MAX_EVENTS_BYTES: usize = MAX_PACK_BYTES - 4096;
@@ -127,7 +129,7 @@ impl Packer {
     pub fn refused(&mut self, event: Event, now: UnixMillis) -> Next {
         match self.refusals.add(event, now) {
             Refused::First(event) => self.add(*event, now),
-            Refused::Counting(ms) => Next::Wait(ms),
+            Refused::Counting(ms) => Next::Wait(ms.saturating_add(TIMER_SLACK_MS)),
             Refused::Counted => Next::Nothing,
         }
     }
