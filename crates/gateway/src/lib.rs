@@ -28,6 +28,7 @@ pub mod metadata;
 pub mod remembered;
 pub mod resource;
 pub mod routes;
+pub mod view;
 
 #[cfg(feature = "worker")]
 mod worker;
