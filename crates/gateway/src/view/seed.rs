@@ -3,6 +3,8 @@
 //! Two things with the same fingerprint cost a strict check. Which those are depends on a secret of the
 //! isolate, so nobody can make them be the same, nor fill a bucket of a table.
 
+use portcullis_core::id::SubjectKey;
+use portcullis_core::secret::Digest;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -44,6 +46,13 @@ impl Seed {
         hasher.write_u8(kind as u8);
         hasher.write(bytes);
         Fingerprint(hasher.finish())
+    }
+
+    /// The fingerprint of a person's session at their identity provider.
+    #[must_use]
+    pub fn upstream_session(&self, subject: &SubjectKey, sid: &Digest) -> Fingerprint {
+        let bytes: Vec<u8> = [&subject.as_bytes()[..], &sid.as_bytes()[..]].concat();
+        self.fingerprint(Kind::UpstreamSession, &bytes)
     }
 }
 

@@ -14,7 +14,7 @@ use std::fmt;
 /// How many entries share a bucket, on average, before there is another.
 const PER_BUCKET: u32 = 2;
 /// How many buckets there are at first.
-const FIRST_BUCKETS: u32 = 1024;
+const FIRST_BUCKETS: u32 = 64;
 /// The most entries: 44 MB.
 pub const MAX_ENTRIES: u32 = 2_000_000;
 /// Says that there is no entry.
