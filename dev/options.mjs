@@ -19,6 +19,7 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                        the same for the gateway
+  --gateway-file FILE  what the gateway does (crates/gateway/gateway.toml)
   --crons PORT         fire the service's cron triggers by GET http://127.0.0.1:PORT/cdn-cgi/handler/scheduled
   --detached           keep running when the process that started this one has gone
   --help
@@ -36,6 +37,7 @@ export function parseOptions(args) {
       bench: { type: "boolean", default: false },
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
+      "gateway-file": { type: "string", default: join(ROOT, "crates/gateway/gateway.toml") },
       crons: { type: "string", default: "0" },
       detached: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -54,6 +56,7 @@ export function parseOptions(args) {
     limit,
     vars: assignments(values.var),
     gatewayVars: assignments(values["gateway-var"]),
+    gatewayFile: values["gateway-file"],
   };
 }
 

@@ -13,6 +13,7 @@ export function loadSecrets(directory) {
   const secrets = {
     namingKey: kept.namingKey ?? random(),
     serviceKey: kept.serviceKey ?? random(),
+    assertionKey: kept.assertionKey ?? random(),
     oidcClientSecret: kept.oidcClientSecret ?? random(),
     idpCookieKey: kept.idpCookieKey ?? random(),
     idpSigningKey: kept.idpSigningKey ?? signingKey(),

@@ -6,7 +6,7 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Log, LogLevel, Miniflare } from "miniflare";
 import workerd from "workerd";
 import { workerOptions } from "./config.mjs";
@@ -92,17 +92,33 @@ function workers({ options, url, ports, secrets }) {
     AUDIENCE: url.gateway,
     ORIGIN: url.origin,
     CLIENT_ID: "demo-gateway",
+    ASSERTION_KEY: secrets.assertionKey,
     ...options.gatewayVars,
   };
   const list = [
     on(ports.service, limited(workerOptions(ROOT, "wrangler.toml", service), options.limit)),
-    on(ports.gateway, workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway)),
+    on(ports.gateway, configured(workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway), options.gatewayFile)),
   ];
   if (options.bench) {
     const { compatibilityDate } = list[0];
     list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
   }
   return list;
+}
+
+/** The gateway, doing what `file` says. In a deployment that is the file beside its main module. */
+function configured({ scriptPath, modulesRules: _, ...worker }, file) {
+  const directory = dirname(scriptPath);
+  if (!existsSync(file)) throw new Refusal(`${file} is missing: --gateway-file names the gateway's file`);
+  const built = join(directory, "build/index.js");
+  if (!existsSync(built)) throw new Refusal(`${built} is missing: run \`cargo xtask build\``);
+  const modules = [
+    { type: "ESModule", path: scriptPath },
+    { type: "ESModule", path: built },
+    { type: "CompiledWasm", path: join(directory, "build/index_bg.wasm") },
+    { type: "Text", path: join(directory, "gateway.toml"), contents: readFileSync(file, "utf8") },
+  ];
+  return { ...worker, modules };
 }
 
 /** The Worker with every rate limit at `limit`; without any if that is 0. */

@@ -8,6 +8,7 @@
 
 mod client;
 mod dpop;
+mod gateway;
 mod jwt;
 mod opaque;
 mod saml;
@@ -16,6 +17,7 @@ mod wire;
 
 pub use client::{client_metadata, redirect_uri};
 pub use dpop::dpop;
+pub use gateway::{gateway_file, gateway_path};
 pub use jwt::{jwt, jwt_signed};
 pub use opaque::opaque_token;
 pub use saml::saml;
@@ -36,7 +38,7 @@ mod tests {
 
     /// Text that is closer to what the parsers read than arbitrary bytes are.
     fn likely() -> impl Strategy<Value = Vec<u8>> {
-        const WORDS: [&str; 42] = [
+        const WORDS: [&str; 54] = [
             "{",
             "}",
             "[",
@@ -79,6 +81,18 @@ mod tests {
             "]]>",
             "&#13;",
             "xmlns:saml=\"",
+            "[upstreams]\na = \"https://a.example\"\n",
+            "[[routes]]\npath = \"/a/*\"\nupstream = \"a\"\n",
+            "public = true\n",
+            "consistency = ",
+            "/",
+            "admin",
+            "ADMIN",
+            "%2561dmin",
+            "..",
+            "%2e",
+            "%2f",
+            ";",
         ];
         prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40)
             .prop_map(|words| words.concat().into_bytes())
@@ -122,6 +136,16 @@ mod tests {
         #[test]
         fn answers_say_what_was_signed(data in input()) {
             saml(&data);
+        }
+
+        #[test]
+        fn a_gateways_file_is_read_or_its_faults_have_places(data in input()) {
+            gateway_file(&data);
+        }
+
+        #[test]
+        fn no_spelling_leads_around_a_guard(data in input()) {
+            gateway_path(&data);
         }
 
         #[test]

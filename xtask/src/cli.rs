@@ -82,6 +82,7 @@ cargo xtask dev [OPTIONS]: run everything on 127.0.0.1; prints `ready` when all 
   --var NAME=VALUE       set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                          the same for the gateway
+  --gateway-file FILE    what the gateway does (crates/gateway/gateway.toml)
 ";
 
 const TEST_HELP: &str = "\

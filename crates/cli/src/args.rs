@@ -1,7 +1,7 @@
 //! The command line: what every command takes, and where it leads.
 
 use crate::client::Client;
-use crate::commands::{connections, revoke, sessions, subjects};
+use crate::commands::{connections, gateway, revoke, sessions, subjects};
 use crate::failure::Failure;
 use crate::input;
 use crate::output::Output;
@@ -16,7 +16,7 @@ list of processes.
 
 Exit codes:
   0  done
-  1  the service said no; its problem is on standard error
+  1  the service said no, or a checked file is invalid; why is on standard error
   2  the command line makes no sense, or a file cannot be read or written
   3  the service cannot be reached, or what it answers makes no sense
   4  the service refused the credential (401 or 403)
@@ -24,7 +24,7 @@ Exit codes:
 Example:
   PORTCULLIS_TOKEN=dev-admin portcullis connections list";
 
-/// Operate Portcullis: connections to identity providers, people, their sessions.
+/// Operate Portcullis: connections to identity providers, people, their sessions, gateways.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -86,6 +86,9 @@ pub enum Command {
     /// Where somebody is logged in
     #[command(subcommand, after_help = sessions::EXAMPLE)]
     Sessions(sessions::Sessions),
+    /// A gateway's file; no service is asked
+    #[command(subcommand, after_help = gateway::EXAMPLE)]
+    Gateway(gateway::Gateway),
     /// End what somebody holds: all of it, a session or a token
     #[command(after_help = revoke::EXAMPLE)]
     Revoke(revoke::Revoke),
@@ -99,6 +102,7 @@ impl Command {
             Self::Connections(command) => command.run(&global.client()?, output),
             Self::Subjects(command) => command.run(&global.client()?, output),
             Self::Sessions(command) => command.run(&global.client()?, output),
+            Self::Gateway(command) => command.run(output),
             Self::Revoke(command) => command.run(&global.client()?, output),
         }
     }

@@ -13,6 +13,8 @@ pub const USAGE: u8 = 2;
 pub enum Failure {
     /// The service said no.
     Refused(Problem),
+    /// A file that was to be checked is not valid: a line for each fault.
+    Invalid(Vec<String>),
     /// The command line, or a file that it names, is not what it should be.
     Usage(String),
     /// No answer of the service was had, or none that can be understood.
@@ -35,20 +37,22 @@ impl Failure {
             Self::Refused(Problem {
                 status: 401 | 403, ..
             }) => 4,
-            Self::Refused(_) => 1,
+            Self::Refused(_) | Self::Invalid(_) => 1,
             Self::Usage(_) => USAGE,
             Self::NoAnswer(_) => 3,
         }
     }
 
-    /// Tells it on standard error, in one line.
+    /// Tells it on standard error, in one line; of a file, in one for each fault, unless they are
+    /// on standard output already.
     pub fn report(&self, as_json: bool) {
         let mut stderr = std::io::stderr().lock();
         // If nobody can be told, the exit code says it.
-        let _ = if as_json {
-            writeln!(stderr, "{}", self.document())
-        } else {
-            writeln!(stderr, "portcullis: {self}")
+        let _ = match (self, as_json) {
+            (Self::Invalid(_), true) => Ok(()),
+            (Self::Invalid(_), false) => writeln!(stderr, "{self}"),
+            (_, true) => writeln!(stderr, "{}", self.document()),
+            (_, false) => writeln!(stderr, "portcullis: {self}"),
         };
     }
 
@@ -56,6 +60,7 @@ impl Failure {
     fn document(&self) -> Value {
         let (title, detail) = match self {
             Self::Refused(problem) => return problem.document.clone(),
+            Self::Invalid(faults) => ("Invalid", &faults.join("\n")),
             Self::Usage(detail) => ("Usage", detail),
             Self::NoAnswer(detail) => ("No Answer", detail),
         };
@@ -74,6 +79,10 @@ impl fmt::Display for Failure {
                     write!(f, ": {}", clean(detail))?;
                 }
                 write!(f, " ({})", problem.status)
+            }
+            Self::Invalid(faults) => {
+                let lines: Vec<String> = faults.iter().map(|fault| clean(fault)).collect();
+                f.write_str(&lines.join("\n"))
             }
             Self::Usage(why) | Self::NoAnswer(why) => f.write_str(&clean(why)),
         }

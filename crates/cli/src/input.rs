@@ -82,13 +82,18 @@ pub fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// The text of a file, or of standard input if the path is `-`.
+pub fn whole(path: &Path) -> Result<String, Failure> {
+    if is_stdin(path) {
+        text("standard input", std::io::stdin().lock())
+    } else {
+        read(path)
+    }
+}
+
 /// A JSON object from a file, or from standard input if the path is `-`.
 pub fn document(path: &Path) -> Result<Map<String, Value>, Failure> {
-    let text = if is_stdin(path) {
-        text("standard input", std::io::stdin().lock())?
-    } else {
-        read(path)?
-    };
+    let text = whole(path)?;
     let whence = path.display();
     // To a `Value` first: a mismatch of types would quote what was there, and it may be a secret.
     match serde_json::from_str(&text) {

@@ -1,7 +1,8 @@
 //! `portcullis`: the service from a terminal, for operators.
 //!
 //! A command is a request or two to the API under `/v1` and a rendering of the answer. What may be
-//! done and what it means is the service's to say: nothing is judged here that it would judge.
+//! done and what it means is the service's to say: nothing is judged here that it would judge. A
+//! gateway's file is judged by the gateway's code.
 //!
 //! Out of scope: the log and its proofs. Nothing is kept between two runs: no log-in, no settings.
 //!

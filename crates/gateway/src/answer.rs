@@ -83,23 +83,54 @@ impl Answer {
         Self::problem(403, "Forbidden", "Only a page of this origin may do this.")
     }
 
+    /// 403 to somebody who is known and may not do this.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::problem(403, "Forbidden", "Your account may not do this.")
+    }
+
+    /// The same to a person.
+    #[must_use]
+    pub fn forbidden_page() -> Self {
+        let text = "Your account may not open this page.";
+        Self::page(403, "Not for this account", text, None)
+    }
+
+    /// 403 to a token that was granted less than is required here (RFC 6750 section 3.1).
+    #[must_use]
+    pub fn insufficient_scope(required: &[String]) -> Self {
+        let detail = "The access token was not granted what this requires.";
+        let scope = required.join(" ");
+        let challenge = format!(
+            r#"Bearer error="insufficient_scope", error_description="{detail}", scope="{scope}""#
+        );
+        Self::problem(403, "Forbidden", detail).with("WWW-Authenticate", challenge)
+    }
+
+    /// 400 to a path that servers read in more than one way.
+    #[must_use]
+    pub fn unclear_path() -> Self {
+        let detail = "The path is not written in the one way that every server reads alike.";
+        Self::problem(400, "Bad Request", detail)
+    }
+
     /// 403 to a request that should never have reached a development setup.
     #[must_use]
     pub fn loopback_only() -> Self {
         Self::problem(403, "Forbidden", "This gateway answers on loopback only.")
     }
 
-    /// 404 below our own prefix.
+    /// 404 to what no route is for.
     #[must_use]
     pub fn not_found() -> Self {
         Self::problem(404, "Not Found", "There is nothing here.")
     }
 
-    /// 405 below our own prefix.
+    /// 405 to a path that is for other methods: these.
     #[must_use]
-    pub fn wrong_method(allowed: &'static str) -> Self {
+    pub fn wrong_method(allowed: &[&str]) -> Self {
         Self::problem(405, "Method Not Allowed", "Another method is needed here.")
-            .with("Allow", allowed.to_owned())
+            .with("Allow", allowed.join(", "))
     }
 
     /// 502: the origin did not answer.
@@ -253,6 +284,19 @@ mod tests {
         assert_eq!(
             refused.body,
             r#"{"detail":"The access token has expired.","reason":"expired","status":401,"title":"Unauthorized","type":"about:blank"}"#
+        );
+    }
+
+    #[test]
+    fn a_token_that_was_granted_too_little_is_told_what_it_needs() {
+        let answer = Answer::insufficient_scope(&["read".to_owned(), "write".to_owned()]);
+        assert_eq!(answer.status, 403);
+        assert_eq!(
+            header(&answer, "WWW-Authenticate"),
+            Some(
+                "Bearer error=\"insufficient_scope\", error_description=\"The access token was \
+                 not granted what this requires.\", scope=\"read write\""
+            )
         );
     }
 

@@ -4,6 +4,7 @@
 use portcullis_core::id::{LogHash, SubjectKey};
 use portcullis_core::jwt::access_token::VerifiedAccessToken;
 use portcullis_core::session::foreign::ForeignHolder;
+use serde_json::{Map, Value};
 
 /// The holder of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Caller {
     pub auth_time_secs: Option<u64>,
     /// How.
     pub acr: Option<String>,
+    /// What the connection keeps of the provider's claims; nothing, for a provider's own token.
+    pub idp_claims: Map<String, Value>,
     /// The log's name for the session, for a token of the service's.
     pub session: Option<LogHash>,
     /// The log's name for the token.
@@ -42,6 +45,7 @@ impl From<&VerifiedAccessToken> for Caller {
             groups: claims.groups.clone(),
             auth_time_secs: claims.auth_time,
             acr: claims.acr.clone(),
+            idp_claims: claims.idp_claims.clone(),
             session: Some(LogHash::of_session(claims.sid)),
             token: LogHash::of_token(claims.jti),
         }
@@ -60,6 +64,7 @@ impl From<ForeignHolder> for Caller {
             groups: holder.groups,
             auth_time_secs: holder.auth_time_secs,
             acr: holder.acr,
+            idp_claims: Map::new(),
             session: None,
             token: holder.token,
         }
@@ -78,6 +83,7 @@ pub(crate) fn example() -> Caller {
         groups: vec!["staff".to_owned(), "Köche, 100%\r\nX: y".to_owned()],
         auth_time_secs: Some(1),
         acr: None,
+        idp_claims: Map::new(),
         session: Some(LogHash::from_bytes([3; 16])),
         token: LogHash::from_bytes([2; 16]),
     }

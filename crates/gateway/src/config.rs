@@ -4,15 +4,30 @@
 //! |---|---|
 //! | `ISSUER` | the service's issuer URL, the only `iss` that is believed |
 //! | `AUDIENCE` | this gateway's public origin, the `aud` that tokens must carry |
-//! | `ORIGIN` | where requests go that pass |
 //! | `CLIENT_ID` | what this gateway is called at the service |
 //! | `ASSERTION_HEADER` | absent, or the header in which an access proxy asserts who is there, such as `Cf-Access-Jwt-Assertion` |
 //! | `MODE` | absent for production; `dev` allows `http` on loopback, and only loopback |
+//!
+//! Where requests go, and who may send them, is in the gateway's file ([`crate::file`]); here is what
+//! differs between deployments of the same file. An upstream's variable does, too: the file names
+//! it, and [`crate::deployment`] reads it.
 //!
 //! Absent or invalid settings are told to the log by name. Callers get a 503 that says nothing.
 
 use std::fmt;
 use url::{Host, Url};
+
+/// What is set by name; no upstream can be.
+const SETTINGS: [&str; 8] = [
+    "ISSUER",
+    "AUDIENCE",
+    "CLIENT_ID",
+    "ASSERTION_HEADER",
+    "ASSERTION_KEY",
+    "MODE",
+    "CHECKS",
+    "AUDIT_QUEUE",
+];
 
 /// Valid settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +37,6 @@ pub struct Config {
     pub issuer: String,
     /// This gateway's public origin, without a trailing slash.
     pub audience: String,
-    /// The origin behind it, without a trailing slash.
-    pub origin: String,
     /// What this gateway is called at the service.
     pub client_id: String,
     /// The header in which an access proxy asserts who is there.
@@ -60,31 +73,26 @@ impl Config {
         let rules = mode.unwrap_or(Mode::Production);
         let issuer = var("ISSUER").filter(|text| is_issuer(text, rules));
         let audience = var("AUDIENCE").filter(|text| is_origin(text, rules));
-        let origin = var("ORIGIN").filter(|text| is_origin(text, rules));
         let client_id = var("CLIENT_ID").filter(|text| is_client_id(text));
         let assertion_header = var("ASSERTION_HEADER");
         let bad_header = assertion_header
             .as_ref()
             .is_some_and(|name| !is_header(name));
-        match (mode, issuer, audience, origin, client_id) {
-            (Some(mode), Some(issuer), Some(audience), Some(origin), Some(client_id))
-                if !bad_header =>
-            {
+        match (mode, issuer, audience, client_id) {
+            (Some(mode), Some(issuer), Some(audience), Some(client_id)) if !bad_header => {
                 Ok(Self {
                     mode,
                     issuer,
                     audience,
-                    origin,
                     client_id,
                     assertion_header,
                 })
             }
-            (mode, issuer, audience, origin, client_id) => {
+            (mode, issuer, audience, client_id) => {
                 let missing = [
                     ("MODE", mode.is_none()),
                     ("ISSUER", issuer.is_none()),
                     ("AUDIENCE", audience.is_none()),
-                    ("ORIGIN", origin.is_none()),
                     ("CLIENT_ID", client_id.is_none()),
                     ("ASSERTION_HEADER", bad_header),
                 ];
@@ -101,11 +109,31 @@ impl Config {
         self.mode == Mode::Production || is_loopback(url)
     }
 
+    /// Whether requests can be forwarded to `text`: an origin, over https, or on loopback in dev mode.
+    #[must_use]
+    pub fn is_upstream(&self, text: &str) -> bool {
+        is_origin(text, self.mode)
+    }
+
     /// Where the service sends browsers back to.
     #[must_use]
     pub fn redirect_uri(&self) -> String {
         format!("{}{}", self.audience, crate::routes::CALLBACK)
     }
+}
+
+/// Whether `text` is an origin that every deployment may forward to.
+pub(crate) fn is_https_origin(text: &str) -> bool {
+    is_origin(text, Mode::Production)
+}
+
+/// Whether `name` can be that of a variable with an upstream: none that means something else.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let of_a_name = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || it == b'_';
+    bytes.next().is_some_and(|it| it.is_ascii_uppercase())
+        && bytes.all(of_a_name)
+        && !SETTINGS.contains(&name)
 }
 
 /// An origin and nothing more, in the form that browsers send it.
@@ -159,7 +187,6 @@ pub(crate) fn example() -> Config {
         mode: Mode::Production,
         issuer: "https://id.example".to_owned(),
         audience: "https://app.example".to_owned(),
-        origin: "https://origin.example".to_owned(),
         client_id: "gateway".to_owned(),
         assertion_header: None,
     }
@@ -169,10 +196,9 @@ pub(crate) fn example() -> Config {
 mod tests {
     use super::*;
 
-    const GOOD: [(&str, &str); 4] = [
+    const GOOD: [(&str, &str); 3] = [
         ("ISSUER", "https://id.example"),
         ("AUDIENCE", "https://app.example"),
-        ("ORIGIN", "https://origin.example"),
         ("CLIENT_ID", "gateway"),
     ];
 
@@ -201,7 +227,7 @@ mod tests {
         let text = none.map_err(|invalid| invalid.to_string());
         assert_eq!(
             text,
-            Err("missing or invalid: ISSUER, AUDIENCE, ORIGIN, CLIENT_ID".to_owned())
+            Err("missing or invalid: ISSUER, AUDIENCE, CLIENT_ID".to_owned())
         );
         assert_eq!(read(&[("MODE", "development")]), Err(Invalid(vec!["MODE"])));
         assert_eq!(read(&[("MODE", "")]), Err(Invalid(vec!["MODE"])));
@@ -220,8 +246,7 @@ mod tests {
             ("AUDIENCE", "https://app.example/path"),
             ("AUDIENCE", "https://APP.example"),
             ("AUDIENCE", "https://app.example:443"),
-            ("ORIGIN", "ftp://origin.example"),
-            ("ORIGIN", "http://127.0.0.1:8790"),
+            ("AUDIENCE", "http://127.0.0.1:8788"),
             ("CLIENT_ID", ""),
             ("CLIENT_ID", "a b"),
             ("ASSERTION_HEADER", ""),
@@ -234,8 +259,11 @@ mod tests {
 
     #[test]
     fn dev_mode_allows_http_on_loopback_and_answers_nowhere_else() {
-        let dev = [("MODE", "dev"), ("ORIGIN", "http://127.0.0.1:8790")];
+        let dev = [("MODE", "dev"), ("AUDIENCE", "http://127.0.0.1:8788")];
         let config = read(&dev).expect("valid");
+        assert!(config.is_upstream("http://127.0.0.1:8790"));
+        assert!(!config.is_upstream("http://origin.example"));
+        assert!(!example().is_upstream("http://127.0.0.1:8790"));
         for (url, admitted) in [
             ("http://127.0.0.1:8788/x", true),
             ("http://localhost:8788/", true),
@@ -248,7 +276,7 @@ mod tests {
             assert_eq!(config.admits(&url), admitted, "{url}");
             assert!(example().admits(&url));
         }
-        let remote = read(&[("MODE", "dev"), ("ORIGIN", "http://origin.example")]);
-        assert_eq!(remote, Err(Invalid(vec!["ORIGIN"])));
+        let remote = read(&[("MODE", "dev"), ("AUDIENCE", "http://app.example")]);
+        assert_eq!(remote, Err(Invalid(vec!["AUDIENCE"])));
     }
 }

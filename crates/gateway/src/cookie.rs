@@ -61,7 +61,8 @@ pub fn clear(name: &str) -> String {
 }
 
 fn mentions_ours(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
+    // There and back: `ſ` is an `S` to whoever compares in capitals.
+    let text = text.to_uppercase().to_lowercase();
     text.contains(&OURS.to_ascii_lowercase()) || text.contains(ACCESS)
 }
 
@@ -80,6 +81,7 @@ mod tests {
             without_ours("a=1, __Host-portcullis=tok; b=2").as_deref(),
             Some("b=2")
         );
+        assert_eq!(without_ours("__Ho\u{17f}t-portcullis=tok"), None);
     }
 
     #[test]

@@ -11,13 +11,19 @@
 //! | a token that does not verify | 401 | log in | `credential.refused`, off the path |
 //! | no keys, or the check failed | 503 | 503 | none |
 //! | ended since | 401 | log in | `check.denied`, sent before the answer |
-//! | in force | forward | forward | `request.allowed`, off the path |
+//! | in force, without what the route requires | 403 | 403 | `request.denied`, sent before the answer |
+//! | in force | forward | forward | `request.allowed`, as the route says |
+//!
+//! A browser is sent to log in where the route says so; elsewhere it is told what a program is.
 
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::consistency::Checked;
 use crate::credential::Credential;
 use crate::inbound::{Asker, Inbound};
+use crate::route::Guard;
+use crate::route::access::Missing;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::jwt::TokenError;
 use portcullis_core::session::check::{CheckReply, DenyReason, Verdict};
@@ -40,6 +46,9 @@ pub enum Finding {
     NobodyToAsk,
     /// Its token verified, its holder is this, and this was said of it.
     Checked(Box<Caller>, CheckReply),
+    /// Its token verified, its holder is this, and nobody was asked whether it is in force: the
+    /// route is content with that.
+    SignatureOnly(Box<Caller>),
 }
 
 /// What to do.
@@ -51,12 +60,13 @@ pub enum Ruling {
     Refuse(Box<Refusal>),
 }
 
-/// A request that may pass. Only [`rule`] makes one, of a token that is in force.
+/// A request that may pass. Only [`rule`] makes one, of a token that is in force, and of somebody
+/// who has what the route requires.
 #[derive(Debug)]
 pub struct Passage {
     caller: Caller,
-    /// When the token was known to be in force.
-    pub checked_at: UnixMillis,
+    /// How the token is known to be in force.
+    pub checked: Checked,
     event: Event,
 }
 
@@ -119,13 +129,36 @@ pub fn credential(inbound: &Inbound, config: &Config) -> Result<crate::credentia
     }
 }
 
+/// Where a request came, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The request.
+    pub inbound: &'a Inbound,
+    /// The deployment's settings.
+    pub config: &'a Config,
+    /// How its route is guarded.
+    pub guard: &'a Guard,
+    /// When.
+    pub now: UnixMillis,
+}
+
 /// Decides.
 #[must_use]
-pub fn rule(finding: Finding, inbound: &Inbound, config: &Config, now: UnixMillis) -> Ruling {
+pub fn rule(finding: Finding, place: Place<'_>) -> Ruling {
+    let Place { inbound, now, .. } = place;
     let refusal = match finding {
-        Finding::Checked(caller, reply) => return checked(*caller, &reply, inbound, config, now),
+        Finding::Checked(caller, reply) => match reply.verdict {
+            Verdict::Active { .. } => {
+                let at = reply.checked_at;
+                return in_force(*caller, Checked::Strict { at }, place);
+            }
+            Verdict::Denied(why) => denied(&caller, why, place),
+        },
+        Finding::SignatureOnly(caller) => {
+            return in_force(*caller, Checked::SignatureOnly, place);
+        }
         Finding::NoCredential => Refusal {
-            then: log_in_or(inbound, config, Answer::credential_required()),
+            then: log_in_or(place, Answer::credential_required()),
             record: Record::Nothing,
         },
         Finding::OtherScheme => unrecorded(Answer::credential_required()),
@@ -133,7 +166,7 @@ pub fn rule(finding: Finding, inbound: &Inbound, config: &Config, now: UnixMilli
         Finding::CrossOriginWrite => unrecorded(Answer::cross_origin()),
         Finding::NobodyToAsk => unrecorded(Answer::unavailable()),
         Finding::Refused(why) => {
-            let then = log_in_or(inbound, config, Answer::token_refused(why));
+            let then = log_in_or(place, Answer::token_refused(why));
             let event = Event {
                 reason: Some(why.as_str().to_owned()),
                 request: Some(inbound.facts()),
@@ -153,42 +186,40 @@ pub fn rule(finding: Finding, inbound: &Inbound, config: &Config, now: UnixMilli
     Ruling::Refuse(Box::new(refusal))
 }
 
-fn checked(
-    caller: Caller,
-    reply: &CheckReply,
-    inbound: &Inbound,
-    config: &Config,
-    now: UnixMillis,
-) -> Ruling {
-    match reply.verdict {
-        Verdict::Active { .. } => Ruling::Forward(Box::new(Passage {
-            event: event_of(
-                &caller,
-                Action::RequestAllowed,
-                Outcome::Success,
-                inbound,
-                now,
-            ),
-            caller,
-            checked_at: reply.checked_at,
-        })),
-        Verdict::Denied(why) => {
-            Ruling::Refuse(Box::new(denied(&caller, why, inbound, config, now)))
-        }
+/// Whoever is known passes with what the route requires.
+fn in_force(caller: Caller, checked: Checked, place: Place<'_>) -> Ruling {
+    if let Err(missing) = place.guard.requirements.met_by(&caller) {
+        return Ruling::Refuse(Box::new(lacking(&caller, missing, place)));
+    }
+    Ruling::Forward(Box::new(Passage {
+        event: event_of(&caller, Action::RequestAllowed, Outcome::Success, place),
+        caller,
+        checked,
+    }))
+}
+
+/// Logging in again would not help.
+fn lacking(caller: &Caller, missing: Missing<'_>, place: Place<'_>) -> Refusal {
+    let answer = match (missing, place.inbound.asker()) {
+        (Missing::Scope(required), _) => Answer::insufficient_scope(required),
+        (Missing::Role | Missing::Group, Asker::Program) => Answer::forbidden(),
+        (Missing::Role | Missing::Group, Asker::Navigation) => Answer::forbidden_page(),
+    };
+    let event = Event {
+        reason: Some(missing.as_str().to_owned()),
+        ..event_of(caller, Action::RequestDenied, Outcome::Denied, place)
+    };
+    Refusal {
+        record: Record::BeforeAnswering(with_status(event, Some(answer.status))),
+        then: Then::Say(answer),
     }
 }
 
-fn denied(
-    caller: &Caller,
-    why: DenyReason,
-    inbound: &Inbound,
-    config: &Config,
-    now: UnixMillis,
-) -> Refusal {
-    let then = log_in_or(inbound, config, Answer::denied(why));
+fn denied(caller: &Caller, why: DenyReason, place: Place<'_>) -> Refusal {
+    let then = log_in_or(place, Answer::denied(why));
     let event = Event {
         reason: Some(why.as_str().to_owned()),
-        ..event_of(caller, Action::CheckDenied, Outcome::Denied, inbound, now)
+        ..event_of(caller, Action::CheckDenied, Outcome::Denied, place)
     };
     Refusal {
         record: Record::BeforeAnswering(with_status(event, Some(then.status()))),
@@ -204,14 +235,14 @@ fn unrecorded(answer: Answer) -> Refusal {
 }
 
 /// What an access proxy asserts counts before what a log-in brings, so logging in would not help.
-fn log_in_or(inbound: &Inbound, config: &Config, answer: Answer) -> Then {
-    let asserts = |name: &String| inbound.all(name).next().is_some();
-    if config.assertion_header.as_ref().is_some_and(asserts) {
+fn log_in_or(place: Place<'_>, answer: Answer) -> Then {
+    let asserts = |name: &String| place.inbound.all(name).next().is_some();
+    if place.config.assertion_header.as_ref().is_some_and(asserts) {
         return Then::Say(answer);
     }
-    match inbound.asker() {
-        Asker::Navigation => Then::LogIn,
-        Asker::Program => Then::Say(answer),
+    match place.inbound.asker() {
+        Asker::Navigation if place.guard.browser_login => Then::LogIn,
+        Asker::Navigation | Asker::Program => Then::Say(answer),
     }
 }
 
@@ -230,20 +261,14 @@ fn is_foreign_write(inbound: &Inbound, audience: &str) -> bool {
     !inbound.is_safe() && inbound.all("origin").any(|origin| origin != audience)
 }
 
-fn event_of(
-    caller: &Caller,
-    action: Action,
-    outcome: Outcome,
-    inbound: &Inbound,
-    now: UnixMillis,
-) -> Event {
+fn event_of(caller: &Caller, action: Action, outcome: Outcome, place: Place<'_>) -> Event {
     Event {
         subject: Some(caller.subject),
         session: caller.session,
         token: Some(caller.token),
         client_id: caller.client_id.clone(),
-        request: Some(inbound.facts()),
-        ..Event::new(now, action, outcome, Actor::Subject(caller.subject))
+        request: Some(place.inbound.facts()),
+        ..Event::new(place.now, action, outcome, Actor::Subject(caller.subject))
     }
 }
 
@@ -260,6 +285,7 @@ mod tests {
     use crate::caller;
     use crate::config;
     use crate::inbound::example;
+    use crate::route::access::Requirements;
     use portcullis_core::id::{LogHash, SubjectKey};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -275,11 +301,38 @@ mod tests {
         Finding::Checked(Box::new(caller::example()), reply)
     }
 
-    fn refused(finding: Finding, headers: &[(&str, &str)]) -> Refusal {
+    fn with_login() -> Guard {
+        Guard {
+            browser_login: true,
+            ..Guard::default()
+        }
+    }
+
+    fn ruled(finding: Finding, inbound: &Inbound, config: &Config, guard: &Guard) -> Ruling {
+        let place = Place {
+            inbound,
+            config,
+            guard,
+            now: NOW,
+        };
+        rule(finding, place)
+    }
+
+    fn refused_at(guard: &Guard, finding: Finding, headers: &[(&str, &str)]) -> Refusal {
         let inbound = example("GET", "/a?b", headers);
-        match rule(finding, &inbound, &config::example(), NOW) {
+        match ruled(finding, &inbound, &config::example(), guard) {
             Ruling::Refuse(refusal) => *refusal,
             Ruling::Forward(_) => panic!("forwarded"),
+        }
+    }
+
+    fn refused(finding: Finding, headers: &[(&str, &str)]) -> Refusal {
+        refused_at(&with_login(), finding, headers)
+    }
+
+    fn active() -> Verdict {
+        Verdict::Active {
+            session_expires_at: NOW,
         }
     }
 
@@ -289,15 +342,13 @@ mod tests {
 
     #[test]
     fn what_is_in_force_passes_and_leaves_an_event() {
-        let active = Verdict::Active {
-            session_expires_at: NOW,
-        };
         let inbound = example("GET", "/a?b", &[]);
-        let Ruling::Forward(passage) = rule(said(active), &inbound, &config::example(), NOW) else {
+        let ruling = ruled(said(active()), &inbound, &config::example(), &with_login());
+        let Ruling::Forward(passage) = ruling else {
             panic!("refused");
         };
         assert_eq!(passage.caller().subject, SubjectKey::from_bytes([1; 16]));
-        assert_eq!(passage.checked_at, UnixMillis(7));
+        assert_eq!(passage.checked, Checked::Strict { at: UnixMillis(7) });
         let event = passage.into_event(Some(204));
         assert_eq!(
             (event.action, event.outcome),
@@ -366,11 +417,106 @@ mod tests {
             said(Verdict::Denied(DenyReason::IssuedBeforeKill)),
         ] {
             let inbound = example("GET", "/", &asserted);
-            let Ruling::Refuse(refusal) = rule(finding, &inbound, &config, NOW) else {
+            let ruling = ruled(finding, &inbound, &config, &with_login());
+            let Ruling::Refuse(refusal) = ruling else {
                 panic!("forwarded");
             };
             assert_ne!(refusal.then, Then::LogIn);
         }
+    }
+
+    #[test]
+    fn where_a_route_has_no_log_in_browsers_are_told_as_programs_are() {
+        for finding in [
+            Finding::NoCredential,
+            Finding::Refused(TokenError::Expired),
+            said(Verdict::Denied(DenyReason::SessionExpired)),
+        ] {
+            let then = refused_at(&Guard::default(), finding, &BROWSER).then;
+            assert_eq!(then.status(), 401);
+        }
+    }
+
+    #[test]
+    fn where_a_route_is_content_with_the_signature_nobody_is_asked() {
+        let inbound = example("GET", "/", &[]);
+        let finding = Finding::SignatureOnly(Box::new(caller::example()));
+        let ruling = ruled(finding, &inbound, &config::example(), &Guard::default());
+        assert!(
+            matches!(ruling, Ruling::Forward(passage) if passage.checked == Checked::SignatureOnly)
+        );
+    }
+
+    fn requiring(requirements: Requirements) -> Guard {
+        Guard {
+            requirements,
+            ..with_login()
+        }
+    }
+
+    #[test]
+    fn who_lacks_what_the_route_requires_is_told_403_once_that_is_recorded() {
+        let name = || vec!["admin".to_owned()];
+        for (requirements, reason) in [
+            (
+                Requirements {
+                    roles_any: name(),
+                    ..Requirements::default()
+                },
+                "role_missing",
+            ),
+            (
+                Requirements {
+                    groups_all: name(),
+                    ..Requirements::default()
+                },
+                "group_missing",
+            ),
+            (
+                Requirements {
+                    scopes: name(),
+                    ..Requirements::default()
+                },
+                "scope_missing",
+            ),
+        ] {
+            let guard = requiring(requirements);
+            for finding in [
+                said(active()),
+                Finding::SignatureOnly(Box::new(caller::example())),
+            ] {
+                for headers in [&BROWSER[..], &[]] {
+                    let refusal = refused_at(&guard, copy(&finding), headers);
+                    assert_eq!(refusal.then.status(), 403);
+                    let Record::BeforeAnswering(event) = refusal.record else {
+                        panic!("{:?}", refusal.record);
+                    };
+                    assert_eq!(event.action, Action::RequestDenied);
+                    assert_eq!(event.outcome, Outcome::Denied);
+                    assert_eq!(event.reason.as_deref(), Some(reason));
+                    assert_eq!(event.subject, Some(SubjectKey::from_bytes([1; 16])));
+                    assert_eq!(event.request.and_then(|facts| facts.status), Some(403));
+                }
+            }
+        }
+    }
+
+    fn copy(finding: &Finding) -> Finding {
+        match finding {
+            Finding::Checked(caller, reply) => Finding::Checked(caller.clone(), reply.clone()),
+            Finding::SignatureOnly(caller) => Finding::SignatureOnly(caller.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn whose_credential_was_ended_is_not_told_what_else_is_missing() {
+        let guard = requiring(Requirements {
+            roles_any: vec!["admin".to_owned()],
+            ..Requirements::default()
+        });
+        let refusal = refused_at(&guard, said(Verdict::Denied(DenyReason::SessionEnded)), &[]);
+        assert_eq!(refusal.then.status(), 401);
     }
 
     #[test]

@@ -14,13 +14,21 @@
 //! | `Portcullis-Auth-Time` | when the person logged in, in seconds since 1970 |
 //! | `Portcullis-Acr` | how |
 //!
+//! | `Portcullis-Assertion` | the same, signed, where the route says so ([`crate::assertion`]) |
+//!
+//! A route can have headers of its own, which hold claims; none of those passes from outside, on
+//! any route. Nor do headers by which some servers take another path or method than they were
+//! asked for: those of the request are what its route was found by.
+//!
 //! A header without a value is left out. In values, everything but visible ASCII, and `%` and `,`,
 //! is percent-encoded as UTF-8.
 
 use crate::caller::Caller;
+use crate::consistency::Checked;
 use crate::cookie;
 use crate::inbound::Headers;
-use portcullis_core::time::UnixMillis;
+use crate::route::claim::Claim;
+use serde_json::Value;
 use std::fmt::Write;
 
 /// Says how fresh the answer to "is it still in force" was.
@@ -44,19 +52,75 @@ const HOP_BY_HOP: [&str; 11] = [
     "upgrade",
 ];
 
-/// The headers to forward: the inbound ones without credentials, and who is there. `assertion_header` is
-/// one more that holds a credential.
+/// Of a browser's or the edge's making, and believed by servers.
+const TAKEN: [&str; 6] = [
+    "cf-connecting-ip",
+    "cf-ray",
+    "content-type",
+    "cookie",
+    "origin",
+    "set-cookie",
+];
+
+/// Whether a claim can be told to the origin in a header of that name.
 #[must_use]
-pub fn forwarded(
-    inbound: &[(String, String)],
-    caller: &Caller,
-    assertion_header: Option<&str>,
-) -> Headers {
+pub fn can_hold_a_claim(name: &str) -> bool {
+    let read = as_servers_read(name);
+    let of_a_name = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
+    let free = !HOP_BY_HOP.contains(&read.as_str()) && !TAKEN.contains(&read.as_str());
+    let well_formed = name.starts_with(|it: char| it.is_ascii_alphabetic());
+    well_formed
+        && name.len() <= 64
+        && name.bytes().all(of_a_name)
+        && free
+        && !is_credential(name, None)
+        && !is_identity(name)
+        && !OVERRIDES.contains(&read.as_str())
+}
+
+/// Whether some server takes the two names for one.
+#[must_use]
+pub fn are_alike(a: &str, b: &str) -> bool {
+    as_servers_read(a) == as_servers_read(b)
+}
+
+/// With these, servers take another path or method than they were asked for: not the one whose
+/// route was asked.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// What of the headers of requests ends at this gateway, besides what ends at each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stripping<'a> {
+    /// One more that holds a credential.
+    pub assertion_header: Option<&'a str>,
+    /// Those that hold claims, on whatever route.
+    pub claim_headers: &'a [String],
+}
+
+impl Stripping<'_> {
+    fn strips(&self, name: &str) -> bool {
+        let read = as_servers_read(name);
+        is_credential(name, self.assertion_header)
+            || is_identity(name)
+            || OVERRIDES.contains(&read.as_str())
+            || self.claim_headers.iter().any(|held| are_alike(held, name))
+    }
+}
+
+/// The inbound headers that may be forwarded: those that say nothing of who is there, hold no
+/// credential and ask for nothing else than the request does.
+#[must_use]
+pub fn stripped(inbound: &[(String, String)], stripping: Stripping<'_>) -> Headers {
     let options = connection_options(inbound);
-    let mut headers: Headers = inbound
+    inbound
         .iter()
-        .filter(|(name, _)| may_pass(name, &options))
-        .filter(|(name, _)| !is_credential(name, assertion_header) && !is_identity(name))
+        .filter(|(name, _)| may_pass(name, &options) && !stripping.strips(name))
         .filter_map(|(name, value)| {
             if name.eq_ignore_ascii_case("cookie") {
                 cookie::without_ours(value).map(|left| (name.clone(), left))
@@ -64,14 +128,20 @@ pub fn forwarded(
                 Some((name.clone(), value.clone()))
             }
         })
-        .collect();
-    headers.extend(identity(caller));
-    headers
+        .collect()
 }
 
-/// The headers to answer with: the origin's, and how the request was checked.
+/// The headers that say who is there, and those of the route's own.
+pub fn telling(caller: &Caller, own: &[(String, Claim)]) -> impl Iterator<Item = (String, String)> {
+    let own = own
+        .iter()
+        .map(|(name, claim)| (name.clone(), value_of(claim, caller)));
+    identity(caller).chain(own.filter(|(_, value)| !value.is_empty()))
+}
+
+/// The headers to answer with: the origin's, and how the request was checked, if it was.
 #[must_use]
-pub fn returned(from_origin: &[(String, String)], checked_at: UnixMillis) -> Headers {
+pub fn returned(from_origin: &[(String, String)], checked: Option<Checked>) -> Headers {
     let options = connection_options(from_origin);
     let mut headers: Headers = from_origin
         .iter()
@@ -82,28 +152,65 @@ pub fn returned(from_origin: &[(String, String)], checked_at: UnixMillis) -> Hea
         })
         .cloned()
         .collect();
-    let stamp = format!("strict; at={}", checked_at.to_rfc3339());
-    headers.push((CHECK.to_owned(), stamp));
+    headers.extend(checked.map(|checked| (CHECK.to_owned(), checked.to_string())));
     headers
 }
 
-fn identity(caller: &Caller) -> impl Iterator<Item = (String, String)> {
+fn value_of(claim: &Claim, caller: &Caller) -> String {
     let text = |text: &Option<String>| encoded(text.as_deref().unwrap_or_default());
-    let scopes = caller.scope.as_deref().unwrap_or_default();
-    let auth_time = caller.auth_time_secs.map(|secs| secs.to_string());
+    match claim {
+        Claim::Sub => caller.subject.to_string(),
+        Claim::ClientId => text(&caller.client_id),
+        Claim::Connection => text(&caller.connection),
+        Claim::Acr => text(&caller.acr),
+        Claim::Scope => list(caller.scope.as_deref().unwrap_or_default().split(' '), " "),
+        Claim::Roles => list(texts(&caller.roles), ","),
+        Claim::Groups => list(texts(&caller.groups), ","),
+        Claim::AuthTime => caller
+            .auth_time_secs
+            .map(|secs| secs.to_string())
+            .unwrap_or_default(),
+        Claim::IdpClaim(name) => caller.idp_claims.get(name).map(of_json).unwrap_or_default(),
+    }
+}
+
+/// A text, a number, true or false, or a list of those; nothing for anything else.
+fn of_json(value: &Value) -> String {
+    match value {
+        Value::String(text) => encoded(text),
+        Value::Number(number) => encoded(&number.to_string()),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Array(items) => {
+            let nested = items.iter().any(|it| it.is_array() || it.is_object());
+            let items: Vec<String> = if nested {
+                Vec::new()
+            } else {
+                items
+                    .iter()
+                    .map(of_json)
+                    .filter(|it| !it.is_empty())
+                    .collect()
+            };
+            items.join(",")
+        }
+        Value::Null | Value::Object(_) => String::new(),
+    }
+}
+
+fn identity(caller: &Caller) -> impl Iterator<Item = (String, String)> {
     [
-        ("Portcullis-Subject", caller.subject.to_string()),
-        ("Portcullis-Client", text(&caller.client_id)),
-        ("Portcullis-Connection", text(&caller.connection)),
-        ("Portcullis-Scope", list(scopes.split(' '), " ")),
-        ("Portcullis-Roles", list(texts(&caller.roles), ",")),
-        ("Portcullis-Groups", list(texts(&caller.groups), ",")),
-        ("Portcullis-Auth-Time", auth_time.unwrap_or_default()),
-        ("Portcullis-Acr", text(&caller.acr)),
+        ("Portcullis-Subject", Claim::Sub),
+        ("Portcullis-Client", Claim::ClientId),
+        ("Portcullis-Connection", Claim::Connection),
+        ("Portcullis-Scope", Claim::Scope),
+        ("Portcullis-Roles", Claim::Roles),
+        ("Portcullis-Groups", Claim::Groups),
+        ("Portcullis-Auth-Time", Claim::AuthTime),
+        ("Portcullis-Acr", Claim::Acr),
     ]
     .into_iter()
+    .map(|(name, claim)| (name.to_owned(), value_of(&claim, caller)))
     .filter(|(_, value)| !value.is_empty())
-    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// What the `Connection` header names goes no further either.
@@ -170,10 +277,18 @@ fn encoded(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::caller;
+    use portcullis_core::time::UnixMillis;
     use proptest::prelude::*;
+    use serde_json::json;
 
     fn forward(inbound: &Headers) -> Headers {
-        forwarded(inbound, &caller::example(), Some("X-Asserted"))
+        let stripping = Stripping {
+            assertion_header: Some("X-Asserted"),
+            claim_headers: &["X-User".to_owned()],
+        };
+        let mut headers = stripped(inbound, stripping);
+        headers.extend(telling(&caller::example(), &[]));
+        headers
     }
 
     fn owned(headers: &[(&str, &str)]) -> Headers {
@@ -194,6 +309,9 @@ mod tests {
             ("Cookie", "a=1; __Host-portcullis=t; CF_Authorization=t"),
             ("PORTCULLIS-Subject", "sub_admin"),
             ("portcullis_roles", "admin"),
+            ("x_user", "admin"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("X-Original-URL", "/admin"),
             ("Connection", "keep-alive, X-Hop"),
             ("X-Hop", "1"),
             ("Host", "app.example"),
@@ -226,11 +344,58 @@ mod tests {
             ("portcullis-check", "strict; at=never"),
         ]);
         assert_eq!(
-            returned(&from_origin, UnixMillis(5)),
+            returned(&from_origin, Some(Checked::Strict { at: UnixMillis(5) })),
             owned(&[
                 ("Content-Length", "3"),
                 ("Set-Cookie", "a=1"),
                 ("Portcullis-Check", "strict; at=1970-01-01T00:00:00.005Z"),
+            ])
+        );
+        let public = returned(&from_origin, None);
+        assert_eq!(public.len(), 2, "{public:?}");
+    }
+
+    #[test]
+    fn a_route_can_tell_claims_in_headers_of_its_own() {
+        let mut caller = caller::example();
+        for (name, value) in [
+            ("email", json!("köche@example.com")),
+            ("level", json!(3)),
+            ("staff", json!(true)),
+            ("sites", json!(["a,b", "", 2, null])),
+            ("nested", json!([["a"]])),
+            ("address", json!({"city": "x"})),
+            ("none", json!(null)),
+        ] {
+            caller.idp_claims.insert(name.to_owned(), value);
+        }
+        let held = |name: &str, claim: Claim| (format!("X-{name}"), claim);
+        let idp = |name: &str| held(name, Claim::IdpClaim(name.to_owned()));
+        let own = [
+            held("User", Claim::Sub),
+            held("Acr", Claim::Acr),
+            held("Groups", Claim::Groups),
+            idp("email"),
+            idp("level"),
+            idp("staff"),
+            idp("sites"),
+            idp("nested"),
+            idp("address"),
+            idp("none"),
+            idp("absent"),
+        ];
+        let told: Headers = telling(&caller, &own)
+            .filter(|(name, _)| name.starts_with("X-"))
+            .collect();
+        assert_eq!(
+            told,
+            owned(&[
+                ("X-User", "sub_AQEBAQEBAQEBAQEBAQEBAQ"),
+                ("X-Groups", "staff,K%C3%B6che%2C%20100%25%0D%0AX:%20y"),
+                ("X-email", "k%C3%B6che@example.com"),
+                ("X-level", "3"),
+                ("X-staff", "true"),
+                ("X-sites", "a%2Cb,2"),
             ])
         );
     }
@@ -238,6 +403,7 @@ mod tests {
     fn any_header() -> impl Strategy<Value = (String, String)> {
         let name = prop_oneof![
             "(?i)portcullis[-_][a-z_-]{0,8}",
+            "(?i)x[-_]user",
             "(?i)authorization|dpop|cookie|connection|host|x-asserted|cf-access-jwt-assertion",
             "[A-Za-z-]{1,12}",
         ];
@@ -268,6 +434,7 @@ mod tests {
             let out = forward(&inbound);
             for (name, value) in &out {
                 prop_assert!(!is_credential(name, Some("X-Asserted")));
+                prop_assert!(!are_alike(name, "X-User"));
                 let in_cookie = name.eq_ignore_ascii_case("cookie") && value.contains("Bearer");
                 prop_assert!(in_cookie || value.contains("DPoP") || !value.contains("SECRET"), "{name}: {value}");
             }

@@ -16,17 +16,22 @@
 //! routes, refresh.
 
 pub mod answer;
+pub mod assertion;
 pub mod caller;
 pub mod config;
+pub mod consistency;
 pub mod cookie;
 pub mod credential;
 pub mod decide;
+pub mod deployment;
+pub mod file;
 pub mod headers;
 pub mod inbound;
 pub mod login;
 pub mod metadata;
 pub mod remembered;
 pub mod resource;
+pub mod route;
 pub mod routes;
 pub mod view;
 

@@ -6,7 +6,7 @@
 //! URL with that path: it names the resource that the path belongs to, and no token could be
 //! narrower. A client that insists on the path itself (section 3.3) gets no further than with a 404.
 //!
-//! `scopes_supported` is left out: which scopes a route needs is the origin's to say. So is what
+//! `scopes_supported` is left out: a route that needs more says so in its challenge. So is what
 //! concerns `DPoP`, until the gateway takes it.
 
 use crate::answer::Answer;
@@ -15,6 +15,9 @@ use serde_json::json;
 
 /// Where the document is.
 pub const METADATA: &str = "/.well-known/oauth-protected-resource";
+
+/// All paths of it, as a pattern.
+pub const OURS: &str = "/.well-known/oauth-protected-resource/*";
 
 /// How long it may be kept, in seconds. It changes with a deployment's settings only.
 const MAX_AGE: &str = "public, max-age=300";

@@ -1,9 +1,12 @@
 //! The gateway's own paths. Everything else is the origin's.
 
 use crate::resource;
+use crate::route::path::Pattern;
 
 /// Below this nothing reaches the origin, whatever comes to be here later.
 const PREFIX: &str = "/.portcullis/";
+/// The same as a pattern.
+const OURS: &str = "/.portcullis/*";
 /// Where browsers come back to from logging in.
 pub const CALLBACK: &str = "/.portcullis/callback";
 /// Where browsers land after logging out.
@@ -13,13 +16,15 @@ pub const LOGGED_OUT: &str = "/.portcullis/logged-out";
 /// |---|---|---|
 /// | `/.portcullis/healthz` | GET | none |
 /// | `/.portcullis/callback` | GET | the cookie of the log-in that began here |
+/// | `/.portcullis/jwks.json` | GET | none |
 /// | `/.portcullis/logout` | POST | same origin |
 /// | `/.portcullis/logged-out` | GET | none |
 ///
 /// And [`resource::METADATA`], alone or with any path behind it: GET, none.
-const ROUTES: [(&str, &str, Route); 4] = [
+const ROUTES: [(&str, &str, Route); 5] = [
     ("/.portcullis/healthz", "GET", Route::Health),
     (CALLBACK, "GET", Route::Callback),
+    ("/.portcullis/jwks.json", "GET", Route::Keys),
     ("/.portcullis/logout", "POST", Route::LogOut),
     (LOGGED_OUT, "GET", Route::LoggedOut),
 ];
@@ -27,10 +32,12 @@ const ROUTES: [(&str, &str, Route); 4] = [
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To the origin, if its credential is in force.
+    /// To where the file says, if it may.
     Guarded,
     /// Says that the Worker runs and is configured.
     Health,
+    /// Says with which key assertions are verified.
+    Keys,
     /// Ends a log-in.
     Callback,
     /// Ends the session.
@@ -69,6 +76,15 @@ impl Route {
     }
 }
 
+/// Whether everything that fits `pattern` is ours, so that no route can be for it.
+#[must_use]
+pub fn are_ours(pattern: &Pattern) -> bool {
+    [OURS, resource::OURS].iter().any(|ours| {
+        let ours = ours.parse::<Pattern>();
+        ours.is_ok_and(|ours| ours.covers(pattern))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +92,7 @@ mod tests {
     #[test]
     fn own_paths_never_reach_the_origin() {
         assert_eq!(Route::of("GET", "/.portcullis/healthz"), Route::Health);
+        assert_eq!(Route::of("GET", "/.portcullis/jwks.json"), Route::Keys);
         assert_eq!(Route::of("POST", CALLBACK), Route::WrongMethod("GET"));
         assert_eq!(
             Route::of("GET", "/.portcullis/logout"),

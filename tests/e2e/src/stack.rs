@@ -58,6 +58,8 @@ pub struct Settings {
     pub vars: Vec<String>,
     /// The gateway's variables, likewise.
     pub gateway_vars: Vec<String>,
+    /// What the gateway does, relative to the checkout; usually the file that it comes with.
+    pub gateway_file: Option<&'static str>,
     /// Whether to start what measurements need, too, and to do without rate limits.
     pub bench: bool,
     /// What every rate limit is; usually more than any test needs.
@@ -176,6 +178,9 @@ impl Stack {
                     .iter()
                     .flat_map(|var| ["--gateway-var", var]),
             );
+        if let Some(file) = settings.gateway_file {
+            command.arg("--gateway-file").arg(checkout.join(file));
+        }
         self.listening = match (settings.bench, settings.crons) {
             (true, _) => ports::PER_STACK,
             (false, true) => ports::PER_STACK - 1,

@@ -1,6 +1,7 @@
 //! A file per command: its arguments, what it asks of the service, how the answer is shown.
 
 pub mod connections;
+pub mod gateway;
 pub mod revoke;
 pub mod sessions;
 pub mod subjects;

@@ -3,4 +3,5 @@
 mod connections;
 mod exits;
 mod fake;
+mod gateway;
 mod subjects;

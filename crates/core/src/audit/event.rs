@@ -51,11 +51,13 @@ pub enum Action {
     KeysSynced,
     /// Somebody read who is known.
     RegistryRead,
+    /// A gateway refused an authenticated request: its sender lacks what the route requires.
+    RequestDenied,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -76,6 +78,7 @@ impl Action {
         Self::ConnectionTested,
         Self::KeysSynced,
         Self::RegistryRead,
+        Self::RequestDenied,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -102,6 +105,7 @@ impl Action {
             Self::ConnectionTested => "connection.tested",
             Self::KeysSynced => "keys.synced",
             Self::RegistryRead => "registry.read",
+            Self::RequestDenied => "request.denied",
         }
     }
 

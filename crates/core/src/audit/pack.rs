@@ -62,7 +62,10 @@ impl Pack {
         self.events.iter().all(|event| {
             let action = matches!(
                 event.action,
-                Action::RequestAllowed | Action::CheckDenied | Action::CredentialRefused
+                Action::RequestAllowed
+                    | Action::RequestDenied
+                    | Action::CheckDenied
+                    | Action::CredentialRefused
             );
             action && matches!(event.actor, Actor::Subject(_) | Actor::Anonymous)
         })

@@ -1,27 +1,19 @@
 //! On to the origin and back, bodies streamed through untouched.
 
 use super::http;
-use crate::config::Config;
-use crate::decide::Passage;
+use crate::consistency::Checked;
 use crate::headers;
 use crate::inbound::{Headers, Inbound};
-use portcullis_core::time::UnixMillis;
 use worker::web_sys::{self, RequestCache, RequestRedirect};
 use worker::{Error, Fetch, Request, Response, Result};
 
-/// What the origin gets to see of the headers.
-pub fn headers(inbound: &Inbound, passage: &Passage, config: &Config) -> Headers {
-    let asserted = config.assertion_header.as_deref();
-    headers::forwarded(&inbound.headers, passage.caller(), asserted)
-}
-
-/// Sends the request to the origin. Its redirects are the caller's to follow.
+/// Sends the request to an origin. Its redirects are the caller's to follow.
 pub async fn send(
     request: &Request,
     inbound: &Inbound,
-    config: &Config,
+    origin: &str,
     headers: Headers,
-    checked_at: UnixMillis,
+    checked: Option<Checked>,
 ) -> Result<Response> {
     let init = web_sys::RequestInit::new();
     init.set_method(&inbound.method);
@@ -33,7 +25,7 @@ pub async fn send(
     if let Some(body) = request.inner().body() {
         init.set_body(&body);
     }
-    let url = format!("{}{}", config.origin, inbound.path_and_query());
+    let url = format!("{origin}{}", inbound.path_and_query());
     let outbound = web_sys::Request::new_with_str_and_init(&url, &init).map_err(Error::from)?;
     let response = Fetch::Request(outbound.into()).send().await?;
     if !(200..=599).contains(&response.status_code()) {
@@ -42,6 +34,6 @@ pub async fn send(
         ));
     }
     let from_origin: Headers = response.headers().entries().collect();
-    let returned = http::headers(&headers::returned(&from_origin, checked_at))?;
+    let returned = http::headers(&headers::returned(&from_origin, checked))?;
     Ok(response.with_headers(returned))
 }

@@ -3,72 +3,220 @@
 
 mod audit;
 mod checks;
+mod deployed;
 mod forward;
 mod http;
 mod keys;
 mod session;
 
 use crate::answer::Answer;
+use crate::assertion::{self, Assertions, Parties};
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::decide::{self, Finding, Passage, Record, Refusal, Ruling, Then};
-use crate::inbound::Inbound;
+use crate::consistency::{Checked, Consistency};
+use crate::decide::{self, Finding, Passage, Place, Record, Refusal, Ruling, Then};
+use crate::deployment::Deployment;
+use crate::headers;
+use crate::inbound::{Headers, Inbound};
 use crate::resource;
-use crate::routes::Route;
+use crate::route::audit::Recording;
+use crate::route::table::Routed;
+use crate::route::{Access, Guard, Route};
+use crate::routes;
 use audit::Audit;
 use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::time::UnixMillis;
-use std::cell::OnceCell;
-use std::rc::Rc;
+use std::cell::RefCell;
 use std::time::Duration;
 use worker::{Context, Delay, Env, Request, Response, Result, console_error, event};
 
+/// How long the key set may be kept: a key is replaced in as much time.
+const KEYS_MAX_AGE: &str = "public, max-age=300";
+
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
-    let Some(config) = config(&env) else {
+    let Some(deployment) = deployed::deployment(&env) else {
         return http::respond(Answer::unavailable());
     };
+    let config = &deployment.config;
     let inbound = http::inbound(&request)?;
     if !config.admits(&inbound.url) {
         return http::respond(Answer::loopback_only());
     }
-    let answer = match Route::of(&inbound.method, inbound.url.path()) {
-        Route::Guarded => return guard(request, inbound, &config, &env, &ctx).await,
-        Route::Health => Answer::healthy(),
-        Route::Callback => session::finish_login(&inbound, &config).await,
-        Route::LogOut => session::log_out(&inbound, &config).await,
-        Route::LoggedOut => session::logged_out(),
-        Route::ResourceMetadata => resource::metadata(&config),
-        Route::ResourceMetadataPreflight => resource::preflight(),
-        Route::NotFound => Answer::not_found(),
-        Route::WrongMethod(allowed) => Answer::wrong_method(allowed),
+    let answer = match routes::Route::of(&inbound.method, inbound.url.path()) {
+        routes::Route::Guarded => {
+            let call = Call {
+                request: &request,
+                inbound: &inbound,
+                deployment: &deployment,
+                env: &env,
+                ctx: &ctx,
+            };
+            return call.answer().await;
+        }
+        routes::Route::Health => Answer::healthy(),
+        routes::Route::Keys => Answer::public(
+            assertion::key_set(deployment.assertion_key.as_ref()),
+            KEYS_MAX_AGE,
+        ),
+        routes::Route::Callback => session::finish_login(&inbound, config).await,
+        routes::Route::LogOut => session::log_out(&inbound, config).await,
+        routes::Route::LoggedOut => session::logged_out(),
+        routes::Route::ResourceMetadata => resource::metadata(config),
+        routes::Route::ResourceMetadataPreflight => resource::preflight(),
+        routes::Route::NotFound => Answer::not_found(),
+        routes::Route::WrongMethod(allowed) => Answer::wrong_method(&[allowed]),
     };
     http::respond(answer)
 }
 
-/// Forwards the request if its credential is in force.
-async fn guard(
-    request: Request,
-    inbound: Inbound,
-    config: &Config,
-    env: &Env,
-    ctx: &Context,
-) -> Result<Response> {
-    let finding = find(&inbound, config, env).await;
-    let audit = Audit::of(env);
-    match decide::rule(finding, &inbound, config, now()) {
-        Ruling::Forward(passage) => pass(&request, &inbound, config, *passage, &audit, ctx).await,
-        Ruling::Refuse(refusal) => {
-            let answer = refuse(*refusal, &inbound, config, &audit, ctx).await;
-            http::respond(resource::advertised(answer, config))
+/// A request, and all that it takes to answer it.
+struct Call<'a> {
+    request: &'a Request,
+    inbound: &'a Inbound,
+    deployment: &'a Deployment,
+    env: &'a Env,
+    ctx: &'a Context,
+}
+
+impl Call<'_> {
+    /// Forwards the request if there is a route for it that it may take.
+    async fn answer(&self) -> Result<Response> {
+        let answer = match self.deployment.table.route(self.inbound) {
+            Routed::To(route) => match &route.access {
+                Access::Public => return self.pass_unasked(route).await,
+                Access::Guarded(guard) => return self.guard(route, guard).await,
+            },
+            Routed::NoRoute => Answer::not_found(),
+            Routed::WrongMethod(allowed) => Answer::wrong_method(&allowed),
+            Routed::BadPath(_) | Routed::Ambiguous => Answer::unclear_path(),
+        };
+        http::respond(answer)
+    }
+
+    /// Forwards the request of nobody in particular.
+    async fn pass_unasked(&self, route: &Route) -> Result<Response> {
+        let headers = headers::stripped(&self.inbound.headers, self.deployment.stripping());
+        self.forward(route, headers, None).await
+    }
+
+    /// Forwards the request if its credential is in force, and its sender may.
+    async fn guard(&self, route: &Route, guard: &Guard) -> Result<Response> {
+        let config = &self.deployment.config;
+        let finding = find(self.inbound, guard.consistency, config, self.env).await;
+        let audit = Audit::of(self.env);
+        let place = Place {
+            inbound: self.inbound,
+            config,
+            guard,
+            now: now(),
+        };
+        match decide::rule(finding, place) {
+            Ruling::Forward(passage) => self.pass(route, guard, *passage, &audit).await,
+            Ruling::Refuse(refusal) => {
+                let answer = refuse(*refusal, self.inbound, config, &audit, self.ctx).await;
+                http::respond(resource::advertised(answer, config))
+            }
+        }
+    }
+
+    /// The event is on its way before the request is: a caller who hangs up early has still been here.
+    async fn pass(
+        &self,
+        route: &Route,
+        guard: &Guard,
+        passage: Passage,
+        audit: &Audit,
+    ) -> Result<Response> {
+        let Some(headers) = self.telling(route, guard, &passage) else {
+            return http::respond(Answer::unavailable());
+        };
+        let recording = match draw(guard) {
+            Ok(draw) => guard.audit.recording(draw),
+            Err(error) => {
+                console_error!("no randomness: {error}");
+                return http::respond(Answer::unavailable());
+            }
+        };
+        let checked = Some(passage.checked);
+        match recording {
+            Recording::None => self.forward(route, headers, checked).await,
+            Recording::BeforeForwarding => {
+                if let Err(error) = audit.send(passage.into_event(None)).await {
+                    console_error!("a request could not be recorded: {error}");
+                    return http::respond(Answer::unavailable());
+                }
+                self.forward(route, headers, checked).await
+            }
+            Recording::OffThePath => {
+                let event = move |status| passage.into_event(status);
+                let status = audit.off_the_path_with_status(self.ctx, event);
+                let response = self.forward(route, headers, checked).await?;
+                // Nobody listens if the event could not be sent; that has been logged.
+                let _ = status.send(response.status_code());
+                Ok(response)
+            }
+        }
+    }
+
+    /// The headers for the origin, with who is there.
+    fn telling(&self, route: &Route, guard: &Guard, passage: &Passage) -> Option<Headers> {
+        let caller = passage.caller();
+        let mut headers = headers::stripped(&self.inbound.headers, self.deployment.stripping());
+        headers.extend(headers::telling(caller, &guard.headers));
+        if guard.assertion {
+            headers.push((assertion::HEADER.to_owned(), self.assertion(route, caller)?));
+        }
+        Some(headers)
+    }
+
+    fn assertion(&self, route: &Route, caller: &Caller) -> Option<String> {
+        thread_local! {
+            static ASSERTIONS: RefCell<Assertions> = const { RefCell::new(Assertions::new()) };
+        }
+        let parties = Parties {
+            key: self.deployment.assertion_key.as_ref()?,
+            issuer: &self.deployment.config.audience,
+            audience: self.deployment.origin(route)?,
+        };
+        ASSERTIONS
+            .with_borrow_mut(|made| made.of(caller, route.upstream, parties, now()))
+            .inspect_err(|error| console_error!("no assertion: {error}"))
+            .ok()
+    }
+
+    async fn forward(
+        &self,
+        route: &Route,
+        headers: Headers,
+        checked: Option<Checked>,
+    ) -> Result<Response> {
+        let Some(origin) = self.deployment.origin(route) else {
+            return http::respond(Answer::unavailable());
+        };
+        match forward::send(self.request, self.inbound, origin, headers, checked).await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                console_error!("the origin did not answer: {error}");
+                http::respond(Answer::origin_unreachable())
+            }
         }
     }
 }
 
-/// Asks everybody: the request for its credential, the issuer for its keys, the service whether the
-/// credential has been ended.
-async fn find(inbound: &Inbound, config: &Config, env: &Env) -> Finding {
+/// What chance says of whether a request is recorded; nothing, where it has no say.
+fn draw(guard: &Guard) -> std::result::Result<u32, getrandom::Error> {
+    if guard.audit.sample.is_partial() {
+        getrandom::u32()
+    } else {
+        Ok(0)
+    }
+}
+
+/// Asks everybody: the request for its credential, the issuer for its keys, and, as the route
+/// says, whether the credential has been ended.
+async fn find(inbound: &Inbound, consistency: Consistency, config: &Config, env: &Env) -> Finding {
     let credential = match decide::credential(inbound, config) {
         Ok(credential) => credential,
         Err(finding) => return finding,
@@ -81,11 +229,17 @@ async fn find(inbound: &Inbound, config: &Config, env: &Env) -> Finding {
         Err(keys::Failure::Token(why)) => return Finding::Refused(why),
         Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
     };
-    match checks::ask(env, &token.check_request()).await {
-        Ok(reply) => Finding::Checked(Box::new(Caller::from(&token)), reply),
-        Err(error) => {
-            console_error!("the check failed: {error}");
-            Finding::NobodyToAsk
+    let caller = Box::new(Caller::from(&token));
+    match consistency {
+        Consistency::SignatureOnly => Finding::SignatureOnly(caller),
+        Consistency::Strict | Consistency::Bounded { .. } => {
+            match checks::ask(env, &token.check_request()).await {
+                Ok(reply) => Finding::Checked(caller, reply),
+                Err(error) => {
+                    console_error!("the check failed: {error}");
+                    Finding::NobodyToAsk
+                }
+            }
         }
     }
 }
@@ -109,30 +263,6 @@ async fn find_foreign(token: &str, config: &Config, env: &Env) -> Finding {
     }
 }
 
-/// The event is on its way before the request is: a caller who hangs up early has still been here.
-async fn pass(
-    request: &Request,
-    inbound: &Inbound,
-    config: &Config,
-    passage: Passage,
-    audit: &Audit,
-    ctx: &Context,
-) -> Result<Response> {
-    let headers = forward::headers(inbound, &passage, config);
-    let checked_at = passage.checked_at;
-    let status = audit.off_the_path_with_status(ctx, move |status| passage.into_event(status));
-    let response = match forward::send(request, inbound, config, headers, checked_at).await {
-        Ok(response) => response,
-        Err(error) => {
-            console_error!("the origin did not answer: {error}");
-            http::respond(Answer::origin_unreachable())?
-        }
-    };
-    // Nobody listens if the event could not be sent; that has been logged.
-    let _ = status.send(response.status_code());
-    Ok(response)
-}
-
 async fn refuse(
     refusal: Refusal,
     inbound: &Inbound,
@@ -154,23 +284,6 @@ async fn refuse(
         Then::LogIn => session::begin_login(inbound, config).await,
         Then::Say(answer) => answer,
     }
-}
-
-/// The settings, read once; `None` if they are invalid, which is logged once.
-fn config(env: &Env) -> Option<Rc<Config>> {
-    thread_local! {
-        static CONFIG: OnceCell<Option<Rc<Config>>> = const { OnceCell::new() };
-    }
-    CONFIG.with(|cell| {
-        cell.get_or_init(|| {
-            let var = |name: &str| env.var(name).ok().map(|value| value.to_string());
-            Config::from_vars(var)
-                .map(Rc::new)
-                .inspect_err(|invalid| console_error!("every request is refused: {invalid}"))
-                .ok()
-        })
-        .clone()
-    })
 }
 
 fn now() -> UnixMillis {

@@ -80,6 +80,16 @@ fn a_gateway_without_valid_configuration_answers_503_and_forwards_nothing() -> R
 }
 
 #[test]
+fn a_gateway_whose_file_is_invalid_answers_503_and_names_the_line_in_its_log_only() -> Result {
+    let stack = Stack::start_with(&Settings {
+        gateway_file: Some("tests/e2e/tests/e2e/gateway_file/invalid.toml"),
+        ..Settings::default()
+    })?;
+    let fault = r#"gateway.toml:6:12: no upstream is called "apq""#;
+    expect_closed(&stack, &stack.at.gateway, fault)
+}
+
+#[test]
 fn demo_credentials_clients_and_test_switches_do_not_exist_outside_development() -> Result {
     let mut settings = Settings::vars(&PRODUCTION);
     settings

@@ -18,6 +18,7 @@ mod consent;
 mod crash;
 mod gateway;
 mod gateway_browser;
+mod gateway_file;
 mod idp_tokens;
 mod introspection;
 mod keys;
