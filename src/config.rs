@@ -8,6 +8,7 @@ use portcullis_core::client::uri::{is_loopback, is_resource};
 use portcullis_core::client::{Client, DEFAULT_SCOPE, Origin};
 use portcullis_core::connection::Connection;
 use portcullis_core::connection::sync::Target;
+use portcullis_core::feed::shards::Layouts;
 use portcullis_core::keyring::Timing;
 use portcullis_core::secret::{Digest, derived_key};
 use portcullis_core::text::{base64url, from_base64url};
@@ -19,6 +20,13 @@ use url::Url;
 
 /// The API that has API Shield, unless the configuration names another.
 const API_SHIELD_URL: &str = "https://api.cloudflare.com/client/v4";
+
+/// For how long a gateway may decide by what it knows of a feed unless the deployment says otherwise, in
+/// milliseconds: a kill is in force everywhere in about a second.
+const DEFAULT_STALENESS_MS: u64 = 1000;
+/// The shortest and the longest that a deployment can allow.
+const MIN_STALENESS_MS: u64 = 100;
+const MAX_STALENESS_MS: u64 = 60_000;
 
 /// Everything that is decided outside the code.
 pub struct Config {
@@ -51,6 +59,8 @@ pub struct Config {
     pub credentials: Vec<(Digest, Role)>,
     /// How long keys sign, and how long before they are published.
     pub key_timing: Timing,
+    /// The feeds of what was ended.
+    pub feed: Feed,
     /// Holds back an object's first delivery, so that tests can crash before it. Development only.
     pub delivery_delay_ms: u64,
 }
@@ -61,6 +71,16 @@ pub struct ApiShield {
     pub url: String,
     /// The credential for it; `None`: nothing is sent.
     pub token: Option<String>,
+}
+
+/// Where what was ended is told, and what readers may make of it.
+pub struct Feed {
+    /// Into how many feeds it is spread.
+    pub layouts: Layouts,
+    /// For how long a gateway may decide by what it knows of a feed, in milliseconds.
+    pub max_age_ms: u64,
+    /// Holds it back, for tests. Development only.
+    pub delay_ms: u64,
 }
 
 /// What strangers may bring.
@@ -176,6 +196,7 @@ impl Config {
                 },
                 _ => Timing::default(),
             },
+            feed: feed(&var, dev)?,
             delivery_delay_ms: match var("TEST_DELIVERY_DELAY_MS") {
                 Some(delay) if dev => delay.parse().map_err(|_| "TEST_DELIVERY_DELAY_MS")?,
                 _ => 0,
@@ -189,6 +210,25 @@ impl Config {
             .iter()
             .find(|client| client.client_id == client_id)
     }
+}
+
+fn feed(var: impl Fn(&str) -> Option<String>, dev: bool) -> Result<Feed, &'static str> {
+    let given = |name| var(name).filter(|text| !text.is_empty());
+    Ok(Feed {
+        layouts: match given("FEED_SHARDS") {
+            Some(text) => Layouts::parse(&text).ok_or("FEED_SHARDS")?,
+            None => Layouts::default(),
+        },
+        max_age_ms: match given("MAX_STALENESS_MS").map(|text| text.parse()) {
+            Some(Ok(ms @ MIN_STALENESS_MS..=MAX_STALENESS_MS)) => ms,
+            Some(_) => return Err("MAX_STALENESS_MS"),
+            None => DEFAULT_STALENESS_MS,
+        },
+        delay_ms: match given("TEST_FEED_DELAY_MS") {
+            Some(delay) if dev => delay.parse().map_err(|_| "TEST_FEED_DELAY_MS")?,
+            _ => 0,
+        },
+    })
 }
 
 /// Where the connection's keys are kept in step, by `API_SHIELD_ZONE_ID` and `API_SHIELD_CONFIG_ID`.

@@ -1,22 +1,57 @@
-// The service's main module: the Rust Worker, built into ../build by worker-build, and the
-// entrypoint that gateways bind to.
+// The service's main module: the Rust Worker, built into ../build by worker-build, with what only a
+// module can add to it: the base class that makes an object's methods callable, and the entrypoint that
+// gateways bind to.
 
-import { WorkerEntrypoint } from "cloudflare:workers";
-import Service from "../build/index.js";
+import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+import Service, * as built from "../build/index.js";
 
-export * from "../build/index.js";
 export default Service;
+
+/** `Built`, a class of the Rust Worker, as an object that is called by method: src/objects/call.rs. */
+function callable(Built) {
+  return class extends DurableObject {
+    #object;
+
+    constructor(state, env) {
+      super(state, env);
+      // Through the built class, as below.
+      this.#object = new Built(state, env);
+    }
+
+    /** Postcard in, postcard out; a throw is a failure of transport or storage. */
+    call(message) {
+      return this.#object.call(message);
+    }
+
+    alarm() {
+      return this.#object.alarm();
+    }
+  };
+}
+
+export const Directory = callable(built.Directory);
+export const Feed = callable(built.Feed);
+export const Flow = callable(built.Flow);
+export const Keyring = callable(built.Keyring);
+export const Lane = callable(built.Lane);
+export const Policy = callable(built.Policy);
+export const Subject = callable(built.Subject);
 
 /** What a gateway's CHECKS binding reaches: checks, and nothing else. No power to mint or kill. */
 export class Checks extends WorkerEntrypoint {
   /** A strict check: postcard in, postcard out (crates/core/src/session/check.rs). */
   check(request) {
-    // Through the service's own class, which starts the module anew after a panic.
+    // Through the built class, which starts the module anew after a panic.
     return new Service(this.ctx, this.env).check(request, this.env);
   }
 
   /** The same for an identity provider's token (crates/core/src/session/foreign.rs). */
   checkToken(request) {
     return new Service(this.ctx, this.env).checkToken(request, this.env);
+  }
+
+  /** Pages of the feed (crates/core/src/feed/poll.rs). */
+  feed(request) {
+    return new Service(this.ctx, this.env).feed(request, this.env);
   }
 }

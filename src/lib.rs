@@ -12,6 +12,7 @@ mod connections;
 mod cron;
 mod discovery;
 mod error;
+mod feed;
 mod foreign;
 mod http;
 mod jwks_sync;
@@ -30,6 +31,7 @@ mod seal;
 mod upstream;
 mod webcrypto;
 
+use portcullis_core::feed::poll::Poll;
 use portcullis_core::session::check::CheckRequest;
 use portcullis_core::session::foreign::CheckForeignToken;
 use portcullis_core::wire;
@@ -73,6 +75,17 @@ pub async fn check_token(request: Vec<u8>, env: Env) -> std::result::Result<Vec<
     let reply = foreign::answer(&env, &config, &request).await;
     let reply = reply.map_err(|error| unavailable(&error))?;
     wire::encode(&reply).map_err(|error| failed(&error))
+}
+
+/// What came after the places that a gateway has read the feed up to, as `portcullis_core::feed::poll`
+/// describes it.
+#[wasm_bindgen(js_name = feed)]
+pub async fn read_feed(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8>, JsValue> {
+    let poll: Poll = wire::decode(&request).map_err(|error| failed(&error))?;
+    let config = runtime::config(&env).ok_or_else(|| failed(&"not configured"))?;
+    let polled = feed::poll(&env, &config, &poll).await;
+    let polled = polled.map_err(|error| unavailable(&error))?;
+    wire::encode(&polled).map_err(|error| failed(&error))
 }
 
 fn failed(error: &dyn std::fmt::Display) -> JsValue {

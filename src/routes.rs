@@ -3,8 +3,8 @@
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
-    audit, check, clients, connections, health, jwks_sync, keys, oauth, openapi, preflight,
-    revocations, scim, sessions, subjects, trusts,
+    audit, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
+    receipts, revocations, scim, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -88,6 +88,11 @@ pub const ROUTES: &[Route] = &[
 
     route!("POST", "/v1/check", CHECKERS, "Whether a credential is in force, strictly", check::post),
     route!("POST", "/v1/revocations", ADMIN, "End a subject's credentials, a session, a token, or all of a client or connection", revocations::post),
+    route!("GET", "/v1/revocations", ADMIN, "The newest revocations of a subject, or of everyone's", receipts::list),
+    route!("GET", "/v1/revocations/{receipt}", ADMIN, "What became of a revocation", receipts::get),
+    route!("GET", "/v1/feed", CHECKERS, "What was ended after a place in the feed, at once or when there is something", feed::get),
+    route!("GET", "/v1/feed/snapshot", CHECKERS, "What was ended and may still be presented, in pages", feed::snapshot),
+    route!("POST", "/v1/feed/restart", ADMIN, "Have gateways take nothing from before for granted, as after a restore", feed::restart),
     route!("GET", "/v1/subjects", ADMIN, "Who is known, by logging in or by being provisioned", subjects::list),
     route!("GET", "/v1/subjects/{subject}", ADMIN, "Somebody who is known, and how it is with them now", subjects::get),
     route!("GET", "/v1/subjects/{subject}/sessions", ADMIN, "A subject's live sessions", sessions::list),

@@ -210,7 +210,7 @@ pub async fn delete(ctx: Ctx) -> Result<Response> {
     }
     let by = changed_by(&ctx);
     match call::policy_object(&ctx.env, DeleteClient { client_id, by }).await {
-        Ok(Some(revoked)) => in_force(&revoked).await,
+        Ok(Some(revoked)) => in_force(&ctx, &revoked).await,
         Ok(None) => unknown(),
         Err(error) => failed(&error),
     }

@@ -57,6 +57,10 @@ fn describe(server: &str) -> Value {
                     {"$ref": "#/components/schemas/WideRevocation"},
                 ]},
                 "WideRevocation": super::wide::reply_schema(),
+                "Receipt": super::receipts::schema(),
+                "Receipts": super::receipts::list_schema(),
+                "Feed": super::feed::schema(),
+                "FeedRestart": super::feed::restart_schema(),
                 "ClientMetadata": super::clients::request_schema(),
                 "Client": super::clients::reply_schema(),
                 "Clients": super::clients::page_schema(),
@@ -92,15 +96,7 @@ fn operation(route: &Route) -> Value {
             .map(|role| json!({role.as_str(): []}))
             .collect(),
     };
-    let example = route
-        .path
-        .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
-        .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
-        .replace("{client_id}", "demo-app")
-        .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
-        .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
-        .replace("{connection}", "okta")
-        .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA");
+    let example = example(route.path);
     let mut parameters: Vec<Value> = route
         .path
         .split('/')
@@ -116,6 +112,15 @@ fn operation(route: &Route) -> Value {
             of_policy(route)
         }
         "/v1/check" => (Some("CheckRequest"), Some("CheckReply")),
+        "/v1/feed/restart" => (Some("Empty"), Some("FeedRestart")),
+        path if path.starts_with("/v1/feed")
+            || (route.method, path) == ("GET", "/v1/revocations") =>
+        {
+            let (names, reply) = of_feed(route);
+            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
+            (None, Some(reply))
+        }
+        "/v1/revocations/{receipt}" => (None, Some("Receipt")),
         "/v1/revocations" => {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (Some("RevocationRequest"), Some("Revocation"))
@@ -147,9 +152,7 @@ fn operation(route: &Route) -> Value {
         "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
             (None, Some("ConnectionEnabled"))
         }
-        "/v1/keys" => (None, Some("Keys")),
-        "/v1/keys/rotate" => (Some("Empty"), Some("KeyRotation")),
-        "/v1/keys/{kid}/compromise" => (Some("Empty"), Some("KeyCompromise")),
+        path if path.starts_with("/v1/keys") => of_keys(path),
         "/v1/connections/{connection}/jwks-sync" => match route.method {
             "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
             _ => (None, Some("JwksSync")),
@@ -184,6 +187,18 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+/// The path with something in place of each pair of braces.
+fn example(path: &str) -> String {
+    path.replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{client_id}", "demo-app")
+        .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{connection}", "okta")
+        .replace("{receipt}", "rev_AAAAAAAAAAA")
+        .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+}
+
 /// The schemas of a route about clients or trusts.
 fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
     match (route.method, route.path) {
@@ -199,6 +214,28 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
         ("POST" | "PUT", _) => (Some("Trust"), Some("Trust")),
         _ => (None, None),
     }
+}
+
+/// The schemas of a route about signing keys.
+fn of_keys(path: &str) -> (Option<&'static str>, Option<&'static str>) {
+    match path {
+        "/v1/keys" => (None, Some("Keys")),
+        "/v1/keys/rotate" => (Some("Empty"), Some("KeyRotation")),
+        _ => (Some("Empty"), Some("KeyCompromise")),
+    }
+}
+
+/// The parameters and the schema of a route that tells what was ended.
+fn of_feed(route: &Route) -> (Vec<&'static str>, &'static str) {
+    if route.path == "/v1/revocations" {
+        return (super::receipts::PARAMETERS.to_vec(), "Receipts");
+    }
+    let waits = route.path == "/v1/feed";
+    let names = super::feed::PARAMETERS.iter().copied();
+    (
+        names.filter(|name| waits || *name != "wait").collect(),
+        "Feed",
+    )
 }
 
 fn content(media_type: &str, schema: &str) -> Value {

@@ -4,13 +4,17 @@
 //! or that rests on a connection. One route for all, so that who has to end something looks in one
 //! place.
 //!
-//! 200 means that it is in force: every strict check that begins after this answer denies. A
+//! 200 and 202 both mean that it is committed: every strict check that begins after this answer denies. 200
+//! says besides that the feeds have it, and by when every gateway that decides by its copy of them does; with
+//! 202 the [receipt](super::receipts) will say so later. A
 //! repeated `Idempotency-Key` gets the first answer; with another body it gets 422.
 
 use super::context::Ctx;
+use super::receipts::{Reach, reach, scope_name};
 use crate::error::{Problem, json};
 use crate::objects::call;
 use portcullis_core::client::metadata::MAX_CLIENT_ID_BYTES;
+use portcullis_core::feed::receipt::ReceiptId;
 use portcullis_core::id::{SessionId, SubjectKey, TokenId};
 use portcullis_core::policy::WideScope;
 use portcullis_core::secret::Digest;
@@ -42,6 +46,9 @@ struct Reply {
     changed: bool,
     dry_run: bool,
     committed_at: String,
+    receipt: Option<String>,
+    #[serde(flatten)]
+    reach: Option<Reach>,
 }
 
 /// Ends a subject's credentials, a session, a token, or everything of a client or a connection.
@@ -70,27 +77,32 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
 
 /// Tells the subject, and answers what came of it.
 pub async fn carry_out(ctx: &Ctx, subject: SubjectKey, revoke: Revoke) -> Result<Response> {
-    let scope = match revoke.scope {
-        Scope::Subject | Scope::SubjectUntilReactivated { .. } => "subject",
-        Scope::Session(_) => "session",
-        Scope::OtherSessions(_) => "other_sessions",
-        Scope::Client(_) => "client",
-        Scope::Token(_) => "token",
-        Scope::UpstreamSession(_) => "upstream_session",
-    };
+    let scope = scope_name(&revoke.scope);
     let dry_run = revoke.dry_run;
     match call::subject(&ctx.env, subject, revoke).await {
-        Ok(RevokeReply::Revoked(revoked)) => json(
-            200,
-            &Reply {
-                subject,
-                scope,
-                sessions: revoked.sessions,
-                changed: revoked.changed,
-                dry_run,
-                committed_at: revoked.at.to_rfc3339(),
-            },
-        ),
+        Ok(RevokeReply::Revoked(revoked)) => {
+            let reach = if dry_run {
+                None
+            } else {
+                Some(reach(ctx, Some(subject), revoked.receipt, revoked.at).await)
+            };
+            let receipt = revoked
+                .receipt
+                .map(|serial| ReceiptId::of(Some(subject), serial));
+            json(
+                reach.as_ref().map_or(200, Reach::status),
+                &Reply {
+                    subject,
+                    scope,
+                    sessions: revoked.sessions,
+                    changed: revoked.changed,
+                    dry_run,
+                    committed_at: revoked.at.to_rfc3339(),
+                    receipt: receipt.map(|id| id.to_string()),
+                    reach,
+                },
+            )
+        }
         Ok(RevokeReply::SessionUnknown) => {
             Problem::new(404, "the subject has no such session").response()
         }
@@ -191,7 +203,7 @@ pub fn request_schema() -> Value {
 pub fn reply_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["subject", "scope", "sessions", "changed", "dry_run", "committed_at"],
+        "required": ["subject", "scope", "sessions", "changed", "dry_run", "committed_at", "receipt"],
         "properties": {
             "subject": {"type": "string"},
             "scope": {"enum": ["subject", "session", "other_sessions", "client", "token"]},
@@ -199,6 +211,9 @@ pub fn reply_schema() -> Value {
             "changed": {"type": "boolean", "description": "false if all of it had been ended before"},
             "dry_run": {"type": "boolean"},
             "committed_at": {"type": "string", "format": "date-time"},
+            "receipt": {"type": ["string", "null"], "description": "rev_...: what to ask for what became of it; null: nothing was ended now"},
+            "feed": super::receipts::feed_schema(),
+            "in_force": super::receipts::in_force_schema(),
         },
     })
 }

@@ -4,9 +4,11 @@
 //! other kill means. It is harmless to repeat: what began in between is ended too.
 
 use super::context::Ctx;
+use super::receipts::{Reach, reach};
 use crate::error::{Problem, json};
 use crate::objects::call;
 use crate::policy;
+use portcullis_core::feed::receipt::ReceiptId;
 use portcullis_core::policy::WideScope;
 use portcullis_core::policy::call::{ChangedBy, RevokeWide, RevokedWide};
 use serde::Serialize;
@@ -21,6 +23,9 @@ pub struct Revocation {
     changed: bool,
     committed_at: String,
     in_force_at: String,
+    receipt: Option<String>,
+    #[serde(flatten)]
+    reach: Option<Reach>,
 }
 
 impl From<&RevokedWide> for Revocation {
@@ -31,6 +36,10 @@ impl From<&RevokedWide> for Revocation {
             changed: revoked.changed,
             committed_at: revoked.at.to_rfc3339(),
             in_force_at: revoked.revocation.not_before.to_rfc3339(),
+            receipt: revoked
+                .receipt
+                .map(|serial| ReceiptId::of(None, serial).to_string()),
+            reach: None,
         }
     }
 }
@@ -47,7 +56,7 @@ pub fn changed_by(ctx: &Ctx) -> ChangedBy {
 pub async fn revoke(ctx: &Ctx, scope: WideScope) -> Result<Response> {
     let by = changed_by(ctx);
     match call::policy_object(&ctx.env, RevokeWide { scope, by }).await {
-        Ok(revoked) => in_force(&revoked).await,
+        Ok(revoked) => in_force(ctx, &revoked).await,
         Err(error) => {
             worker::console_error!("revocation: {error}");
             Problem::unavailable().response()
@@ -55,10 +64,20 @@ pub async fn revoke(ctx: &Ctx, scope: WideScope) -> Result<Response> {
     }
 }
 
-/// Answers with a revocation once it is in force.
-pub async fn in_force(revoked: &RevokedWide) -> Result<Response> {
+/// Answers with a revocation once strict checks know it everywhere: 200 if the feeds have it, too, else
+/// 202.
+pub async fn in_force(ctx: &Ctx, revoked: &RevokedWide) -> Result<Response> {
     policy::in_force_everywhere().await;
-    json(200, &Revocation::from(revoked))
+    let strict_at = revoked.revocation.not_before;
+    let reach = reach(ctx, None, revoked.receipt, strict_at).await;
+    let revocation = Revocation::from(revoked);
+    json(
+        reach.status(),
+        &Revocation {
+            reach: Some(reach),
+            ..revocation
+        },
+    )
 }
 
 /// The answer, for the API description.
@@ -74,8 +93,11 @@ pub fn reply_schema() -> Value {
             "in_force_at": {
                 "type": "string",
                 "format": "date-time",
-                "description": "from then on no check and no gateway accepts what it covers: whatever began until then",
+                "description": "from then on no strict check accepts what it covers: whatever began until then",
             },
+            "receipt": {"type": ["string", "null"], "description": "rev_...: what to ask for what became of it"},
+            "feed": super::receipts::feed_schema(),
+            "in_force": super::receipts::in_force_schema(),
         },
     })
 }

@@ -1,14 +1,15 @@
 //! Typed calls between the Worker and its objects.
 //!
-//! A call is a POST to the one URL, postcard in the wire envelope both ways. Status 200 carries
-//! every answer of the domain; any other is a failure of transport or storage, and says nothing of
-//! whether the call was carried out.
+//! A call is the one method of an object, `call` (`entry.mjs`): postcard in the wire envelope both ways. What
+//! it returns carries every answer of the domain; what it throws is a failure of transport or storage, and
+//! says nothing of whether the call was carried out.
 
 use crate::objects::keyring::call::KeyringRequest;
 use crate::policy::{self, View};
 use crate::runtime::now;
 use futures::future::{join, try_join_all};
 use portcullis_core::audit::call::LaneRequest;
+use portcullis_core::feed::call::FeedRequest;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::policy::call::PolicyRequest;
 use portcullis_core::policy::{PolicyView, WideRevocation};
@@ -23,20 +24,17 @@ use std::fmt;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
+use worker::Env;
 use worker::js_sys::{Promise, Uint8Array};
-use worker::{Env, Request, Response};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What carries a request to an object.
-    type Fetcher;
+    /// What carries a call to an object.
+    type Stub;
 
     #[wasm_bindgen(method, catch)]
-    fn fetch(this: &Fetcher, url: &str, init: &web_sys::RequestInit) -> Result<Promise, JsValue>;
+    fn call(this: &Stub, message: Uint8Array) -> Result<Promise, JsValue>;
 }
-
-/// An object's one URL. It is never resolved: a stub carries the request.
-const URL: &str = "https://object/";
 
 /// A call had no answer.
 #[derive(Debug)]
@@ -90,20 +88,11 @@ impl<'a> Object<'a> {
             .env
             .durable_object(self.binding)?
             .get_by_name(&self.name)?;
-        // The runtime's own functions: the crate's make five more objects a call, and its `bytes` reads a
-        // response in pieces, which costs more than all the rest.
-        let init = web_sys::RequestInit::new();
-        init.set_method("POST");
-        init.set_body(&Uint8Array::from(wire::encode(message)?.as_slice()));
-        let promise = stub.into_rpc::<Fetcher>().fetch(URL, &init);
-        let response = JsFuture::from(promise.map_err(worker::Error::from)?).await;
-        let response: web_sys::Response = response.map_err(worker::Error::from)?.unchecked_into();
-        if response.status() != 200 {
-            return Err(Failed::from(format!("status {}", response.status())));
-        }
-        let body = response.array_buffer().map_err(worker::Error::from)?;
-        let body = JsFuture::from(body).await.map_err(worker::Error::from)?;
-        Ok(wire::decode(&Uint8Array::new(&body).to_vec())?)
+        let message = Uint8Array::from(wire::encode(message)?.as_slice());
+        let reply = stub.into_rpc::<Stub>().call(message);
+        let reply = JsFuture::from(reply.map_err(worker::Error::from)?).await;
+        let reply: Uint8Array = reply.map_err(worker::Error::from)?.unchecked_into();
+        Ok(wire::decode(&reply.to_vec())?)
     }
 }
 
@@ -184,6 +173,17 @@ pub async fn lane<C: Call<Request = LaneRequest>>(
         .await
 }
 
+/// Calls a feed.
+pub async fn feed<C: Call<Request = FeedRequest>>(
+    env: &Env,
+    shard: &str,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    Object::named(env, "FEED", format!("feed-{shard}"))
+        .send(&call.into_request())
+        .await
+}
+
 /// Calls the policy object; there is one.
 pub async fn policy_object<C: Call<Request = PolicyRequest>>(
     env: &Env,
@@ -230,19 +230,15 @@ pub struct DirectoryFrame {
     pub request: portcullis_core::audit::event::RequestFacts,
 }
 
-/// Reads the message of a request to an object.
-pub async fn received<Q: DeserializeOwned>(request: &mut Request) -> Result<Q, worker::Error> {
-    let bytes = request.bytes().await?;
-    wire::decode(&bytes).map_err(|error| worker::Error::RustError(error.to_string()))
+/// Reads the message of a call.
+pub fn received<Q: DeserializeOwned>(message: &[u8]) -> Result<Q, worker::Error> {
+    wire::decode(message).map_err(|error| worker::Error::RustError(error.to_string()))
 }
 
-/// The answer of an object: a reply's bytes, or a failure that is logged and not explained.
-pub fn answered<E: fmt::Display>(reply: Result<Vec<u8>, E>) -> Result<Response, worker::Error> {
-    match reply {
-        Ok(bytes) => Response::from_bytes(bytes),
-        Err(error) => {
-            worker::console_error!("object: {error}");
-            Response::error("failed", 500)
-        }
-    }
+/// What a call comes to: a reply's bytes, or a failure that is logged and not explained.
+pub fn answered(reply: Result<Vec<u8>, worker::Error>) -> Result<Vec<u8>, JsValue> {
+    reply.map_err(|error| {
+        worker::console_error!("object: {error}");
+        worker::js_sys::Error::new("failed").into()
+    })
 }

@@ -7,6 +7,9 @@ pub mod call;
 pub mod delivery;
 pub mod directory;
 pub mod durable_sql;
+pub mod feed;
+pub mod feed_delivery;
+pub mod feed_outbox;
 pub mod flow;
 #[cfg(test)]
 pub mod host_sql;

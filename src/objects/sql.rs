@@ -138,6 +138,14 @@ impl Row {
         }
     }
 
+    /// The bytes in column `at`, or `None` for NULL.
+    pub fn optional_blob(&self, at: usize) -> Result<Option<&[u8]>, SqlError> {
+        match self.0.get(at) {
+            Some(Value::Null) => Ok(None),
+            _ => self.blob(at).map(Some),
+        }
+    }
+
     /// The bytes in column `at`, which are exactly `N`.
     pub fn bytes<const N: usize>(&self, at: usize) -> Result<[u8; N], SqlError> {
         self.blob(at)?

@@ -13,12 +13,12 @@ use portcullis_core::session::revoke::RevokeReply;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use worker::{
-    DurableObject, Env, Error, Request, Response, Result, State, console_error, durable_object,
-};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Error, Result, State, console_error};
 
 /// Whom a connection's provider knows.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Directory {
     state: State,
     env: Env,
@@ -28,8 +28,12 @@ pub struct Directory {
     looked_for_leftovers: Cell<bool>,
 }
 
-impl DurableObject for Directory {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Directory {
+    /// As the runtime makes it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let service = config(&env).map(|config| {
             let sql = DurableSql::new(&state);
             Rc::new(DirectoryService::new(sql, config.naming_key))
@@ -43,16 +47,25 @@ impl DurableObject for Directory {
         }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let call: DirectoryCall = received(&mut request).await?;
+    /// A call: [`DirectoryCall`] in, its reply out.
+    pub async fn call(&self, message: Vec<u8>) -> std::result::Result<Vec<u8>, JsValue> {
+        answered(self.answer(&message).await)
+    }
+
+    /// The alarm rings.
+    pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
+        Ok(self.ring().await?)
+    }
+}
+
+impl Directory {
+    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let call: DirectoryCall = received(message)?;
         let Some(service) = &self.service else {
-            return answered::<&str>(Err("not configured"));
+            return Err(Error::from("not configured"));
         };
         let producer = ProducerId::from_bytes(new_id()?);
-        let answer = match service.answer(call, now(), producer) {
-            Ok(answer) => answer,
-            Err(error) => return answered(Err(error)),
-        };
+        let answer = service.answer(call, now(), producer)?;
         // What an instance before this one left undone is watched over again.
         let leftovers = !self.looked_for_leftovers.replace(true) && !service.is_settled()?;
         if answer.changed || leftovers {
@@ -61,22 +74,20 @@ impl DurableObject for Directory {
         if let Some(about) = answer.concerns {
             // The provider hears of a user or a log-out only once the subjects have committed what was
             // decided about them, now or earlier; else it hears 503, and the alarm goes on trying.
-            if let Err(error) = self.command_subjects(service, Some(about)).await {
-                return answered(Err(error));
-            }
+            self.command_subjects(service, Some(about)).await?;
         }
         let (env, service) = (self.env.clone(), Rc::clone(service));
         let watch = Rc::clone(&self.watch);
         self.state.wait_until(async move {
             watch.deliver_once(&env, &*service).await;
         });
-        answered::<&str>(Ok(answer.bytes))
+        Ok(answer.bytes)
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
         let Some(service) = &self.service else {
-            return Response::empty();
+            return Ok(());
         };
         if let Err(error) = self.command_subjects(service, None).await {
             console_error!("directory: {error}");
@@ -86,11 +97,9 @@ impl DurableObject for Directory {
         if service.is_settled()? {
             self.watch.disarm(&self.state).await;
         }
-        Response::empty()
+        Ok(())
     }
-}
 
-impl Directory {
     /// Sends pending commands, oldest first, and confirms each that a subject has committed. A
     /// subject that fails keeps its later commands waiting, and nobody else's.
     async fn command_subjects(

@@ -13,7 +13,9 @@ use portcullis_core::oauth::flow::{FlowRequest, Keep, Stage};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::time::Duration;
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Result, State};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_flow.sql"),
@@ -173,14 +175,18 @@ impl<S: Sql> FlowService<S> {
 }
 
 /// One log-in or authorization request.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Flow {
     state: State,
     service: FlowService<DurableSql>,
 }
 
-impl DurableObject for Flow {
-    fn new(state: State, _env: Env) -> Self {
+#[wasm_bindgen]
+impl Flow {
+    /// As the runtime makes it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, _env: Env) -> Self {
+        let state = State::from(state);
         let sql = DurableSql::new(&state);
         Self {
             state,
@@ -188,8 +194,20 @@ impl DurableObject for Flow {
         }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let request: FlowRequest = received(&mut request).await?;
+    /// A call: [`FlowRequest`] in, its reply out.
+    pub async fn call(&self, message: Vec<u8>) -> std::result::Result<Vec<u8>, JsValue> {
+        answered(self.answer(&message).await)
+    }
+
+    /// The alarm rings.
+    pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
+        Ok(self.state.storage().delete_all().await?)
+    }
+}
+
+impl Flow {
+    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let request: FlowRequest = received(message)?;
         let kept_secs = match &request {
             FlowRequest::Keep(keep) => Some(keep.ttl_secs),
             _ => None,
@@ -199,12 +217,7 @@ impl DurableObject for Flow {
             let erase = Duration::from_secs(secs);
             self.state.storage().set_alarm(erase).await?;
         }
-        answered(reply)
-    }
-
-    async fn alarm(&self) -> Result<Response> {
-        self.state.storage().delete_all().await?;
-        Response::empty()
+        Ok(reply?)
     }
 }
 

@@ -13,12 +13,12 @@ use portcullis_core::policy::WideScope;
 use portcullis_core::policy::call::{ChangedBy, RevokeWide};
 use std::cell::Cell;
 use std::rc::Rc;
-use worker::{
-    DurableObject, Env, Error, Request, Response, Result, State, console_error, durable_object,
-};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Error, Result, State, console_error};
 
 /// The deployment's signing keys.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Keyring {
     state: State,
     env: Env,
@@ -28,8 +28,12 @@ pub struct Keyring {
     looked_for_leftovers: Cell<bool>,
 }
 
-impl DurableObject for Keyring {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Keyring {
+    /// As the runtime makes it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let service = config(&env).map(|config| {
             let maker = KeyMaker::new(config.sealing_key);
             let sql = DurableSql::new(&state);
@@ -44,26 +48,35 @@ impl DurableObject for Keyring {
         }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let request: KeyringRequest = received(&mut request).await?;
+    /// A call: [`KeyringRequest`] in, its reply out.
+    pub async fn call(&self, message: Vec<u8>) -> std::result::Result<Vec<u8>, JsValue> {
+        answered(self.answer(&message).await)
+    }
+
+    /// The alarm rings.
+    pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
+        Ok(self.ring().await?)
+    }
+}
+
+impl Keyring {
+    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let request: KeyringRequest = received(message)?;
         let Some(service) = &self.service else {
-            return answered::<&str>(Err("not configured"));
+            return Err(Error::from("not configured"));
         };
         let compromise = matches!(request, KeyringRequest::Compromise(_));
         let producer = ProducerId::from_bytes(new_id()?);
         // No await from here to the commit: what is read is what is decided on.
-        let answer = match service.answer(request, now(), producer) {
-            Ok(answer) => answer,
-            Err(error) => return answered(Err(error)),
-        };
+        let answer = service.answer(request, now(), producer)?;
         // The first call of an instance also sets the schedule's alarm, by way of this one.
         if answer.changed || !self.looked_for_leftovers.replace(true) {
             self.watch.arm(&self.state).await?;
         }
         // The operator hears of a compromise only once the policy has committed it, now or earlier;
         // else they hear 503, and the alarm goes on trying.
-        if compromise && let Err(error) = self.tell_policy(service).await {
-            return answered(Err(error));
+        if compromise {
+            self.tell_policy(service).await?;
         }
         if answer.changed {
             let (env, service) = (self.env.clone(), Rc::clone(service));
@@ -72,13 +85,13 @@ impl DurableObject for Keyring {
                 watch.deliver_once(&env, &*service).await;
             });
         }
-        answered::<&str>(Ok(answer.bytes))
+        Ok(answer.bytes)
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
         let Some(service) = &self.service else {
-            return Response::empty();
+            return Ok(());
         };
         if let Err(error) = self.tell_policy(service).await {
             console_error!("keyring: {error}");
@@ -90,11 +103,9 @@ impl DurableObject for Keyring {
         if service.is_settled()? {
             self.watch.sleep_until(&self.state, due_at).await;
         }
-        Response::empty()
+        Ok(())
     }
-}
 
-impl Keyring {
     /// Has the policy revoke what compromised keys signed, and confirms each once that is committed.
     async fn tell_policy(&self, service: &KeyringService<DurableSql>) -> Result<()> {
         for kid in service.untold()? {

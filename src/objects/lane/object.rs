@@ -6,24 +6,36 @@ use crate::objects::durable_sql::DurableSql;
 use crate::runtime::{new_id, now};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::id::ProducerId;
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, Result, State};
 
 /// One lane of the audit log.
-#[durable_object(fetch)]
+#[wasm_bindgen]
 pub struct Lane {
     service: LaneService<DurableSql>,
 }
 
-impl DurableObject for Lane {
-    fn new(state: State, _env: Env) -> Self {
+#[wasm_bindgen]
+impl Lane {
+    /// As the runtime makes it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, _env: Env) -> Self {
         Self {
-            service: LaneService::new(DurableSql::new(&state)),
+            service: LaneService::new(DurableSql::new(&State::from(state))),
         }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let request: LaneRequest = received(&mut request).await?;
+    /// A call: [`LaneRequest`] in, its reply out.
+    pub fn call(&self, message: &[u8]) -> std::result::Result<Vec<u8>, JsValue> {
+        answered(self.answer(message))
+    }
+}
+
+impl Lane {
+    fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let request: LaneRequest = received(message)?;
         let producer = ProducerId::from_bytes(new_id()?);
-        answered(self.service.answer(request, now(), producer))
+        Ok(self.service.answer(request, now(), producer)?)
     }
 }

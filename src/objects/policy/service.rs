@@ -4,16 +4,20 @@
 //! are stored in one transaction.
 
 use super::store;
+use crate::objects::feed_outbox::{self, Ends, Untold};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::client::{Client, Source};
+use portcullis_core::feed::of_wide;
+use portcullis_core::feed::receipt::{Covers, Position, Receipt};
+use portcullis_core::feed::shards::Layouts;
 use portcullis_core::id::ProducerId;
 use portcullis_core::policy::call::{
-    ChangedBy, ClientAt, Clients, ConnectionsAt, CreateClient, Created, DeleteClient, DeleteTrust,
-    GetView, ListClients, PolicyRequest, PutTrust, RevokedWide, RotateSecret, Rotated, TrustKept,
-    TrustsAt, UpdateClient, UpdatedClient,
+    AskWideReceipts, ChangedBy, ClientAt, Clients, ConnectionsAt, CreateClient, Created,
+    DeleteClient, DeleteTrust, GetView, ListClients, PolicyRequest, PutTrust, RevokedWide,
+    RotateSecret, Rotated, TrustKept, TrustsAt, UpdateClient, UpdatedClient,
 };
 use portcullis_core::policy::trust::Trust;
 use portcullis_core::policy::{PolicyView, WideRevocation, WideScope};
@@ -82,10 +86,7 @@ impl<S: Sql> PolicyService<S> {
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<Answer, SqlError> {
-        if !self.migrated.get() {
-            migrate(&self.sql, store::MIGRATIONS)?;
-            self.migrated.set(true);
-        }
+        self.ready()?;
         let sql = &self.sql;
         let at = (now, new_producer);
         let bytes = match request {
@@ -127,6 +128,9 @@ impl<S: Sql> PolicyService<S> {
             PolicyRequest::DeleteConnection(delete) => {
                 wire::encode(&self.delete_connection(&delete, at)?)
             }
+            PolicyRequest::Receipts(AskWideReceipts(ask)) => {
+                return read(&feed_outbox::receipts(sql, ask)?);
+            }
         }?;
         Ok(Answer {
             bytes,
@@ -136,7 +140,15 @@ impl<S: Sql> PolicyService<S> {
 
     /// Whether an alarm has nothing to do.
     pub fn is_settled(&self) -> Result<bool, SqlError> {
-        Ok(self.waiting()?.is_empty())
+        Ok(self.waiting()?.is_empty() && self.untold()?.is_empty())
+    }
+
+    fn ready(&self) -> Result<(), SqlError> {
+        if !self.migrated.get() {
+            migrate(&self.sql, store::MIGRATIONS)?;
+            self.migrated.set(true);
+        }
+        Ok(())
     }
 
     fn view(&self, get: &GetView, now: UnixMillis) -> Result<Option<PolicyView>, SqlError> {
@@ -195,22 +207,35 @@ impl<S: Sql> PolicyService<S> {
                 revocation: earlier.clone(),
                 at: change.now,
                 changed: false,
+                receipt: None,
             });
         }
         // A clock that goes back gives nothing back.
         let earlier = earlier.map_or(UnixMillis(0), |earlier| earlier.not_before);
         revocation.not_before = revocation.not_before.max(earlier);
         store::put_revocation(&self.sql, &revocation, change.now)?;
+        let waits_for = feed_outbox::append(&self.sql, &[of_wide(&revocation)])?;
         let (reason, client_id) = match &revocation.scope {
             WideScope::Client(id) => ("client_revoked", Some(id.as_str())),
             WideScope::Connection(_) => ("connection_revoked", None),
             WideScope::Key(_) => ("key_revoked", None),
         };
         change.note(Action::Kill, reason, client_id);
+        let receipt = Receipt {
+            serial: feed_outbox::next_serial(&self.sql, change.now)?,
+            covers: Covers::Wide(revocation.scope.clone()),
+            cause: reason.to_owned(),
+            actor: change.by.actor.clone(),
+            sessions: None,
+            at: change.now,
+            in_force_at: revocation.not_before,
+        };
+        feed_outbox::put_receipt(&self.sql, &receipt, waits_for, change.now)?;
         Ok(RevokedWide {
             revocation,
             at: change.now,
             changed: true,
+            receipt: Some(receipt.serial),
         })
     }
 
@@ -352,12 +377,24 @@ impl<S: Sql> PolicyService<S> {
     }
 }
 
+impl<S: Sql> Ends for PolicyService<S> {
+    fn untold(&self) -> Result<Vec<Untold>, SqlError> {
+        self.ready()?;
+        feed_outbox::waiting(&self.sql)
+    }
+
+    fn shards(&self, layouts: &Layouts) -> Result<Vec<String>, SqlError> {
+        Ok(layouts.written())
+    }
+
+    fn told(&self, entries: &[Untold], positions: &[Position]) -> Result<(), SqlError> {
+        feed_outbox::acknowledge(&self.sql, entries, positions)
+    }
+}
+
 impl<S: Sql> Producer for PolicyService<S> {
     fn waiting(&self) -> Result<Vec<Pack>, SqlError> {
-        if !self.migrated.get() {
-            migrate(&self.sql, store::MIGRATIONS)?;
-            self.migrated.set(true);
-        }
+        self.ready()?;
         outbox::waiting(&self.sql)
     }
 

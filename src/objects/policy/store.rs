@@ -12,6 +12,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_policy.sql"),
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_connections.sql"),
+    include_str!("../feed_outbox.sql"),
 ];
 
 /// The version; 0 before the first change.

@@ -5,16 +5,22 @@ use super::service::SubjectService;
 use crate::objects::call::{answered, received};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
-use crate::runtime::{new_id, now};
+use crate::objects::feed_delivery::tell;
+use crate::runtime::{in_time, new_id, now};
 use portcullis_core::id::ProducerId;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
-use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Delay, Env, Error, Result, State};
+
+/// How long a kill waits for the feeds.
+const FEED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One person or service.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Subject {
     state: State,
     env: Env,
@@ -23,8 +29,12 @@ pub struct Subject {
     looked_for_leftovers: Cell<bool>,
 }
 
-impl DurableObject for Subject {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Subject {
+    /// As the runtime makes it.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         let service = Rc::new(SubjectService::new(DurableSql::new(&state)));
         Self {
             state,
@@ -35,15 +45,27 @@ impl DurableObject for Subject {
         }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let call: SubjectCall = received(&mut request).await?;
+    /// A call: [`SubjectCall`] in, its reply out.
+    pub async fn call(&self, message: Vec<u8>) -> std::result::Result<Vec<u8>, JsValue> {
+        answered(self.answer(&message).await)
+    }
+
+    /// The alarm rings.
+    pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
+        Ok(self.ring().await?)
+    }
+}
+
+impl Subject {
+    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let call: SubjectCall = received(message)?;
         if self
             .state
             .id()
             .name()
             .is_some_and(|name| name != call.subject.to_string())
         {
-            return answered::<&str>(Err("called for another subject"));
+            return Err(Error::from("called for another subject"));
         }
         // No await from here to the commit: what is read is what is decided on.
         let reads = matches!(
@@ -52,38 +74,57 @@ impl DurableObject for Subject {
                 | SubjectRequest::CheckForeign(_)
                 | SubjectRequest::ListSessions(_)
                 | SubjectRequest::LookUp(_)
+                | SubjectRequest::Receipts(_)
         );
         let ends = matches!(call.request, SubjectRequest::Revoke(_));
         let producer = ProducerId::from_bytes(new_id()?);
         let reply = self.service.answer(call, now(), producer);
+        if ends {
+            self.tell_feeds().await?;
+        }
         if !reads || !self.looked_for_leftovers.replace(true) {
             self.send_events(ends).await?;
         }
-        answered(reply)
+        Ok(reply?)
     }
 
-    async fn alarm(&self) -> Result<Response> {
+    async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
+        let told = tell(&self.env, &*self.service).await;
         deliver(&self.env, &*self.service).await;
         announce::deliver(&self.env, &self.service).await;
-        if deliver(&self.env, &*self.service).await {
+        let delivered = deliver(&self.env, &*self.service).await;
+        if told && delivered && !self.service.has_untold()? {
             // Looked at now, after every await: what came meanwhile keeps the alarm.
             match self.service.next_announcement()? {
                 None => self.watch.disarm(&self.state).await,
                 Some(at) => self.watch.sleep_until(&self.state, at).await,
             }
         }
-        Response::empty()
+        Ok(())
     }
-}
 
-impl Subject {
+    /// Has the feeds know what was just ended before the caller hears of it, if they are quick. If not,
+    /// it is under the alarm's watch, and the caller can see in the receipt that it is not there yet.
+    async fn tell_feeds(&self) -> Result<()> {
+        if self.service.has_untold().is_ok_and(|untold| !untold) {
+            return Ok(());
+        }
+        self.watch.arm(&self.state).await?;
+        let told = tell(&self.env, &*self.service);
+        in_time(FEED_PATIENCE, told).await;
+        Ok(())
+    }
+
     /// Sends what is in the outbox, and tells clients what is due, without making the caller wait,
     /// under the alarm's watch. What ended something goes at once, other events are gathered first.
     async fn send_events(&self, at_once: bool) -> Result<()> {
+        let untold = self.service.has_untold();
         let waiting = self.service.has_waiting();
         let next = self.service.next_announcement();
-        if waiting.is_ok_and(|waiting| !waiting)
+        let at_once = at_once || untold.as_ref().is_ok_and(|untold| *untold);
+        if untold.is_ok_and(|untold| !untold)
+            && waiting.is_ok_and(|waiting| !waiting)
             && next.is_ok_and(|next| next.is_none_or(|at| now() < at))
         {
             return Ok(());
@@ -93,6 +134,7 @@ impl Subject {
         let watch = Rc::clone(&self.watch);
         let held_back = crate::runtime::config(&env).map_or(0, |config| config.delivery_delay_ms);
         self.state.wait_until(async move {
+            tell(&env, &*service).await;
             if held_back > 0 {
                 Delay::from(Duration::from_millis(held_back)).await;
             }

@@ -3,9 +3,13 @@
 //! This is all that the object does between two awaits, so the tests run it whole.
 
 use super::store;
+use crate::objects::feed_outbox::{self, Ends, Untold};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, has_schema, migrate};
 use portcullis_core::audit::pack::Pack;
+use portcullis_core::feed::entries_of;
+use portcullis_core::feed::receipt::{AskReceipts, Position, Receipts};
+use portcullis_core::feed::shards::Layouts;
 use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::policy::WideRevocation;
 use portcullis_core::session::announce::Announcement;
@@ -80,6 +84,7 @@ impl<S: Sql> SubjectService<S> {
                 wire::encode(&self.check_foreign(&check, &call.revoked, now)?)
             }
             SubjectRequest::LookUp(_) => wire::encode(&self.overview(&call.revoked, now)?),
+            SubjectRequest::Receipts(ask) => wire::encode(&self.receipts(ask)?),
         };
         Ok(reply?)
     }
@@ -153,10 +158,12 @@ impl<S: Sql> SubjectService<S> {
         }
         // A crash before the commit leaves nothing of it, one after it leaves the events in the
         // outbox with the change they tell of.
+        let ended = entries_of(&state.subject, &decision.changes, now);
         self.sql.transaction(|| {
             for change in &decision.changes {
                 store::apply(&self.sql, change, now)?;
             }
+            store::end(&self.sql, &ended, &decision.changes, now)?;
             outbox::append(&self.sql, decision.events, new_producer)
         })?;
         Ok(decision.reply)
@@ -247,6 +254,23 @@ impl<S: Sql> SubjectService<S> {
         }
     }
 
+    /// What became of revocations.
+    pub fn receipts(&self, ask: AskReceipts) -> Result<Receipts, SqlError> {
+        if self.exists()? {
+            feed_outbox::receipts(&self.sql, ask)
+        } else {
+            Ok(Receipts {
+                receipts: Vec::new(),
+                settled: true,
+            })
+        }
+    }
+
+    /// Whether something that was ended waits for the feed.
+    pub fn has_untold(&self) -> Result<bool, SqlError> {
+        Ok(self.exists()? && feed_outbox::has_waiting(&self.sql)?)
+    }
+
     /// Whether an event waits for the lane.
     pub fn has_waiting(&self) -> Result<bool, SqlError> {
         Ok(self.exists()? && outbox::has_waiting(&self.sql)?)
@@ -259,6 +283,26 @@ impl<S: Sql> SubjectService<S> {
             self.migrated.set(true);
         }
         Ok(self.migrated.get())
+    }
+}
+
+impl<S: Sql> Ends for SubjectService<S> {
+    fn untold(&self) -> Result<Vec<Untold>, SqlError> {
+        if self.exists()? {
+            feed_outbox::waiting(&self.sql)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    fn shards(&self, layouts: &Layouts) -> Result<Vec<String>, SqlError> {
+        let subject = store::subject(&self.sql)?;
+        let subject = subject.ok_or_else(|| SqlError::corrupt("subject"))?;
+        Ok(layouts.of_subject(subject.key))
+    }
+
+    fn told(&self, entries: &[Untold], positions: &[Position]) -> Result<(), SqlError> {
+        feed_outbox::acknowledge(&self.sql, entries, positions)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every statement of a subject's object. Rows become domain values here and nowhere else.
 
+use crate::objects::feed_outbox;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
+use portcullis_core::feed::Entry;
 use portcullis_core::id::{SessionId, SubjectKey, TokenId};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::announce::Announcement;
@@ -20,6 +22,8 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_authorization_server.sql"),
     include_str!("migrations/0003_upstream.sql"),
+    include_str!("migrations/0004_feed.sql"),
+    include_str!("../feed_outbox.sql"),
 ];
 
 /// How long an idempotent reply is kept, in seconds.
@@ -65,6 +69,11 @@ pub fn load(
             None => false,
         },
         revoked: Vec::new(),
+        next_receipt: if needs.receipt {
+            feed_outbox::next_serial(sql, now)?
+        } else {
+            0
+        },
     })
 }
 
@@ -184,8 +193,27 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
                 now.plus_secs(REPLY_MEMORY_SECS).0.into(),
             ],
         ),
+        // Kept with the entries of the feed that it waits for.
+        Change::PutReceipt(_) => Ok(()),
         Change::Sweep { now } => sweep(sql, *now),
     }
+}
+
+/// Stores what a decision ended for the feed, and its receipt, if it has one; the caller holds the
+/// transaction.
+pub fn end(
+    sql: &impl Sql,
+    entries: &[Entry],
+    changes: &[Change],
+    now: UnixMillis,
+) -> Result<(), SqlError> {
+    let waits_for = feed_outbox::append(sql, entries)?;
+    for change in changes {
+        if let Change::PutReceipt(receipt) = change {
+            feed_outbox::put_receipt(sql, receipt, waits_for, now)?;
+        }
+    }
+    Ok(())
 }
 
 /// Announcements that are due, the longest first.

@@ -23,6 +23,8 @@ pub struct Response {
     pub status: u16,
     /// The body; bytes that are no UTF-8 are replaced.
     pub body: String,
+    /// The same as it came.
+    pub bytes: Vec<u8>,
     headers: Vec<(String, String)>,
     /// Of what it answers, for messages.
     request_line: String,
@@ -123,6 +125,7 @@ impl Response {
             status: answer.status().as_u16(),
             headers: headers.collect(),
             body: String::from_utf8_lossy(&bytes).into_owned(),
+            bytes,
             request_line: request_line.to_owned(),
         })
     }

@@ -51,13 +51,15 @@ pub enum Action {
     KeysSynced,
     /// Somebody read who is known.
     RegistryRead,
+    /// The feeds began another life: readers take nothing from before for granted.
+    FeedRestarted,
     /// A gateway refused an authenticated request: its sender lacks what the route requires.
     RequestDenied,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -78,6 +80,7 @@ impl Action {
         Self::ConnectionTested,
         Self::KeysSynced,
         Self::RegistryRead,
+        Self::FeedRestarted,
         Self::RequestDenied,
     ];
 
@@ -105,6 +108,7 @@ impl Action {
             Self::ConnectionTested => "connection.tested",
             Self::KeysSynced => "keys.synced",
             Self::RegistryRead => "registry.read",
+            Self::FeedRestarted => "feed.restarted",
             Self::RequestDenied => "request.denied",
         }
     }

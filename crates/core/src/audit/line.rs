@@ -52,8 +52,9 @@ struct Fields<'a> {
     request: Option<RequestFields<'a>>,
 }
 
+/// Who did something, as JSON has it.
 #[derive(Serialize)]
-struct ActorFields<'a> {
+pub struct ActorFields<'a> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<std::borrow::Cow<'a, str>>,

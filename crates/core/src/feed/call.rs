@@ -25,7 +25,8 @@ pub struct Appended {
 /// What came after a place?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
-    /// The life of the feed that `after` counts in; in another one everything is news.
+    /// The life of the feed that `after` counts in, if the reader says so; in another one everything is
+    /// news.
     pub incarnation: Option<crate::id::IncarnationId>,
     /// The sequence up to which the reader has everything; 0 for nothing.
     pub after: u64,

@@ -25,6 +25,8 @@
 pub mod call;
 pub mod page;
 pub mod poll;
+pub mod receipt;
+pub mod shards;
 
 use crate::connection::MAX_TOKEN_AGE_SECS;
 use crate::id::{IncarnationId, SessionId, SubjectKey, TokenId};
@@ -92,10 +94,7 @@ pub struct Incarnation {
     pub began_at: UnixMillis,
 }
 
-/// What becomes of a subject's `changes` in the feed, one entry each, without their order; `before` is
-/// the subject as it was.
-///
-/// The caller numbers the entries: [`Entry::version`] is 0 here.
+/// What becomes of a subject's `changes` in the feed; `before` is the subject as it was.
 #[must_use]
 pub fn entries_of(before: &Subject, changes: &[Change], now: UnixMillis) -> Vec<Entry> {
     let ours = Some(now.plus_secs(COVER_OURS_SECS));
@@ -103,7 +102,7 @@ pub fn entries_of(before: &Subject, changes: &[Change], now: UnixMillis) -> Vec<
         target,
         issued_until: None,
         ends_at,
-        version: 0,
+        version: now.0,
     };
     let whole = changes.iter().any(
         |change| matches!(change, Change::PutSubject(after) if of_subject(before, after).is_some()),
@@ -133,16 +132,28 @@ fn of_subject(before: &Subject, after: &Subject) -> Option<Entry> {
     if standing(before) == standing(after) {
         return None;
     }
+    let times = [
+        after.killed_at,
+        after.reactivated_at,
+        after.upstream_ended_at,
+    ];
+    let times: u64 = times.iter().flatten().map(|at| at.0).sum();
     let target = Target::Subject(after.key);
-    if after.disabled {
-        return Some(Entry {
+    let entry = if after.disabled {
+        Entry {
             target,
             issued_until: None,
             ends_at: None,
             version: 0,
-        });
-    }
-    Some(issued_until(target, until(after)?))
+        }
+    } else {
+        issued_until(target, until(after)?)
+    };
+    Some(Entry {
+        // The sum of what never goes back. Whatever changes how it is with the subject adds to it.
+        version: after.generation + after.directory_version + times,
+        ..entry
+    })
 }
 
 /// What becomes of a wide revocation in the feed.

@@ -308,6 +308,22 @@ fn the_disabled_are_covered_until_they_are_let_in_again() {
 }
 
 #[test]
+fn of_two_kills_the_later_has_the_higher_version_whatever_the_clock() {
+    let before = Subject::unseen(SubjectKey::from_bytes([1; 16]));
+    let killed = |generation, at| Subject {
+        generation,
+        killed_at: Some(at),
+        ..before.clone()
+    };
+    let version = |before: &Subject, after: &Subject| {
+        let entries = entries_of(before, &[Change::PutSubject(after.clone())], NOW);
+        entries.first().map(|entry| entry.version)
+    };
+    let (first, second) = (killed(1, NOW), killed(2, NOW));
+    assert!(version(&before, &first) < version(&first, &second));
+}
+
+#[test]
 fn what_ends_nothing_leaves_no_entry() {
     let subject = Subject::unseen(SubjectKey::from_bytes([1; 16]));
     let live = session(2);

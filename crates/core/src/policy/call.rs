@@ -4,6 +4,7 @@
 
 use super::{PolicyView, WideRevocation, WideScope};
 use crate::audit::event::{Actor, RequestFacts};
+use crate::feed::receipt::{AskReceipts, Receipts};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,13 @@ pub struct RevokedWide {
     pub at: UnixMillis,
     /// Whether there was anything to do; a key is revoked once.
     pub changed: bool,
+    /// The serial of its receipt, if there was.
+    pub receipt: Option<u64>,
 }
+
+/// Ask for the receipts of wide revocations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskWideReceipts(pub AskReceipts);
 
 /// Keep a new client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,6 +311,8 @@ crate::object_calls! {
         EnableConnection(EnableConnection) -> bool,
         /// Forget a connection; whether there was one.
         DeleteConnection(DeleteConnection) -> bool,
+        /// What became of wide revocations.
+        Receipts(AskWideReceipts) -> Receipts,
     }
 }
 
@@ -404,6 +413,8 @@ mod tests {
             by: by(),
         };
         assert_eq!(bytes_of(delete), [1, 14, 1, b'c', 2, 1, b'a', 0]);
+        let newest = AskWideReceipts(AskReceipts::Newest(9));
+        assert_eq!(bytes_of(newest), [1, 15, 1, 9]);
     }
 
     #[test]
@@ -421,8 +432,12 @@ mod tests {
             revocation,
             at: UnixMillis(6),
             changed: true,
+            receipt: Some(8),
         };
-        assert_eq!(wire::encode(&revoked), Ok(vec![1, 0, 1, b'c', 7, 6, 1]));
+        assert_eq!(
+            wire::encode(&revoked),
+            Ok(vec![1, 0, 1, b'c', 7, 6, 1, 1, 8])
+        );
         let found = ClientAt {
             version: 3,
             client: Some("j".into()),

@@ -14,6 +14,7 @@ use super::redeem::{Redeem, RedeemReply};
 use super::refresh::{Refresh, RefreshReply};
 use super::revoke::{Revoke, RevokeReply};
 use super::service::IssueToService;
+use crate::feed::receipt::{AskReceipts, Receipts};
 use crate::id::SubjectKey;
 use crate::policy::WideRevocation;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ crate::object_calls! {
         CheckForeign(CheckForeign) -> CheckReply,
         /// How is it with this subject?
         LookUp(LookUp) -> Overview,
+        /// What became of revocations.
+        Receipts(AskReceipts) -> Receipts,
     }
 }
 
@@ -166,6 +169,7 @@ mod tests {
         assert_eq!(foreign, expected);
         let upstream = bytes_of(revoke(Scope::UpstreamSession(Digest::from_bytes([9; 32]))));
         assert_eq!(upstream.get(..4), Some(&[1, 3, 6, 9][..]));
+        assert_eq!(bytes_of(AskReceipts::One(8)), [1, 15, 0, 8]);
     }
 
     #[test]
@@ -174,8 +178,9 @@ mod tests {
             sessions: 2,
             at: UnixMillis(300),
             changed: true,
+            receipt: None,
         });
-        assert_eq!(wire::encode(&reply), Ok(vec![1, 0, 2, 0xac, 2, 1]));
+        assert_eq!(wire::encode(&reply), Ok(vec![1, 0, 2, 0xac, 2, 1, 0]));
         assert_eq!(wire::encode(&LoginReply::Superseded), Ok(vec![1, 2]));
     }
 }

@@ -4,6 +4,7 @@ use super::grant::{OneTime, OneTimes, Replayed};
 use super::revoke::{IdempotencyKey, Revoked};
 use super::{Code, Family, Session, Subject};
 use crate::audit::event::Event;
+use crate::feed::receipt::Receipt;
 use crate::id::{SessionId, SubjectKey, TokenId};
 use crate::policy::WideRevocation;
 use crate::secret::Digest;
@@ -32,6 +33,8 @@ pub struct State {
     pub upstream_ended: bool,
     /// The wide revocations that may cover what the command begins.
     pub revoked: Vec<WideRevocation>,
+    /// The serial that the next receipt has at least.
+    pub next_receipt: u64,
 }
 
 impl State {
@@ -49,6 +52,7 @@ impl State {
             earlier: None,
             upstream_ended: false,
             revoked: Vec::new(),
+            next_receipt: 0,
         }
     }
 
@@ -88,6 +92,8 @@ pub struct Needs<'a> {
     pub idempotency: Option<&'a IdempotencyKey>,
     /// Of a `sid`, into [`State::upstream_ended`].
     pub upstream: Option<&'a Digest>,
+    /// [`State::next_receipt`].
+    pub receipt: bool,
 }
 
 /// Which sessions to load.
@@ -156,6 +162,8 @@ pub enum Change {
         /// What.
         scope: Option<String>,
     },
+    /// Keep what a revocation ended, for whoever asks what became of it.
+    PutReceipt(Receipt),
     /// Answer the same to the same request, for a day.
     RememberReply {
         /// The caller's key.

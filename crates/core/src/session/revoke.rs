@@ -10,6 +10,7 @@ use super::{
 };
 use crate::audit::event::{Action, Actor, Event, Outcome};
 use crate::connection::MAX_TOKEN_AGE_SECS;
+use crate::feed::receipt::{Covers, Receipt};
 use crate::id::{LogHash, SessionId, TokenId};
 use crate::secret::Digest;
 use crate::time::UnixMillis;
@@ -140,6 +141,8 @@ pub struct Revoked {
     pub at: UnixMillis,
     /// Whether there was anything to do; `false` when all of it had been ended before.
     pub changed: bool,
+    /// The serial of its receipt, if something was ended.
+    pub receipt: Option<u64>,
 }
 
 impl Revoke {
@@ -164,6 +167,18 @@ impl Revoke {
             // One that does not say which session it is of may be of the one that ended.
             Scope::UpstreamSession(sid) => session.upstream.sid.is_none_or(|of| of == *sid),
             Scope::Token(_) => false,
+        }
+    }
+
+    fn receipt(&self, state: &State, revoked: &Revoked) -> Receipt {
+        Receipt {
+            serial: state.next_receipt.max(revoked.at.0),
+            covers: Covers::Subject(self.scope.clone()),
+            cause: self.cause.as_str().to_owned(),
+            actor: self.actor.clone(),
+            sessions: Some(revoked.sessions),
+            at: revoked.at,
+            in_force_at: revoked.at,
         }
     }
 
@@ -225,6 +240,7 @@ impl Command for Revoke {
                 _ => None,
             },
             idempotency: self.idempotency.as_ref(),
+            receipt: true,
             upstream: match &self.scope {
                 Scope::UpstreamSession(sid) => Some(sid),
                 _ => None,
@@ -245,6 +261,7 @@ impl Command for Revoke {
             sessions: 0,
             at: now,
             changed: false,
+            receipt: None,
         };
         let subject = match self.scope {
             // An older directory change than the one applied has been overtaken.
@@ -290,11 +307,18 @@ impl Command for Revoke {
                 .unwrap_or(u32::MAX),
             at: now,
             changed: is_news,
+            receipt: None,
         };
         if self.dry_run {
             return Decision::unchanged(RevokeReply::Revoked(reply));
         }
+        let receipt = is_news.then(|| self.receipt(state, &reply));
+        let reply = Revoked {
+            receipt: receipt.as_ref().map(|receipt| receipt.serial),
+            ..reply
+        };
         let mut changes: Vec<Change> = subject.map(Change::PutSubject).into_iter().collect();
+        changes.extend(receipt.map(Change::PutReceipt));
         if let Scope::UpstreamSession(sid) = self.scope {
             // A log-in on its way with that session comes too late.
             let until = now.plus_secs(ENDED_UPSTREAM_SECS);

@@ -1,6 +1,7 @@
 //! A subject over its storage, one rule at a time; [`history`] mixes them and breaks the storage.
 
 mod announce;
+mod feed;
 mod grants;
 mod history;
 mod sign_out;

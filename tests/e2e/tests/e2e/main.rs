@@ -16,6 +16,7 @@ mod conformance;
 mod connections;
 mod consent;
 mod crash;
+mod feed;
 mod gateway;
 mod gateway_browser;
 mod gateway_file;

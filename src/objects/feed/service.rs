@@ -1,0 +1,177 @@
+//! A feed without its runtime: taking entries in once, and reading what came after a place.
+
+use super::store::{self, Head};
+use crate::objects::sql::{Sql, SqlError, migrate};
+use portcullis_core::feed::Incarnation;
+use portcullis_core::feed::call::{Append, Appended, Batch, FeedRequest, Read, Restart};
+use portcullis_core::feed::page::MAX_ENTRIES;
+use portcullis_core::id::IncarnationId;
+use portcullis_core::time::UnixMillis;
+use portcullis_core::wire;
+use std::cell::Cell;
+
+/// The most entries that have ended which one append forgets.
+const FORGET_AT_ONCE: u64 = 1000;
+
+/// One feed over its storage.
+pub struct FeedService<S> {
+    sql: S,
+    migrated: Cell<bool>,
+}
+
+/// An answer.
+pub struct Answer {
+    /// The encoded reply.
+    pub bytes: Vec<u8>,
+    /// Whether there is something that readers may wait for.
+    pub news: bool,
+}
+
+impl<S: Sql> FeedService<S> {
+    /// A feed over `sql`; nothing is read or written yet.
+    pub const fn new(sql: S) -> Self {
+        Self {
+            sql,
+            migrated: Cell::new(false),
+        }
+    }
+
+    /// The storage, for tests to break.
+    #[cfg(test)]
+    pub const fn sql(&self) -> &S {
+        &self.sql
+    }
+
+    /// Answers `request`. `new_life` is 16 random bytes, used if the feed begins with this.
+    pub fn answer(
+        &self,
+        request: FeedRequest,
+        now: UnixMillis,
+        new_life: IncarnationId,
+    ) -> Result<Answer, SqlError> {
+        let (bytes, news) = match request {
+            FeedRequest::Append(append) => {
+                (wire::encode(&self.append(&append, now, new_life)?), true)
+            }
+            FeedRequest::Read(read) => (wire::encode(&self.read(&read, now, new_life)?), false),
+            FeedRequest::Restart(restart) => (wire::encode(&self.restart(restart, now)?), true),
+        };
+        Ok(Answer {
+            bytes: bytes?,
+            news,
+        })
+    }
+
+    /// Takes in what is news. Answering means that all of it is durable, whether it came now or before;
+    /// failing means that none of what is new is.
+    pub fn append(
+        &self,
+        append: &Append,
+        now: UnixMillis,
+        new_life: IncarnationId,
+    ) -> Result<Appended, SqlError> {
+        self.ready()?;
+        self.sql.transaction(|| {
+            let known = store::head(&self.sql)?;
+            let mut head = known.unwrap_or_else(|| begun(now, new_life));
+            store::forget_ended(&self.sql, now, FORGET_AT_ONCE)?;
+            let mut highest = 0;
+            for entry in append.entries.iter().filter(|entry| !entry.has_ended(now)) {
+                let sequence = match store::known(&self.sql, &entry.target)? {
+                    Some((sequence, version)) if version >= entry.version => sequence,
+                    _ => {
+                        head.sequence += 1;
+                        store::put(&self.sql, head.sequence, entry)?;
+                        head.sequence
+                    }
+                };
+                highest = highest.max(sequence);
+            }
+            store::put_head(&self.sql, &head)?;
+            Ok(Appended {
+                incarnation: head.incarnation,
+                sequence: highest,
+                committed_at: now,
+            })
+        })
+    }
+
+    /// What came after a place. A feed that never was begins with the question, so that readers know
+    /// from when on they miss nothing.
+    pub fn read(
+        &self,
+        read: &Read,
+        now: UnixMillis,
+        new_life: IncarnationId,
+    ) -> Result<Batch, SqlError> {
+        self.ready()?;
+        let known = store::head(&self.sql)?;
+        let head = known.unwrap_or_else(|| begun(now, new_life));
+        if known.is_none() {
+            store::put_head(&self.sql, &head)?;
+        }
+        let mut named = read.incarnation.iter();
+        let same_life = named.all(|id| *id == head.incarnation.id);
+        let after = if same_life { read.after } else { 0 };
+        let limit = u64::from(read.limit.clamp(1, MAX_ENTRIES));
+        let found = store::after(&self.sql, after, limit)?;
+        let whole = (found.len() as u64) < limit;
+        let last = found.last().map_or(after, |(sequence, _)| *sequence);
+        let entries = found.into_iter().map(|(_, entry)| entry);
+        Ok(Batch {
+            incarnation: head.incarnation,
+            after,
+            // What was replaced or forgotten leaves holes, also at the end.
+            through: if whole { head.sequence } else { last },
+            sequence: head.sequence,
+            at: now,
+            // A reader forgets them by itself.
+            entries: entries.filter(|entry| !entry.has_ended(now)).collect(),
+        })
+    }
+
+    /// Begins another life with what there is.
+    pub fn restart(&self, restart: Restart, now: UnixMillis) -> Result<Incarnation, SqlError> {
+        self.ready()?;
+        self.sql.transaction(|| {
+            let earlier = store::head(&self.sql)?;
+            let last = earlier.map_or(UnixMillis(0), |head| head.incarnation.began_at);
+            let incarnation = Incarnation {
+                id: restart.id,
+                // Later than the one before, also by a clock that went back.
+                began_at: now.max(UnixMillis(last.0 + 1)),
+            };
+            let sequence = earlier.map_or(0, |head| head.sequence);
+            store::put_head(
+                &self.sql,
+                &Head {
+                    incarnation,
+                    sequence,
+                },
+            )?;
+            Ok(incarnation)
+        })
+    }
+
+    /// The last sequence, for whoever waits for the next.
+    pub fn sequence(&self) -> Result<u64, SqlError> {
+        self.ready()?;
+        Ok(store::head(&self.sql)?.map_or(0, |head| head.sequence))
+    }
+
+    fn ready(&self) -> Result<(), SqlError> {
+        if !self.migrated.get() {
+            migrate(&self.sql, store::MIGRATIONS)?;
+            self.migrated.set(true);
+        }
+        Ok(())
+    }
+}
+
+/// A feed that begins now.
+const fn begun(now: UnixMillis, id: IncarnationId) -> Head {
+    Head {
+        incarnation: Incarnation { id, began_at: now },
+        sequence: 0,
+    }
+}
