@@ -46,9 +46,9 @@ pub enum Finding {
     NobodyToAsk,
     /// Its token verified, its holder is this, and this was said of it.
     Checked(Box<Caller>, CheckReply),
-    /// Its token verified, its holder is this, and nobody was asked whether it is in force: the
-    /// route is content with that.
-    SignatureOnly(Box<Caller>),
+    /// Its token verified, its holder is this, and it is known in this way to be as much in force as
+    /// the route wants.
+    InForce(Box<Caller>, Checked),
 }
 
 /// What to do.
@@ -154,9 +154,7 @@ pub fn rule(finding: Finding, place: Place<'_>) -> Ruling {
             }
             Verdict::Denied(why) => denied(&caller, why, place),
         },
-        Finding::SignatureOnly(caller) => {
-            return in_force(*caller, Checked::SignatureOnly, place);
-        }
+        Finding::InForce(caller, checked) => return in_force(*caller, checked, place),
         Finding::NoCredential => Refusal {
             then: log_in_or(place, Answer::credential_required()),
             record: Record::Nothing,
@@ -440,7 +438,7 @@ mod tests {
     #[test]
     fn where_a_route_is_content_with_the_signature_nobody_is_asked() {
         let inbound = example("GET", "/", &[]);
-        let finding = Finding::SignatureOnly(Box::new(caller::example()));
+        let finding = Finding::InForce(Box::new(caller::example()), Checked::SignatureOnly);
         let ruling = ruled(finding, &inbound, &config::example(), &Guard::default());
         assert!(
             matches!(ruling, Ruling::Forward(passage) if passage.checked == Checked::SignatureOnly)
@@ -483,7 +481,7 @@ mod tests {
             let guard = requiring(requirements);
             for finding in [
                 said(active()),
-                Finding::SignatureOnly(Box::new(caller::example())),
+                Finding::InForce(Box::new(caller::example()), Checked::SignatureOnly),
             ] {
                 for headers in [&BROWSER[..], &[]] {
                     let refusal = refused_at(&guard, copy(&finding), headers);
@@ -504,7 +502,7 @@ mod tests {
     fn copy(finding: &Finding) -> Finding {
         match finding {
             Finding::Checked(caller, reply) => Finding::Checked(caller.clone(), reply.clone()),
-            Finding::SignatureOnly(caller) => Finding::SignatureOnly(caller.clone()),
+            Finding::InForce(caller, checked) => Finding::InForce(caller.clone(), *checked),
             other => panic!("{other:?}"),
         }
     }

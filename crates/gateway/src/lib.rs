@@ -1,8 +1,9 @@
 //! The gateway: a Worker in front of an origin.
 //!
 //! Of every request it asks two things: is there a credential of the service's for this place
-//! ([`credential`], then a signature, [`remembered`] for a while), and is it still in force (the
-//! strict check, on every request, through a service binding that offers nothing else). Only then
+//! ([`credential`], then a signature, [`remembered`] for a while), and is it still in force: as sure as the
+//! route wants it ([`consistency`]), by the strict check through a service binding that offers little
+//! else, or by a [`view`] of what was revoked that comes through the same binding. Only then
 //! the request goes on, without the credential and with headers that say who is there
 //! ([`headers`]). A browser without a credential is sent to log in ([`login`]). Each decision leaves
 //! an audit event ([`decide`]).
@@ -12,7 +13,7 @@
 //! Everything but the module `worker` is pure; that one is the runtime's adapter, behind the
 //! feature of the same name.
 //!
-//! Out of scope: bounded (local) checks, `DPoP`, upgrades to other protocols, mapping roles to
+//! Out of scope: `DPoP`, upgrades to other protocols, mapping roles to
 //! routes, refresh.
 
 pub mod answer;
@@ -34,6 +35,7 @@ pub mod resource;
 pub mod route;
 pub mod routes;
 pub mod view;
+pub mod vouched;
 
 #[cfg(feature = "worker")]
 mod worker;

@@ -37,6 +37,7 @@ use marks::{Connection, Marks};
 use names::Named;
 use page::Opened;
 use portcullis_core::feed::poll::{Cursor, Poll};
+use portcullis_core::feed::shards::place;
 use portcullis_core::jwt::CLOCK_SKEW_SECS;
 use portcullis_core::time::UnixMillis;
 use seed::Seed;
@@ -334,13 +335,6 @@ fn are_all(pages: &[Received]) -> bool {
     numbers.sort_unstable();
     let of = u32::try_from(pages.len()).unwrap_or(0);
     of > 0 && numbers.into_iter().eq((0..of).map(|number| (of, number)))
-}
-
-/// Of how many feeds the one of that name is which.
-fn place(name: &str) -> Option<(u32, u32)> {
-    let (of, number) = name.split_once('-')?;
-    let (of, number): (u32, u32) = (of.parse().ok()?, number.parse().ok()?);
-    (name == format!("{of}-{number}")).then_some((of, number))
 }
 
 #[cfg(test)]

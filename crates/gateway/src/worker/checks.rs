@@ -1,14 +1,16 @@
 //! The strict check, through the service binding `CHECKS`.
 //!
-//! The binding's entrypoint has two methods from `Uint8Array` to `Promise<Uint8Array>`. Messages in the wire
+//! The binding's entrypoint has three methods from `Uint8Array` to `Promise<Uint8Array>`. Messages in the wire
 //! envelope go out and come back; anything else is a failure, and so is no answer in time.
 //!
 //! | method | goes out | comes back |
 //! |---|---|---|
 //! | `check` | [`CheckRequest`] | [`CheckReply`] |
 //! | `checkToken` | [`CheckForeignToken`] | [`ForeignTokenReply`] |
+//! | `feed` | [`Poll`] | [`Polled`] |
 
 use super::http::in_time;
+use portcullis_core::feed::poll::{Poll, Polled};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::wire;
@@ -32,6 +34,9 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = checkToken)]
     fn check_token(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn feed(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
 }
 
 /// Why there is no answer.
@@ -68,6 +73,11 @@ pub async fn ask_about_token(
     request: &CheckForeignToken,
 ) -> Result<ForeignTokenReply, CheckError> {
     call(env, request, Checks::check_token).await
+}
+
+/// Asks what came after these places of the feed.
+pub async fn poll(env: &Env, request: &Poll) -> Result<Polled, CheckError> {
+    call(env, request, Checks::feed).await
 }
 
 async fn call<R: DeserializeOwned>(
