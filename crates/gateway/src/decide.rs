@@ -50,9 +50,9 @@ pub enum Finding {
     NobodyToAsk,
     /// Its token verified, its holder is this, and this was said of it.
     Checked(Box<Caller>, CheckReply),
-    /// Its token verified, its holder is this, and nobody was asked whether it is in force: the
-    /// route is content with that.
-    SignatureOnly(Box<Caller>),
+    /// Its token verified, its holder is this, and it is known in this way to be as much in force as
+    /// the route wants.
+    InForce(Box<Caller>, Checked),
 }
 
 /// What to do.
@@ -160,9 +160,7 @@ pub fn rule(finding: Finding, place: Place<'_>) -> Ruling {
                 Verdict::Denied(why) => Ruling::Refuse(Box::new(denied(&caller, why, place))),
             };
         }
-        Finding::SignatureOnly(caller) => {
-            return in_force(*caller, Checked::SignatureOnly, place);
-        }
+        Finding::InForce(caller, checked) => return in_force(*caller, checked, place),
         Finding::NoCredential => {
             let then = log_in_or(place, Answer::credential_required());
             let refused = then != Then::LogIn;
@@ -456,7 +454,7 @@ mod tests {
     #[test]
     fn where_a_route_is_content_with_the_signature_nobody_is_asked() {
         let inbound = example("GET", "/", &[]);
-        let finding = Finding::SignatureOnly(Box::new(caller::example()));
+        let finding = Finding::InForce(Box::new(caller::example()), Checked::SignatureOnly);
         let ruling = ruled(finding, &inbound, &config::example(), &Guard::default());
         assert!(
             matches!(ruling, Ruling::Forward(passage) if passage.checked == Checked::SignatureOnly)
@@ -499,7 +497,7 @@ mod tests {
             let guard = requiring(requirements);
             for finding in [
                 said(active()),
-                Finding::SignatureOnly(Box::new(caller::example())),
+                Finding::InForce(Box::new(caller::example()), Checked::SignatureOnly),
             ] {
                 for headers in [&BROWSER[..], &[]] {
                     let refusal = refused_at(&guard, copy(&finding), headers);
@@ -520,7 +518,7 @@ mod tests {
     fn copy(finding: &Finding) -> Finding {
         match finding {
             Finding::Checked(caller, reply) => Finding::Checked(caller.clone(), reply.clone()),
-            Finding::SignatureOnly(caller) => Finding::SignatureOnly(caller.clone()),
+            Finding::InForce(caller, checked) => Finding::InForce(caller.clone(), *checked),
             other => panic!("{other:?}"),
         }
     }

@@ -28,6 +28,8 @@ pub struct Deployment {
     pub table: Table,
     /// What signs assertions; there if a route asks for them.
     pub assertion_key: Option<SigningKey>,
+    /// How old a view of the revocations may become, in milliseconds, before no route is content with it.
+    pub freshest_view_ms: Option<u64>,
     stripped: Vec<String>,
 }
 
@@ -70,6 +72,7 @@ impl Deployment {
             stripped: stripped.map(headers::as_servers_read).collect(),
             assertion_key: assertion_key.flatten(),
             config,
+            freshest_view_ms: table.freshest_view_ms(),
             table,
         })
     }

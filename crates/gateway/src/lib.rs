@@ -4,9 +4,10 @@
 //! sure that must be. What no route is for is not forwarded.
 //!
 //! Of every request to a guarded route it asks: is there a credential of the service's for this place
-//! ([`credential`], then a signature, [`remembered`] for a while), is it still in force (as the
-//! route's [`consistency`] says; the strict check goes through a service binding that offers little
-//! else), and has its holder what the route requires. Only then
+//! ([`credential`], then a signature, [`remembered`] for a while), is it still in force (as sure as the
+//! route wants it ([`consistency`]), by the strict check through a service binding that offers little
+//! else, or by a [`view`] of what was revoked that comes through the same binding), and has its holder
+//! what the route requires. Only then
 //! the request goes on, without the credential and with headers that say who is there
 //! ([`headers`]). A browser without a credential is sent to log in ([`login`]). Each decision leaves
 //! an audit event ([`decide`]).
@@ -19,7 +20,7 @@
 //! A token that is bound to a key needs a proof of that key ([`proof`]). What is recorded of all this, and
 //! when it is sent, is [`packer`]'s to say.
 //!
-//! Out of scope: bounded (local) checks, upgrades to other protocols, refresh.
+//! Out of scope: upgrades to other protocols, refresh.
 
 pub mod answer;
 pub mod assertion;
@@ -42,6 +43,8 @@ pub mod remembered;
 pub mod resource;
 pub mod route;
 pub mod routes;
+pub mod view;
+pub mod vouched;
 
 #[cfg(feature = "worker")]
 mod worker;

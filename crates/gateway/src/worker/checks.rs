@@ -8,8 +8,10 @@
 //! | `check` | [`CheckRequest`] | [`CheckReply`] |
 //! | `checkToken` | [`CheckForeignToken`] | [`ForeignTokenReply`] |
 //! | `record` | [`Pack`](portcullis_core::audit::pack::Pack) | nothing, once it is in the log |
+//! | `feed` | [`Poll`] | [`Polled`] |
 
 use super::http::in_time;
+use portcullis_core::feed::poll::{Poll, Polled};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::wire;
@@ -36,6 +38,9 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn record(this: &Checks, pack: Uint8Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn feed(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
 }
 
 /// Why there is no answer.
@@ -77,6 +82,11 @@ pub async fn ask_about_token(
 /// Puts a pack into the log, not by way of the queue. It may be there already: it is taken once.
 pub async fn record(env: &Env, pack: &[u8]) -> Result<(), CheckError> {
     call_with_bytes(env, pack, Checks::record).await.map(drop)
+}
+
+/// Asks what came after these places of the feed.
+pub async fn poll(env: &Env, request: &Poll) -> Result<Polled, CheckError> {
+    call(env, request, Checks::feed).await
 }
 
 async fn call<R: DeserializeOwned>(
