@@ -23,10 +23,14 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --gateway-var NAME=VALUE
                        the same for the gateway
   --gateway-file FILE  what the gateway does (crates/gateway/gateway.toml)
+  --gateway-queue FAULT
+                       the gateway's queue fails: refuses, loses or nothing (dev/faulty-queue.mjs)
   --crons PORT         fire the service's cron triggers by GET http://127.0.0.1:PORT/cdn-cgi/handler/scheduled
   --detached           keep running when the process that started this one has gone
   --help
 `;
+
+const QUEUE_FAULTS = ["refuses", "loses", "nothing"];
 
 /** @throws {TypeError} with a message for the user when the arguments make no sense */
 export function parseOptions(args) {
@@ -44,6 +48,7 @@ export function parseOptions(args) {
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
       "gateway-file": { type: "string", default: join(ROOT, "crates/gateway/gateway.toml") },
+      "gateway-queue": { type: "string" },
       crons: { type: "string", default: "0" },
       detached: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -58,10 +63,13 @@ export function parseOptions(args) {
   const people = values.people === undefined ? undefined : count(values.people, "--people");
   const gateways = count(values.gateways, "--gateways");
   if (gateways < 1) throw new TypeError("--gateways is at least 1");
+  const fault = values["gateway-queue"];
+  if (fault !== undefined && !QUEUE_FAULTS.includes(fault)) throw new TypeError(`--gateway-queue ${fault} is none of ${QUEUE_FAULTS.join(", ")}`);
   return {
     ...values,
     people,
     gateways,
+    queueFault: fault,
     port,
     crons,
     limit,

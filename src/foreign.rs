@@ -55,7 +55,7 @@ impl Holder {
             connection: self.connection.id.clone(),
             issued_at: self.token.issued_at(),
             expires_at: self.token.expires_at(),
-            sid: self.token.sid().map(|sid| Digest::of(sid.as_bytes())),
+            sid: self.token.sid_digest(),
         }
     }
 

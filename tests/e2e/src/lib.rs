@@ -15,6 +15,7 @@ pub mod chaos;
 pub mod connection;
 pub mod cookies;
 pub mod documents;
+pub mod example;
 pub mod failure;
 pub mod forge;
 pub mod history;

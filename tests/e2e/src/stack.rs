@@ -70,6 +70,8 @@ pub struct Settings {
     pub bench: bool,
     /// What every rate limit is; usually more than any test needs.
     pub limit: Option<u32>,
+    /// How the gateway's queue fails, if it does (`dev/faulty-queue.mjs`).
+    pub gateway_queue: Option<&'static str>,
     /// Whether the schedule can be fired by hand; not with `bench`.
     pub crons: bool,
     /// Whether something stands between gateways and service that fails as it is told to
@@ -187,6 +189,11 @@ impl Stack {
             .args(settings.chaos.then_some("--chaos"))
             .arg(format!("--gateways={}", 1 + settings.more_gateways))
             .args(settings.people.map(|people| format!("--people={people}")))
+            .args(
+                settings
+                    .gateway_queue
+                    .map(|fault| format!("--gateway-queue={fault}")),
+            )
             .args(settings.vars.iter().flat_map(|var| ["--var", var]))
             .args(
                 settings

@@ -61,6 +61,14 @@ impl Default for Layouts {
     }
 }
 
+/// Of how many feeds the one of that name is which, counted from 0; `None` if it is no feed's name.
+#[must_use]
+pub fn place(name: &str) -> Option<(u32, u32)> {
+    let (of, number) = name.split_once('-')?;
+    let (of, number) = (of.parse().ok()?, number.parse().ok()?);
+    (number < of && of <= MAX_SHARDS && name == shard(of, number)).then_some((of, number))
+}
+
 fn shards(of: u32) -> Vec<String> {
     (0..of).map(|number| shard(of, number)).collect()
 }
@@ -82,6 +90,17 @@ mod tests {
         assert_eq!(moving.written(), ["1-0", "2-0", "2-1"]);
         for bad in ["", "0", "65", "1,1", "1,", "x", "-1", "1;2"] {
             assert_eq!(Layouts::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_feeds_name_says_which_it_is_of_how_many() {
+        assert_eq!(place("1-0"), Some((1, 0)));
+        assert_eq!(place("64-63"), Some((64, 63)));
+        for bad in [
+            "", "1", "-", "0-0", "1-1", "65-0", "01-0", "1-00", "+1-0", "1-0-0",
+        ] {
+            assert_eq!(place(bad), None, "{bad}");
         }
     }
 

@@ -22,6 +22,7 @@ use super::jwks::KeySet;
 use super::times::in_force;
 use super::unverified::{UnverifiedToken, has_audience, text};
 use super::{Algorithm, TokenError};
+use crate::secret::Digest;
 use crate::time::UnixMillis;
 use serde_json::{Map, Value};
 
@@ -81,6 +82,12 @@ impl VerifiedForeignToken {
     #[must_use]
     pub fn sid(&self) -> Option<&str> {
         text(&self.claims, "sid").filter(|sid| !sid.is_empty())
+    }
+
+    /// The SHA-256 of that.
+    #[must_use]
+    pub fn sid_digest(&self) -> Option<Digest> {
+        self.sid().map(|sid| Digest::of(sid.as_bytes()))
     }
 }
 

@@ -79,6 +79,12 @@ pub struct ForeignHolder {
     pub acr: Option<String>,
     /// The log's name for it.
     pub token: LogHash,
+    /// When it was issued.
+    pub issued_at: UnixMillis,
+    /// When it expires.
+    pub expires_at: UnixMillis,
+    /// The provider's session that it says it is of, hashed.
+    pub sid: Option<Digest>,
 }
 
 impl ForeignHolder {
@@ -117,6 +123,9 @@ impl ForeignHolder {
             auth_time_secs: claims.get("auth_time").and_then(Value::as_u64),
             acr: claim("acr").and_then(short),
             token: LogHash::of_foreign_token(claim("jti").unwrap_or(text)),
+            issued_at: token.issued_at(),
+            expires_at: token.expires_at(),
+            sid: token.sid_digest(),
         }
     }
 }
@@ -228,6 +237,9 @@ mod tests {
             auth_time_secs: Some(5),
             acr: None,
             token: LogHash::from_bytes([2; 16]),
+            issued_at: UnixMillis(6),
+            expires_at: UnixMillis(7),
+            sid: Some(Digest::from_bytes([3; 32])),
         };
         let reply = CheckReply {
             verdict: Verdict::Denied(DenyReason::IssuedBeforeKill),
@@ -237,6 +249,8 @@ mod tests {
         expected.extend([1; 16]);
         expected.extend([1, b'c', 0, 1, 1, b's', 1, 1, b'r', 0, 1, 5, 0]);
         expected.extend([2; 16]);
+        expected.extend([6, 7, 1]);
+        expected.extend([3; 32]);
         expected.extend([1, 8, 5]);
         let checked = ForeignTokenReply::Checked(Box::new(holder), reply);
         assert_eq!(wire::encode(&checked), Ok(expected));

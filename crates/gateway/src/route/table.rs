@@ -10,6 +10,7 @@
 
 use super::Route;
 use super::path::{BadPath, Path, Reading};
+use crate::consistency::Consistency;
 use crate::inbound::Inbound;
 
 /// The routes, and where they lead.
@@ -48,6 +49,20 @@ pub enum Routed<'t> {
 }
 
 impl Table {
+    /// How old a view of the revocations may be for the route that wants the freshest, in milliseconds, if any
+    /// is content with a view.
+    #[must_use]
+    pub fn freshest_view_ms(&self) -> Option<u64> {
+        let wanted = self
+            .routes
+            .iter()
+            .filter_map(|route| match route.guard()?.consistency {
+                Consistency::Bounded { max_age_ms, .. } => Some(max_age_ms),
+                Consistency::Strict | Consistency::SignatureOnly => None,
+            });
+        wanted.min()
+    }
+
     /// The route of a request.
     #[must_use]
     pub fn route(&self, inbound: &Inbound) -> Routed<'_> {

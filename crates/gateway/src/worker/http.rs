@@ -104,7 +104,12 @@ pub async fn post_form_for_status(url: &Url, form: String) -> std::result::Resul
 
 /// `future`, if it is done in time.
 pub async fn in_time<T>(future: impl Future<Output = T>) -> Option<T> {
-    match select(pin!(future), pin!(Delay::from(PATIENCE))).await {
+    within(PATIENCE, future).await
+}
+
+/// `future`, if it is done in so much time.
+pub async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(future), pin!(Delay::from(time))).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(_) => None,
     }

@@ -1,18 +1,24 @@
 //! The issuer's keys and endpoints, fetched when [`KeyCache`] says so and shared by the requests of
 //! an isolate. Nothing is borrowed across an await, so those may interleave there.
 
+use super::feed::seed;
 use super::http::{self, FetchError};
 use super::{now, sleep_ms};
 use crate::config::Config;
 use crate::metadata::{self, Metadata};
-use crate::remembered::Remembered;
+use crate::remembered::{Known, Remembered};
+use crate::view;
+use crate::view::page::Opened;
+use portcullis_core::feed::page::SignedPage;
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::access_token::{AccessTokenVerifier, VerifiedAccessToken};
+use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation};
 use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use worker::console_error;
 
@@ -54,11 +60,47 @@ impl fmt::Display for RefreshError {
     }
 }
 
-/// Believes an access token for this gateway, or says why not.
-pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken, Failure> {
+/// The access token of that text, if it verified a while ago, presented in the same way.
+pub async fn recall(
+    token: &str,
+    proof: Option<&VerifiedProof>,
+    config: &Config,
+) -> Option<Rc<Known>> {
+    let (keys, seed) = (current(config).await?, seed()?);
+    let jkt = proof.map(VerifiedProof::jkt);
+    REMEMBERED.with_borrow(|tokens| tokens.recall(token, jkt, &keys, &seed, now()))
+}
+
+/// Believes an access token for this gateway that came with that proof, or as a bearer token, or says why
+/// not.
+pub async fn verify(
+    token: &str,
+    proof: Option<&VerifiedProof>,
+    config: &Config,
+) -> Result<Rc<Known>, Failure> {
+    judged(token, config, |keys| {
+        verify_with(keys, token, proof, config)
+    })
+    .await
+}
+
+/// Opens a page of the feed.
+pub async fn open(page: &SignedPage, config: &Config) -> Result<Opened, Failure> {
+    judged(&page.statement, config, |keys| {
+        view::page::open(page, keys, &config.issuer)
+    })
+    .await
+}
+
+/// Judges what the token in compact form says by the issuer's keys.
+async fn judged<T>(
+    token: &str,
+    config: &Config,
+    judge: impl Fn(&Arc<KeySet>) -> Result<T, TokenError>,
+) -> Result<T, Failure> {
     let mut turn = Turn::default();
     let keys = keys(config, &mut turn).await.ok_or(Failure::NoKeys)?;
-    let mut judged = verify_with(&keys, token, config);
+    let mut judged = judge(&keys);
     // The issuer may have begun to use another key since.
     while matches!(judged, Err(TokenError::UnknownKey)) {
         let kid = UnverifiedToken::parse(token)
@@ -66,7 +108,7 @@ pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken,
             .and_then(|token| token.kid().map(str::to_owned));
         let look = |cache: &mut KeyCache| cache.look_for(kid.as_deref(), &mut turn, now());
         match KEYS.with_borrow_mut(look) {
-            Look::Judge(keys) => judged = verify_with(&keys, token, config),
+            Look::Judge(keys) => judged = judge(&keys),
             Look::Fetch(ticket) => refresh(config, ticket).await,
             Look::Wait(ms) => sleep_ms(ms).await,
             Look::No => break,
@@ -78,19 +120,25 @@ pub async fn verify(token: &str, config: &Config) -> Result<VerifiedAccessToken,
 fn verify_with(
     keys: &Arc<KeySet>,
     token: &str,
+    proof: Option<&VerifiedProof>,
     config: &Config,
-) -> Result<VerifiedAccessToken, TokenError> {
+) -> Result<Rc<Known>, TokenError> {
     let now = now();
-    if let Some(known) = REMEMBERED.with_borrow(|tokens| tokens.recall(token, keys, now)) {
+    let seed = seed().ok_or(TokenError::UnknownKey)?;
+    let jkt = proof.map(VerifiedProof::jkt);
+    let recall = |tokens: &Remembered| tokens.recall(token, jkt, keys, &seed, now);
+    if let Some(known) = REMEMBERED.with_borrow(recall) {
         return Ok(known);
     }
     let verifier = AccessTokenVerifier {
         issuer: &config.issuer,
         audience: Some(&config.audience),
     };
-    let proven = verifier.verify(token, keys, now)?;
-    REMEMBERED.with_borrow_mut(|tokens| tokens.remember(token, &proven, keys, now));
-    Ok(proven)
+    let presentation = proof.map_or(Presentation::Bearer, Presentation::WithProof);
+    let proven = verifier.begin(token, presentation, keys, now)?.check()?;
+    let known = Rc::new(Known::of((token, jkt), proven, &seed));
+    REMEMBERED.with_borrow_mut(|tokens| tokens.remember(&known, keys, &seed, now));
+    Ok(known)
 }
 
 /// The issuer's keys.

@@ -4,6 +4,7 @@
 mod audit;
 mod checks;
 mod deployed;
+mod feed;
 mod forward;
 mod http;
 mod keys;
@@ -13,26 +14,38 @@ use crate::answer::Answer;
 use crate::assertion::{self, Assertions, Parties};
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::consistency::{Checked, Consistency};
+use crate::consistency::{Checked, Consistency, Course, WhenStale};
+use crate::credential::Scheme;
 use crate::decide::{self, Finding, Passage, Place, Record, Refusal, Ruling, Then};
 use crate::deployment::Deployment;
 use crate::headers;
 use crate::inbound::{Headers, Inbound};
+use crate::proof::{self, ProofError, Proofs};
+use crate::remembered::Known;
 use crate::resource;
 use crate::route::audit::Recording;
 use crate::route::table::Routed;
 use crate::route::{Access, Guard, Route};
 use crate::routes;
+use crate::view::marks::Marks;
+use crate::vouched::VouchedFor;
 use audit::Audit;
+use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::time::UnixMillis;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 use worker::{Context, Delay, Env, Request, Response, Result, console_error, event};
 
 /// How long the key set may be kept: a key is replaced in as much time.
 const KEYS_MAX_AGE: &str = "public, max-age=300";
+
+thread_local! {
+    static VOUCHED: RefCell<VouchedFor> = const { RefCell::new(VouchedFor::new()) };
+}
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
@@ -75,7 +88,7 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
 struct Call<'a> {
     request: &'a Request,
     inbound: &'a Inbound,
-    deployment: &'a Deployment,
+    deployment: &'a Rc<Deployment>,
     env: &'a Env,
     ctx: &'a Context,
 }
@@ -104,7 +117,7 @@ impl Call<'_> {
     /// Forwards the request if its credential is in force, and its sender may.
     async fn guard(&self, route: &Route, guard: &Guard) -> Result<Response> {
         let config = &self.deployment.config;
-        let finding = find(self.inbound, guard.consistency, config, self.env).await;
+        let finding = self.find(guard.consistency).await;
         let audit = Audit::of(self.env);
         let place = Place {
             inbound: self.inbound,
@@ -115,7 +128,8 @@ impl Call<'_> {
         match decide::rule(finding, place) {
             Ruling::Forward(passage) => self.pass(route, guard, *passage, &audit).await,
             Ruling::Refuse(refusal) => {
-                let answer = refuse(*refusal, self.inbound, config, &audit, self.ctx).await;
+                let answer =
+                    refuse(*refusal, self.inbound, config, &audit, self.env, self.ctx).await;
                 http::respond(resource::advertised(answer, config))
             }
         }
@@ -143,7 +157,7 @@ impl Call<'_> {
         match recording {
             Recording::None => self.forward(route, headers, checked).await,
             Recording::BeforeForwarding => {
-                if let Err(error) = audit.send(passage.into_event(None)).await {
+                if let Err(error) = audit.secure(self.env, passage.into_event(None)).await {
                     console_error!("a request could not be recorded: {error}");
                     return http::respond(Answer::unavailable());
                 }
@@ -151,7 +165,7 @@ impl Call<'_> {
             }
             Recording::OffThePath => {
                 let event = move |status| passage.into_event(status);
-                let status = audit.off_the_path_with_status(self.ctx, event);
+                let status = audit.gather_with_status(self.ctx, event);
                 let response = self.forward(route, headers, checked).await?;
                 // Nobody listens if the event could not be sent; that has been logged.
                 let _ = status.send(response.status_code());
@@ -214,52 +228,134 @@ fn draw(guard: &Guard) -> std::result::Result<u32, getrandom::Error> {
     }
 }
 
-/// Asks everybody: the request for its credential, the issuer for its keys, and, as the route
-/// says, whether the credential has been ended.
-async fn find(inbound: &Inbound, consistency: Consistency, config: &Config, env: &Env) -> Finding {
-    let credential = match decide::credential(inbound, config) {
-        Ok(credential) => credential,
-        Err(finding) => return finding,
-    };
-    if is_foreign(credential.text(), &config.issuer) {
-        return find_foreign(credential.text(), config, env).await;
+/// Counts a proof, which comes once.
+fn take_proof(proof: &VerifiedProof) -> std::result::Result<(), ProofError> {
+    thread_local! {
+        static PROOFS: RefCell<Proofs> = const { RefCell::new(Proofs::new()) };
     }
-    let token = match keys::verify(credential.text(), config).await {
-        Ok(token) => token,
-        Err(keys::Failure::Token(why)) => return Finding::Refused(why),
-        Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
-    };
-    let caller = Box::new(Caller::from(&token));
-    match consistency {
-        Consistency::SignatureOnly => Finding::SignatureOnly(caller),
-        Consistency::Strict | Consistency::Bounded { .. } => {
-            match checks::ask(env, &token.check_request()).await {
-                Ok(reply) => Finding::Checked(caller, reply),
-                Err(error) => {
-                    console_error!("the check failed: {error}");
-                    Finding::NobodyToAsk
+    PROOFS.with_borrow_mut(|proofs| proofs.take(proof, now()))
+}
+
+/// Asks everybody: the request for its credential, the issuer for its keys, and, as the route says,
+/// the service or the view of what was revoked whether the credential has been ended.
+impl Call<'_> {
+    async fn find(&self, consistency: Consistency) -> Finding {
+        let config = &self.deployment.config;
+        let credential = match decide::credential(self.inbound, config) {
+            Ok(credential) => credential,
+            Err(finding) => return finding,
+        };
+        let text = credential.text();
+        let proof = match credential.scheme {
+            Scheme::Bearer => None,
+            Scheme::Dpop => match proof::verified(self.inbound, &config.audience, text, now()) {
+                Ok(proof) => Some(proof),
+                Err(why) => return Finding::ProofRefused(why),
+            },
+        };
+        let known = match keys::recall(text, proof.as_ref(), config).await {
+            Some(known) => known,
+            None if is_foreign(text, &config.issuer) => {
+                return match proof {
+                    None => self.find_foreign(text, consistency).await,
+                    // Which key a provider's token is bound to, nobody here knows.
+                    Some(_) => Finding::Refused(TokenError::Binding),
+                };
+            }
+            None => match keys::verify(text, proof.as_ref(), config).await {
+                Ok(known) => known,
+                Err(keys::Failure::Token(why)) => return Finding::Refused(why),
+                Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
+            },
+        };
+        // Only now: whoever has no token cannot fill what is remembered.
+        let once = proof.map_or(Ok(()), |proof| take_proof(&proof));
+        if let Err(why) = once {
+            return Finding::ProofRefused(why);
+        }
+        self.find_known(&known, consistency).await
+    }
+
+    /// Whether a token of the service's is in force.
+    async fn find_known(&self, known: &Known, consistency: Consistency) -> Finding {
+        let caller = Box::new(known.caller().clone());
+        match consistency {
+            Consistency::Strict => {}
+            Consistency::SignatureOnly => {
+                return Finding::InForce(caller, Checked::SignatureOnly);
+            }
+            Consistency::Bounded {
+                max_age_ms,
+                when_stale,
+            } => {
+                if let Some(reply) = known.denied() {
+                    return Finding::Checked(caller, reply);
+                }
+                match self.course(known.marks(), max_age_ms, when_stale).await {
+                    Course::Pass { age_ms } => {
+                        return Finding::InForce(caller, Checked::Bounded { age_ms, max_age_ms });
+                    }
+                    Course::Refuse => return Finding::NobodyToAsk,
+                    Course::AskStrictly | Course::Wait => {}
                 }
             }
         }
+        match checks::ask(self.env, &known.check_request()).await {
+            Ok(reply) => {
+                known.note(&reply);
+                Finding::Checked(caller, reply)
+            }
+            Err(error) => {
+                console_error!("the check failed: {error}");
+                Finding::NobodyToAsk
+            }
+        }
     }
-}
 
-/// The service knows whose tokens it accepts besides its own, and asks in the same breath whether this one
-/// has been ended.
-async fn find_foreign(token: &str, config: &Config, env: &Env) -> Finding {
-    let request = CheckForeignToken {
-        token: token.to_owned(),
-        resource: config.audience.clone(),
-    };
-    match checks::ask_about_token(env, &request).await {
-        Ok(ForeignTokenReply::Checked(holder, reply)) => {
-            Finding::Checked(Box::new(Caller::from(*holder)), reply)
+    /// The service knows whose tokens it accepts besides its own, and says in the same breath whether this one
+    /// has been ended.
+    async fn find_foreign(&self, text: &str, consistency: Consistency) -> Finding {
+        let seed = feed::seed();
+        if let Consistency::Bounded {
+            max_age_ms,
+            when_stale,
+        } = consistency
+            && let Some(seed) = &seed
+            && let Some(vouched) = VOUCHED.with_borrow(|all| all.recall(text, seed, now()))
+        {
+            let caller = Box::new(vouched.caller().clone());
+            match self.course(vouched.marks(), max_age_ms, when_stale).await {
+                Course::Pass { age_ms } => {
+                    return Finding::InForce(caller, Checked::Bounded { age_ms, max_age_ms });
+                }
+                Course::Refuse => return Finding::NobodyToAsk,
+                Course::AskStrictly | Course::Wait => {}
+            }
         }
-        Ok(ForeignTokenReply::Refused(why)) => Finding::Refused(why),
-        Err(error) => {
-            console_error!("the check failed: {error}");
-            Finding::NobodyToAsk
+        let request = CheckForeignToken {
+            token: text.to_owned(),
+            resource: self.deployment.config.audience.clone(),
+        };
+        let asked_at = now();
+        match checks::ask_about_token(self.env, &request).await {
+            Ok(ForeignTokenReply::Checked(holder, reply)) => {
+                if let Some(seed) = &seed {
+                    let said = (&*holder, &reply);
+                    VOUCHED.with_borrow_mut(|all| all.note(text, said, asked_at, seed));
+                }
+                Finding::Checked(Box::new(Caller::from(*holder)), reply)
+            }
+            Ok(ForeignTokenReply::Refused(why)) => Finding::Refused(why),
+            Err(error) => {
+                console_error!("the check failed: {error}");
+                Finding::NobodyToAsk
+            }
         }
+    }
+
+    async fn course(&self, marks: &Marks, max_age_ms: u64, when_stale: WhenStale) -> Course {
+        let bounds = (max_age_ms, when_stale);
+        feed::course(marks, bounds, self.deployment, self.env, self.ctx).await
     }
 }
 
@@ -268,13 +364,14 @@ async fn refuse(
     inbound: &Inbound,
     config: &Config,
     audit: &Audit,
+    env: &Env,
     ctx: &Context,
 ) -> Answer {
     match refusal.record {
         Record::Nothing => {}
-        Record::OffThePath(event) => audit.off_the_path(ctx, event),
+        Record::Counted(event) => audit.count(ctx, event),
         Record::BeforeAnswering(event) => {
-            if let Err(error) = audit.send(event).await {
+            if let Err(error) = audit.secure(env, event).await {
                 console_error!("a denial could not be recorded: {error}");
                 return Answer::unavailable();
             }

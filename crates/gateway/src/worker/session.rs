@@ -6,10 +6,11 @@ use crate::config::Config;
 use crate::cookie;
 use crate::inbound::Inbound;
 use crate::login::{self, Callback, LoginState, UnverifiedTokens};
+use crate::remembered::Known;
 use crate::routes;
-use portcullis_core::jwt::access_token::VerifiedAccessToken;
 use portcullis_core::jwt::id_token::verify_id_token_hint;
 use portcullis_core::session::SESSION_TTL_SECS;
+use std::rc::Rc;
 use worker::console_error;
 
 const SET_COOKIE: &str = "Set-Cookie";
@@ -106,7 +107,7 @@ pub fn logged_out() -> Answer {
 
 /// Tokens that are ours, in force, and of one session.
 struct Tokens {
-    access: VerifiedAccessToken,
+    access: Rc<Known>,
     unverified: UnverifiedTokens,
 }
 
@@ -126,12 +127,14 @@ async fn redeem(login: &LoginState, code: &str, config: &Config) -> Option<Token
 
 async fn believed(body: &[u8], config: &Config) -> Option<Tokens> {
     let unverified = UnverifiedTokens::parse(body)?;
-    let access = keys::verify(&unverified.access_token, config).await.ok()?;
+    let access = keys::verify(&unverified.access_token, None, config)
+        .await
+        .ok()?;
+    let claims = access.token().claims();
     let keys = keys::current(config).await?;
     let hint = verify_id_token_hint(&unverified.id_token, &keys, &config.issuer).ok()?;
-    let of_one_session = hint.session == access.claims().sid && hint.subject == access.claims().sub;
-    let for_us =
-        hint.client_id == config.client_id && access.claims().client_id == config.client_id;
+    let of_one_session = hint.session == claims.sid && hint.subject == claims.sub;
+    let for_us = hint.client_id == config.client_id && claims.client_id == config.client_id;
     (of_one_session && for_us).then_some(Tokens { access, unverified })
 }
 
@@ -158,6 +161,7 @@ async fn end_session(id_token: &str, config: &Config) -> bool {
 fn logged_in(tokens: &Tokens, login: &LoginState, config: &Config) -> Answer {
     let ttl = tokens
         .access
+        .token()
         .expires_at()
         .secs()
         .saturating_sub(now().secs());
