@@ -9,7 +9,8 @@
 //
 // Modes of both: `normal`; `delay`, the answer comes `ms` later; `cut`, the call throws; `silent`, no answer
 // comes. Of `feed` besides: `truncated-entries`, `truncated-statement`, `forged-entries`,
-// `forged-statement`; `replay`, the kept answer is given whatever was asked.
+// `forged-statement`; `replay`, the kept answer is given whatever was asked; `repeat`, the first answer from now on is
+// given again and again. What `--chaos MODE` says is the feed's mode at the start.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 
@@ -42,11 +43,16 @@ const INSTEAD = {
     if (!kept) throw new Error("nothing was kept");
     return kept;
   },
+  repeat: async (behaves, ask) => (behaves.first ??= new Uint8Array(await ask())),
 };
 
 /** How each behaves. A Worker here is one isolate, so what a test says holds for every gateway. */
-const behaviour = { feed: { mode: "normal", ms: 0, calls: 0 }, check: { mode: "normal", ms: 0, calls: 0 } };
+const behaviour = { feed: undefined, check: { mode: "normal", ms: 0, calls: 0 } };
 let kept;
+
+function feedOf({ FEED_MODE }) {
+  return (behaviour.feed ??= { mode: FEED_MODE, ms: 0, calls: 0 });
+}
 
 /** What the gateways are bound to. */
 export class Checks extends WorkerEntrypoint {
@@ -59,7 +65,7 @@ export class Checks extends WorkerEntrypoint {
   }
 
   feed(request) {
-    return carriedOut(behaviour.feed, () => this.env.SERVICE.feed(request));
+    return carriedOut(feedOf(this.env), () => this.env.SERVICE.feed(request));
   }
 
   record(pack) {
@@ -71,7 +77,7 @@ async function carriedOut(behaves, ask) {
   behaves.calls += 1;
   const { mode, ms } = behaves;
   const instead = INSTEAD[mode];
-  if (instead) return instead();
+  if (instead) return instead(behaves, ask);
   return ANSWERS[mode](new Uint8Array(await ask()), ms);
 }
 
@@ -89,7 +95,8 @@ export default {
     } else if (request.method !== "GET" || pathname !== "/") {
       return new Response("not found", { status: 404 });
     }
-    return Response.json(behaviour);
+    const told = ({ mode, ms, calls }) => ({ mode, ms, calls });
+    return Response.json({ feed: told(feedOf(env)), check: told(behaviour.check) });
   },
 };
 

@@ -18,7 +18,8 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --bench              also the Workers of bench/, on N+4 and N+5, and more people: person-0 to person-15
   --people N           so many more people, person-0 and on
   --gateways N         so many gateways, each an isolate of its own: the second on N+7, and on (1)
-  --chaos              a Worker between the gateways and the service, on N+6, that fails as it is told to (dev/chaos.mjs)
+  --chaos MODE         a Worker between the gateways and the service, on N+6, that fails as it is told to, and the
+                       feed in this way from the start: normal, or another of dev/chaos.mjs
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                        the same for the gateway
@@ -44,7 +45,7 @@ export function parseOptions(args) {
       bench: { type: "boolean", default: false },
       people: { type: "string" },
       gateways: { type: "string", default: "1" },
-      chaos: { type: "boolean", default: false },
+      chaos: { type: "string" },
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
       "gateway-file": { type: "string", default: join(ROOT, "crates/gateway/gateway.toml") },

@@ -109,7 +109,7 @@ function workers({ options, url, ports, secrets }) {
     on(ports.gateway, first),
     ...more.map((worker, index) => on(ports[`gateway-${index + 2}`], worker)),
   ];
-  if (options.chaos) list.push(on(ports.chaos, chaos(list[0], bound.serviceBindings.CHECKS)));
+  if (options.chaos) list.push(on(ports.chaos, chaos(list[0], bound.serviceBindings.CHECKS, options.chaos)));
   if (options.bench) {
     const { compatibilityDate } = list[0];
     list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
@@ -159,12 +159,13 @@ function through(name, gateway) {
 }
 
 /** What fails between gateways and service as a test tells it to: see dev/chaos.mjs. */
-function chaos({ compatibilityDate }, service) {
+function chaos({ compatibilityDate }, service, mode) {
   return {
     name: "chaos",
     compatibilityDate,
     modules: true,
     scriptPath: join(ROOT, "dev/chaos.mjs"),
+    bindings: { FEED_MODE: mode },
     serviceBindings: { SERVICE: service },
   };
 }

@@ -28,10 +28,13 @@ pub enum Mode {
     ForgedStatement,
     /// What was [kept](Chaos::keep) is given again, whatever was asked.
     Replay,
+    /// The first answer from now on is given again and again.
+    Repeat,
 }
 
 impl Mode {
-    const fn name(self) -> &'static str {
+    /// As `dev/chaos.mjs` has it.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Normal => "normal",
             Self::Delay(_) => "delay",
@@ -42,6 +45,7 @@ impl Mode {
             Self::ForgedEntries => "forged-entries",
             Self::ForgedStatement => "forged-statement",
             Self::Replay => "replay",
+            Self::Repeat => "repeat",
         }
     }
 

@@ -1,5 +1,6 @@
 //! The local stack (`dev/stack.mjs`) as a child process: started, killed hard, started again.
 
+use crate::chaos::Mode;
 use crate::ports::{self, all_free};
 use crate::program::Program;
 use crate::wait::until;
@@ -75,8 +76,8 @@ pub struct Settings {
     /// Whether the schedule can be fired by hand; not with `bench`.
     pub crons: bool,
     /// Whether something stands between gateways and service that fails as it is told to
-    /// ([`Chaos`](crate::chaos::Chaos)).
-    pub chaos: bool,
+    /// ([`Chaos`](crate::chaos::Chaos)), and how the feed fares at the start.
+    pub chaos: Option<Mode>,
     /// How many gateways there are besides the first; two at most.
     pub more_gateways: u16,
     /// How many people there are besides the usual three, `person-0` and on.
@@ -186,7 +187,11 @@ impl Stack {
                     .then(|| format!("--crons={}", self.port.saturating_add(4))),
             )
             .args(settings.bench.then_some("--bench"))
-            .args(settings.chaos.then_some("--chaos"))
+            .args(
+                settings
+                    .chaos
+                    .map(|mode| format!("--chaos={}", mode.name())),
+            )
             .arg(format!("--gateways={}", 1 + settings.more_gateways))
             .args(settings.people.map(|people| format!("--people={people}")))
             .args(
@@ -205,7 +210,7 @@ impl Stack {
             command.arg("--gateway-file").arg(checkout.join(file));
         }
         self.listening = match settings {
-            it if it.chaos || it.more_gateways > 0 => ports::PER_STACK,
+            it if it.chaos.is_some() || it.more_gateways > 0 => ports::PER_STACK,
             it if it.bench => 6,
             it if it.crons => 5,
             _ => 4,

@@ -121,8 +121,8 @@ pub struct Drive<'a> {
     pub kills: Vec<Planned>,
     /// What was seen. Its kills are added when their receipts are known.
     pub history: History,
-    /// How many accepted answers said that they came of a view.
-    pub by_view: usize,
+    /// When those began whose answer said that they passed by a view.
+    pub by_view: Vec<Micros>,
     /// Status codes that are neither acceptance nor denial, in the order of their coming.
     pub odd: Vec<u16>,
     lanes: Vec<Lane>,
@@ -175,7 +175,7 @@ impl<'a> Drive<'a> {
             credentials,
             kills,
             history: History::default(),
-            by_view: 0,
+            by_view: Vec::new(),
             odd: Vec::new(),
             lanes: lanes.collect(),
             killing: Vec::new(),
@@ -230,22 +230,20 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Something was broken from `from` until now, and may take so long to come back; that excuses these ways.
-    pub fn fault(&mut self, from: Micros, grace: Duration, excuses: impl Fn(&Way) -> bool) {
-        let ways = self.ways.iter().enumerate();
-        let ways = ways.filter(|(_, way)| excuses(way)).map(|(index, _)| index);
+    /// Everything was broken from then until now.
+    pub fn fault(&mut self, from: Micros) {
         self.history.faults.push(Fault {
             from,
-            to: self.now() + micros(grace),
-            ways: ways.collect(),
+            to: self.now(),
+            ways: (0..self.ways.len()).collect(),
         });
     }
 
-    /// Has the bounded ways ask about everything that was ended, in so long.
-    pub fn ask_again(&mut self, after: Duration) {
-        let at = self.now() + micros(after);
+    /// Has the bounded ways ask about everything that was ended, soon.
+    pub fn ask_again(&mut self) {
+        let now = self.now();
         let ended = self.kills.iter().filter(|kill| kill.sent.is_some());
-        self.later.extend(ended.map(|kill| (at, kill.credential)));
+        self.later.extend(ended.map(|kill| (now, kill.credential)));
     }
 
     fn send_kills(&mut self) {
@@ -411,7 +409,9 @@ impl<'a> Drive<'a> {
         let outcome = outcome(answer);
         match outcome {
             Outcome::Nothing => self.odd.push(answer.status),
-            Outcome::Accepted if is_by_view(answer) => self.by_view += 1,
+            Outcome::Accepted if is_by_view(answer) => {
+                self.by_view.extend(asked.map(|(_, invoked)| invoked));
+            }
             _ => {}
         }
         self.write_down(way, asked, answered, outcome);
