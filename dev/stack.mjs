@@ -163,8 +163,8 @@ function chaos({ compatibilityDate }, service, mode) {
   return {
     name: "chaos",
     compatibilityDate,
-    modules: true,
-    scriptPath: join(ROOT, "dev/chaos.mjs"),
+    modules: [{ type: "ESModule", path: join(ROOT, "dev/chaos.mjs") }],
+    modulesRoot: ROOT,
     bindings: { FEED_MODE: mode },
     serviceBindings: { SERVICE: service },
   };
