@@ -34,7 +34,7 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
   tokens         code -> token and refresh, beside npm oidc-provider in memory
   gateway        an identity provider's RS256 token, at the check and through the gateway
   kill           from the acknowledgement of a kill to the last request that passed, at several gateways under
-                 load, with the feed delayed, cut and crashed; 60 kills for each second
+                 load, with the feed delayed, cut and crashed; 25 kills for each second
                  (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use url::Url;
 
 /// How many connections each way has.
-const CONNECTIONS: usize = 2;
+const CONNECTIONS: usize = 1;
 /// Longer than this nobody waits for an answer.
 const PATIENCE: Micros = 12_000_000;
 /// How soon a connection that broke is made anew.
@@ -121,7 +121,7 @@ pub struct Drive<'a> {
     pub kills: Vec<Planned>,
     /// What was seen. Its kills are added when their receipts are known.
     pub history: History,
-    /// When those began whose answer said that they passed by a view.
+    /// When the answers came that said that they passed by a view.
     pub by_view: Vec<Micros>,
     /// Status codes that are neither acceptance nor denial, in the order of their coming.
     pub odd: Vec<u16>,
@@ -204,6 +204,25 @@ impl<'a> Drive<'a> {
             self.send_kills();
             self.ask();
             self.read(Duration::from_millis(2))?;
+        }
+        Ok(())
+    }
+
+    /// Asks until every way has answered so often: connections are new, and so may views and isolates be.
+    pub fn warm_up(&mut self, answers: usize) -> Result {
+        let end = self.now() + PATIENCE;
+        let is_warm = |it: &Self| {
+            (0..it.ways.len()).all(|way| {
+                let of_way = it
+                    .history
+                    .requests
+                    .iter()
+                    .filter(|request| request.way == way);
+                of_way.take(answers).count() == answers
+            })
+        };
+        while !is_warm(self) && self.now() < end {
+            self.run(Duration::from_millis(100), 0)?;
         }
         Ok(())
     }
@@ -410,7 +429,7 @@ impl<'a> Drive<'a> {
         match outcome {
             Outcome::Nothing => self.odd.push(answer.status),
             Outcome::Accepted if is_by_view(answer) => {
-                self.by_view.extend(asked.map(|(_, invoked)| invoked));
+                self.by_view.push(answered);
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 use portcullis_e2e::history::{Consistency, History, Kill, Micros, Outcome, Request};
 
 /// How soon after an acknowledgement a strict way must have been asked, for its kill to count as watched.
-const SOON: Micros = 100_000;
+const SOON: Micros = 1_000_000;
 /// The same of a bounded way, after its bound.
 const IN_TIME: Micros = 1_000_000;
 
@@ -56,14 +56,10 @@ pub fn is_watched(history: &History, kill: &Kill, ways: &[Consistency]) -> bool 
     })
 }
 
-/// How long after `since` the last request began that had no answer, in milliseconds.
-pub fn last_unanswered_ms(history: &History, since: Micros) -> Option<f64> {
-    let unanswered = history
-        .requests
-        .iter()
-        .filter(|request| request.outcome == Outcome::Nothing);
-    let last = unanswered.map(|request| request.invoked).max()?;
-    Some((ms(last) - ms(since)).max(0.0))
+/// How long after `since` the first of these came, in milliseconds.
+pub fn first_since_ms(times: &[Micros], since: Micros) -> Option<f64> {
+    let first = times.iter().filter(|time| **time >= since).min()?;
+    Some(ms(*first) - ms(since))
 }
 
 #[expect(
@@ -123,7 +119,12 @@ mod tests {
         assert!(is(last(true), -8.0));
         assert!(is(last(false), 30.0));
         assert!(is(first_denied_ms(&history, &kill()), 12.0));
-        assert_eq!(last_unanswered_ms(&history, 0), None);
+    }
+
+    #[test]
+    fn of_what_came_the_first_since_a_time_counts() {
+        assert!(is(first_since_ms(&[9_000, 31_000, 30_000], 10_000), 20.0));
+        assert_eq!(first_since_ms(&[9_000], 10_000), None);
     }
 
     #[test]
@@ -151,9 +152,9 @@ mod tests {
             is_watched(&history, &kill(), &WAYS)
         };
         assert!(watched(20_000, 1_015_000));
-        assert!(watched(120_000, 2_015_000));
+        assert!(watched(1_020_000, 2_015_000));
         assert!(!watched(19_999, 1_015_000));
-        assert!(!watched(120_001, 1_015_000));
+        assert!(!watched(1_020_001, 1_015_000));
         assert!(!watched(20_000, 1_014_999));
         assert!(!watched(20_000, 2_015_001));
     }

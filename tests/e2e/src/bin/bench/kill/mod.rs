@@ -17,6 +17,7 @@ mod figures;
 mod people;
 
 use crate::Options;
+use crate::cpu;
 use crate::report::Report;
 use crate::statistics::percentile;
 use drive::{Drive, Kind, Way, micros};
@@ -31,7 +32,7 @@ use url::Url;
 pub const NAME: &str = "kill";
 
 /// How many kills for each second of a measurement.
-const KILLS_PER_SECOND: f64 = 60.0;
+const KILLS_PER_SECOND: f64 = 25.0;
 /// What the bounded routes allow.
 const BOUND: Duration = Duration::from_secs(1);
 /// How late the feed's answers are.
@@ -39,11 +40,13 @@ const DELAY: Duration = Duration::from_millis(400);
 /// For how long there are none.
 const CUT: Duration = Duration::from_millis(2500);
 /// How much longer than the kills take the service holds back what its feed should hear, where it is to crash before.
-const HELD_BACK: Duration = Duration::from_secs(2);
+const HELD_BACK: Duration = Duration::from_secs(5);
 /// How long gateways are watched while they come back: they rest after failures.
 const BACK: Duration = Duration::from_secs(3);
 /// What an acknowledged deactivation to the first strict denial may take.
 const TARGET_DENIED_MS: f64 = 50.0;
+/// How often every way has answered before the first kill.
+const WARM: usize = 20;
 /// How many broken promises of a phase are told one by one.
 const TOLD: usize = 5;
 
@@ -112,7 +115,7 @@ pub fn measure(options: &Options) -> Result<Report> {
         }
     }
     let preface = format!(
-        "{kills} kills in {} s, {} rounds of each phase; 2 gateways and the service's check, 14 connections in\n\
+        "{kills} kills in {} s, {} rounds of each phase; 2 gateways and the service's check, 7 connections in\n\
          closed loops; milliseconds are from the acknowledgement to the beginning of the last request that passed",
         options.seconds.as_secs_f64(),
         options.rounds,
@@ -165,8 +168,8 @@ impl Bench {
             kills: planned,
         } = people.prepare(kills)?;
         let mut drive = Drive::new(&self.ways, &credentials, planned);
-        // Everybody has a view by then, and every connection is open.
-        drive.run(Duration::from_millis(500), 0)?;
+        cpu::come_to_rest(self.stack.group().unwrap_or_default())?;
+        drive.warm_up(WARM)?;
         let mut back_from = None;
         match phase {
             Phase::Quiet => drive.run(options.seconds, kills)?,
@@ -182,12 +185,15 @@ impl Bench {
                 self.chaos.feed(Mode::Cut)?;
                 drive.run(options.seconds.max(CUT), kills / 2)?;
                 self.expect_met()?;
-                self.chaos.feed(Mode::Normal)?;
                 back_from = Some(drive.now());
+                self.chaos.feed(Mode::Normal)?;
                 drive.run(BACK, kills - kills / 4 - kills / 2)?;
             }
             Phase::Crash => {
-                drive.run(options.seconds, kills)?;
+                drive.run(options.seconds, kills - kills / 4)?;
+                // So long a kill waits for the feed; the last of them go down with the service.
+                drive.run(Duration::from_millis(1100), 0)?;
+                drive.run(Duration::from_millis(400), kills / 4)?;
                 let from = drive.now();
                 self.stack.kill_hard()?;
                 drive.hang_up();
@@ -222,9 +228,10 @@ impl Bench {
             seen.figures(&history, planned.trigger, kill, &consistencies);
         }
         seen.by_view += by_view.len();
-        let last_unanswered = back_from.map(|from| figures::last_unanswered_ms(&history, from));
-        seen.back_ms
-            .extend(last_unanswered.map(Option::unwrap_or_default));
+        if let Some(from) = back_from {
+            let back = figures::first_since_ms(&by_view, from);
+            seen.back_ms.push(back.unwrap_or(f64::INFINITY));
+        }
         seen.judge(phase, &history, &odd);
         Ok(())
     }
@@ -392,7 +399,7 @@ impl Seen {
             report.row(metric("scim_denied_p99"), p99, "ms", note);
         }
         if !self.back_ms.is_empty() {
-            let note = "from the fault's end until the first passed by a view again";
+            let note = "from the fault's end to the first answer by a view";
             report.row(
                 metric("back_max"),
                 percentile(&self.back_ms, 100),
