@@ -18,6 +18,7 @@ mod consent;
 mod crash;
 mod feed;
 mod gateway;
+mod gateway_bounded;
 mod gateway_browser;
 mod gateway_file;
 mod idp_tokens;
