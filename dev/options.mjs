@@ -20,10 +20,14 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --gateway-var NAME=VALUE
                        the same for the gateway
   --gateway-file FILE  what the gateway does (crates/gateway/gateway.toml)
+  --gateway-queue FAULT
+                       the gateway's queue fails: refuses, loses or nothing (dev/faulty-queue.mjs)
   --crons PORT         fire the service's cron triggers by GET http://127.0.0.1:PORT/cdn-cgi/handler/scheduled
   --detached           keep running when the process that started this one has gone
   --help
 `;
+
+const QUEUE_FAULTS = ["refuses", "loses", "nothing"];
 
 /** @throws {TypeError} with a message for the user when the arguments make no sense */
 export function parseOptions(args) {
@@ -38,6 +42,7 @@ export function parseOptions(args) {
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
       "gateway-file": { type: "string", default: join(ROOT, "crates/gateway/gateway.toml") },
+      "gateway-queue": { type: "string" },
       crons: { type: "string", default: "0" },
       detached: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -49,8 +54,11 @@ export function parseOptions(args) {
   if (!Number.isInteger(crons) || crons < 0 || crons > 65535) throw new TypeError(`--crons ${values.crons} is not a port`);
   const limit = values.limit === undefined ? undefined : Number(values.limit);
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) throw new TypeError(`--limit ${values.limit} is no number`);
+  const fault = values["gateway-queue"];
+  if (fault !== undefined && !QUEUE_FAULTS.includes(fault)) throw new TypeError(`--gateway-queue ${fault} is none of ${QUEUE_FAULTS.join(", ")}`);
   return {
     ...values,
+    queueFault: fault,
     port,
     crons,
     limit,

@@ -18,6 +18,9 @@ import { loadSecrets } from "./secrets.mjs";
 const HOST = "127.0.0.1";
 const CLIENT_ID = "portcullis";
 
+/** Where a part answers that has no `/healthz` of its own: the gateway would take it for its origin's, and note who asked. */
+const HEALTH = { gateway: "/.portcullis/healthz" };
+
 /** How many more people a measurement can log in. */
 const CROWD = 16;
 
@@ -49,7 +52,7 @@ async function main() {
   await listen(originServer(), ports.origin);
   const runtime = await startRuntime(workers({ options, url, ports, secrets }), state, options.crons);
 
-  await Promise.all(Object.values(url).map(answers));
+  await Promise.all(Object.entries(url).map(([what, where]) => answers(`${where}${HEALTH[what] ?? "/healthz"}`)));
   for (const [what, where] of Object.entries(url)) console.log(`${what.padEnd(8)} ${where}`);
   console.log("ready");
   return runtime;
@@ -97,7 +100,7 @@ function workers({ options, url, ports, secrets }) {
   };
   const list = [
     on(ports.service, limited(workerOptions(ROOT, "wrangler.toml", service), options.limit)),
-    on(ports.gateway, configured(workerOptions(ROOT, "crates/gateway/wrangler.toml", gateway), options.gatewayFile)),
+    on(ports.gateway, gatewayOptions(gateway, options)),
   ];
   if (options.bench) {
     const { compatibilityDate } = list[0];
@@ -106,8 +109,12 @@ function workers({ options, url, ports, secrets }) {
   return list;
 }
 
-/** The gateway, doing what `file` says. In a deployment that is the file beside its main module. */
-function configured({ scriptPath, modulesRules: _, ...worker }, file) {
+/**
+ * The gateway, doing what a file says. In a deployment that is the file beside its main module. With a queue that
+ * fails, if one is wanted.
+ */
+function gatewayOptions(vars, { gatewayFile: file, queueFault: fault }) {
+  const { scriptPath, modulesRules: _, ...worker } = workerOptions(ROOT, "crates/gateway/wrangler.toml", vars);
   const directory = dirname(scriptPath);
   if (!existsSync(file)) throw new Refusal(`${file} is missing: --gateway-file names the gateway's file`);
   const built = join(directory, "build/index.js");
@@ -118,7 +125,9 @@ function configured({ scriptPath, modulesRules: _, ...worker }, file) {
     { type: "CompiledWasm", path: join(directory, "build/index_bg.wasm") },
     { type: "Text", path: join(directory, "gateway.toml"), contents: readFileSync(file, "utf8") },
   ];
-  return { ...worker, modules };
+  if (fault === undefined) return { ...worker, modules };
+  const faulty = { type: "ESModule", path: join(ROOT, "dev/faulty-queue.mjs") };
+  return { ...worker, modules: [faulty, ...modules], bindings: { ...worker.bindings, QUEUE_FAULT: fault } };
 }
 
 /** The Worker with every rate limit at `limit`; without any if that is 0. */
@@ -224,7 +233,7 @@ function listen(server, port) {
 async function answers(url) {
   for (;;) {
     try {
-      const response = await fetch(`${url}/healthz`, { redirect: "manual" });
+      const response = await fetch(url, { redirect: "manual" });
       await response.arrayBuffer();
       return;
     } catch {

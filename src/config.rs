@@ -81,6 +81,9 @@ pub struct Feed {
     pub max_age_ms: u64,
     /// Holds it back, for tests. Development only.
     pub delay_ms: u64,
+    /// How old a feed is when it begins, for tests that have no time to wait until tokens are newer
+    /// than it. Development only.
+    pub age_ms: u64,
 }
 
 /// What strangers may bring.
@@ -214,6 +217,10 @@ impl Config {
 
 fn feed(var: impl Fn(&str) -> Option<String>, dev: bool) -> Result<Feed, &'static str> {
     let given = |name| var(name).filter(|text| !text.is_empty());
+    let of_test = |name| match given(name) {
+        Some(ms) if dev => ms.parse().map_err(|_| name),
+        _ => Ok(0),
+    };
     Ok(Feed {
         layouts: match given("FEED_SHARDS") {
             Some(text) => Layouts::parse(&text).ok_or("FEED_SHARDS")?,
@@ -224,10 +231,8 @@ fn feed(var: impl Fn(&str) -> Option<String>, dev: bool) -> Result<Feed, &'stati
             Some(_) => return Err("MAX_STALENESS_MS"),
             None => DEFAULT_STALENESS_MS,
         },
-        delay_ms: match given("TEST_FEED_DELAY_MS") {
-            Some(delay) if dev => delay.parse().map_err(|_| "TEST_FEED_DELAY_MS")?,
-            _ => 0,
-        },
+        delay_ms: of_test("TEST_FEED_DELAY_MS")?,
+        age_ms: of_test("TEST_FEED_AGE_MS")?,
     })
 }
 

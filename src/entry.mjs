@@ -37,7 +37,7 @@ export const Lane = callable(built.Lane);
 export const Policy = callable(built.Policy);
 export const Subject = callable(built.Subject);
 
-/** What a gateway's CHECKS binding reaches: checks, and nothing else. No power to mint or kill. */
+/** What a gateway's CHECKS binding reaches: checks, and its own events. No power to mint, kill or read. */
 export class Checks extends WorkerEntrypoint {
   /** A strict check: postcard in, postcard out (crates/core/src/session/check.rs). */
   check(request) {
@@ -53,5 +53,10 @@ export class Checks extends WorkerEntrypoint {
   /** Pages of the feed (crates/core/src/feed/poll.rs). */
   feed(request) {
     return new Service(this.ctx, this.env).feed(request, this.env);
+  }
+
+  /** A pack of events that the queue did not take (crates/core/src/audit/pack.rs): done when it is in the log. */
+  record(pack) {
+    return new Service(this.ctx, this.env).record(pack, this.env);
   }
 }

@@ -30,6 +30,11 @@ impl Problem {
         Self::new(400, detail)
     }
 
+    /// The body is longer than what is read of one.
+    pub fn too_large(max_bytes: usize) -> Self {
+        Self::new(413, format!("the body exceeds {max_bytes} bytes"))
+    }
+
     /// Something of ours failed. Nothing is known to have changed; trying again is safe.
     pub fn unavailable() -> Self {
         Self::new(503, "the service cannot answer now; try again")

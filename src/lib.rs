@@ -56,8 +56,7 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
     cron::run(&env).await;
 }
 
-/// What a gateway's service binding reaches, by way of `entry.mjs`: a strict check and nothing
-/// else. Bytes in, bytes out, as `portcullis_core::session::check` describes them.
+/// What a gateway's service binding reaches, by way of `entry.mjs`: a strict check, and [`record`]. Bytes in, bytes out, as `portcullis_core::session::check` describes them.
 #[wasm_bindgen(js_name = check)]
 pub async fn check(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8>, JsValue> {
     let request: CheckRequest = wire::decode(&request).map_err(|error| failed(&error))?;
@@ -86,6 +85,17 @@ pub async fn read_feed(request: Vec<u8>, env: Env) -> std::result::Result<Vec<u8
     let polled = feed::poll(&env, &config, &poll).await;
     let polled = polled.map_err(|error| unavailable(&error))?;
     wire::encode(&polled).map_err(|error| failed(&error))
+}
+
+/// A pack of events that the queue did not take, into the log: what a gateway may say and nothing else, as
+/// from the queue. Bytes in, as `portcullis_core::audit::pack` describes them.
+#[wasm_bindgen(js_name = record)]
+pub async fn record(pack: Vec<u8>, env: Env) -> std::result::Result<(), JsValue> {
+    let recorded = queue::record(&env, &pack).await;
+    recorded.map_err(|error| {
+        worker::console_error!("record: {error}");
+        failed(&"failed")
+    })
 }
 
 fn failed(error: &dyn std::fmt::Display) -> JsValue {

@@ -5,6 +5,9 @@
 //! acknowledged after the lane has committed its events, so a crash in between means that it comes
 //! again, and the lane knows it. While the lane cannot be reached messages wait: with the delay and
 //! the retries of `wrangler.toml`, for most of an hour.
+//!
+//! A gateway whose queue does not take a denial hands the same pack over by the `Checks` entrypoint
+//! ([`record`]). It is judged alike, and may come by both ways.
 
 use crate::objects::call;
 use crate::runtime::now;
@@ -22,8 +25,7 @@ pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
     let mut packs = Vec::new();
     let mut messages = Vec::new();
     for message in batch.raw_iter() {
-        let pack = bytes_of(&message.body()).and_then(|bytes| Pack::decode(&bytes).ok());
-        match pack.filter(Pack::is_a_gateways) {
+        match bytes_of(&message.body()).and_then(|bytes| a_gateways(&bytes)) {
             Some(pack) => {
                 packs.push(pack);
                 messages.push(message);
@@ -46,6 +48,22 @@ pub async fn ingest(batch: &MessageBatch<JsValue>, env: &Env) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Puts a gateway's pack into the log; once this is done it is there.
+pub async fn record(env: &Env, bytes: &[u8]) -> std::result::Result<(), String> {
+    let pack = a_gateways(bytes).ok_or("no pack of a gateway")?;
+    let append = Append {
+        received: now(),
+        packs: vec![pack],
+    };
+    let appended = call::lane(env, append).await;
+    appended.map(drop).map_err(|error| error.to_string())
+}
+
+/// The pack in `bytes`, if a gateway may say all of it.
+fn a_gateways(bytes: &[u8]) -> Option<Pack> {
+    Pack::decode(bytes).ok().filter(Pack::is_a_gateways)
 }
 
 /// Moves a message that can never be ingested to the dead-letter queue.

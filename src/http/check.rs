@@ -1,11 +1,12 @@
-//! `POST /v1/check`: is this credential still good?
+//! `POST /v1/check`: is this credential still good? Or several: see [`check_batch`].
 //!
 //! Takes a token, or a subject and session that the caller has verified itself. The token is one of ours, or
 //! one of an identity provider whose connection accepts it. The answer
 //! is strict: it was read from the subject's storage after the request came in, and says when. A
 //! token that does not verify is denied like one that was ended; both are logged.
 
-use super::context::Ctx;
+use super::check_batch;
+use super::context::{Ctx, MAX_BODY_BYTES};
 use crate::error::{Problem, json};
 use crate::foreign;
 use crate::keys;
@@ -19,12 +20,15 @@ use portcullis_core::session::check::{CheckReply, CheckRequest, Verdict};
 use portcullis_core::session::foreign::{CheckForeign, ForeignHolder};
 use portcullis_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use worker::{Response, Result};
 
+/// A question, or several.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub struct Body {
+    checks: Option<Vec<Box<RawValue>>>,
     token: Option<String>,
     resource: Option<String>,
     subject: Option<String>,
@@ -32,10 +36,14 @@ struct Body {
     jti: Option<TokenId>,
 }
 
+/// An answer.
 #[derive(Serialize)]
-struct Reply {
+pub struct Reply {
     verdict: &'static str,
     reason: Option<String>,
+    /// Among several: why there is no verdict of a check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     subject: Option<SubjectKey>,
     session: Option<SessionId>,
     session_expires_at: Option<String>,
@@ -59,18 +67,41 @@ struct Freshness {
 
 /// 200 with the verdict; 400 and 413 for what is no question.
 pub async fn post(mut ctx: Ctx) -> Result<Response> {
-    let body: Body = match ctx.json().await? {
+    let text = match ctx.text_within(check_batch::MAX_BODY_BYTES).await? {
+        Ok(text) => text,
+        Err(problem) => return problem.response(),
+    };
+    let body: Body = match serde_json::from_str(&text) {
         Ok(body) => body,
-        Err(problem) => return problem.response(),
+        Err(error) => return Problem::bad_request(format!("the body: {error}")).response(),
     };
-    let question = match question(&ctx, body).await? {
-        Ok(question) => question,
-        Err(problem) => return problem.response(),
-    };
-    match question {
-        Question::Ask(request) => answer(&ctx, request).await,
-        Question::AskForeign(holder) => answer_foreign(&ctx, &holder).await,
-        Question::Refused(error) => refuse(&ctx, error),
+    if let Body {
+        checks: Some(checks),
+        token: None,
+        resource: None,
+        subject: None,
+        session: None,
+        jti: None,
+    } = body
+    {
+        return check_batch::answer(&ctx, &checks).await;
+    }
+    if text.len() > MAX_BODY_BYTES {
+        return Problem::too_large(MAX_BODY_BYTES).response();
+    }
+    match judged(&ctx, body).await? {
+        Ok(reply) => json(200, &reply),
+        Err(problem) => problem.response(),
+    }
+}
+
+/// What there is to say of one question. A denial is in the log by then.
+pub async fn judged(ctx: &Ctx, body: Body) -> Result<std::result::Result<Reply, Problem>> {
+    match question(ctx, body).await? {
+        Ok(Question::Ask(request)) => answer(ctx, request).await,
+        Ok(Question::AskForeign(holder)) => answer_foreign(ctx, &holder).await,
+        Ok(Question::Refused(error)) => Ok(Ok(refuse(ctx, error))),
+        Err(problem) => Ok(Err(problem)),
     }
 }
 
@@ -85,6 +116,7 @@ type ForeignHolderAndCheck = (ForeignHolder, CheckForeign);
 async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question, Problem>> {
     match body {
         Body {
+            checks: None,
             token: Some(token),
             resource,
             subject: None,
@@ -102,6 +134,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             }))
         }
         Body {
+            checks: None,
             token: Some(token),
             resource,
             subject: None,
@@ -122,6 +155,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             }))
         }
         Body {
+            checks: None,
             token: None,
             resource: None,
             subject: Some(subject),
@@ -139,13 +173,13 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
     }
 }
 
-async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<Response> {
+async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<std::result::Result<Reply, Problem>> {
     let (subject, session, token) = (request.subject, request.session, request.token);
     let reply: CheckReply = match call::check(&ctx.env, request).await {
         Ok(reply) => reply,
         Err(error) => {
             worker::console_error!("check: {error}");
-            return Problem::unavailable().response();
+            return Ok(Err(Problem::unavailable()));
         }
     };
     let (verdict, reason, expires_at) = match reply.verdict {
@@ -164,26 +198,26 @@ async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<Response> {
             ("denied", Some(reason.as_str().to_owned()), None)
         }
     };
-    json(
-        200,
-        &Reply {
-            reason,
-            subject: Some(subject),
-            session: Some(session),
-            session_expires_at: expires_at.map(UnixMillis::to_rfc3339),
-            ..Reply::strict(verdict, reply.checked_at)
-        },
-    )
+    Ok(Ok(Reply {
+        reason,
+        subject: Some(subject),
+        session: Some(session),
+        session_expires_at: expires_at.map(UnixMillis::to_rfc3339),
+        ..Reply::strict(verdict, reply.checked_at)
+    }))
 }
 
 /// The same of an identity provider's token. It has no session of ours; what expires is itself.
-async fn answer_foreign(ctx: &Ctx, asked: &ForeignHolderAndCheck) -> Result<Response> {
+async fn answer_foreign(
+    ctx: &Ctx,
+    asked: &ForeignHolderAndCheck,
+) -> Result<std::result::Result<Reply, Problem>> {
     let (holder, check) = asked;
     let reply = match call::check_foreign(&ctx.env, check.clone()).await {
         Ok(reply) => reply,
         Err(error) => {
             worker::console_error!("check: {error}");
-            return Problem::unavailable().response();
+            return Ok(Err(Problem::unavailable()));
         }
     };
     let (verdict, reason) = match reply.verdict {
@@ -202,24 +236,31 @@ async fn answer_foreign(ctx: &Ctx, asked: &ForeignHolderAndCheck) -> Result<Resp
             ("denied", Some(reason.as_str().to_owned()))
         }
     };
-    json(
-        200,
-        &Reply {
-            reason,
-            subject: Some(holder.subject),
-            connection: Some(holder.connection.clone()),
-            roles: Some(holder.roles.clone()),
-            groups: Some(holder.groups.clone()),
-            ..Reply::strict(verdict, reply.checked_at)
-        },
-    )
+    Ok(Ok(Reply {
+        reason,
+        subject: Some(holder.subject),
+        connection: Some(holder.connection.clone()),
+        roles: Some(holder.roles.clone()),
+        groups: Some(holder.groups.clone()),
+        ..Reply::strict(verdict, reply.checked_at)
+    }))
 }
 
 impl Reply {
+    /// Of a question to which there is no verdict: denied, and why that is.
+    pub fn without_verdict(reason: &str, error: &str, now: UnixMillis) -> Self {
+        Self {
+            reason: Some(reason.to_owned()),
+            error: Some(error.to_owned()),
+            ..Self::strict("denied", now)
+        }
+    }
+
     fn strict(verdict: &'static str, checked_at: UnixMillis) -> Self {
         Self {
             verdict,
             reason: None,
+            error: None,
             subject: None,
             session: None,
             session_expires_at: None,
@@ -234,19 +275,16 @@ impl Reply {
     }
 }
 
-fn refuse(ctx: &Ctx, error: TokenError) -> Result<Response> {
+fn refuse(ctx: &Ctx, error: TokenError) -> Reply {
     let reason = format!("token_{}", error.as_str());
     ctx.log(ctx.refusal(reason.clone(), 200));
-    json(
-        200,
-        &Reply {
-            reason: Some(reason),
-            ..Reply::strict("denied", ctx.now)
-        },
-    )
+    Reply {
+        reason: Some(reason),
+        ..Reply::strict("denied", ctx.now)
+    }
 }
 
-/// The body, for the API description.
+/// One question, for the API description.
 pub fn request_schema() -> Value {
     json!({
         "description": "Either token, or subject and session",
@@ -262,7 +300,7 @@ pub fn request_schema() -> Value {
     })
 }
 
-/// The answer, for the API description.
+/// One answer, for the API description.
 pub fn reply_schema() -> Value {
     json!({
         "type": "object",
@@ -270,6 +308,7 @@ pub fn reply_schema() -> Value {
         "properties": {
             "verdict": {"enum": ["active", "denied"]},
             "reason": {"type": ["string", "null"]},
+            "error": {"type": "string", "description": "among several: why this one has no verdict of a check"},
             "subject": {"type": ["string", "null"]},
             "session": {"type": ["string", "null"]},
             "session_expires_at": {"type": ["string", "null"], "format": "date-time"},

@@ -17,7 +17,7 @@ use url::Url;
 use worker::{Context, Env, Request, Result, console_error};
 
 /// The largest body of an API call.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request on its way through a handler.
 pub struct Ctx {
@@ -157,11 +157,12 @@ impl Ctx {
         self.text_within(MAX_BODY_BYTES).await
     }
 
-    async fn text_within(
+    /// The same where a body may be longer than usual.
+    pub async fn text_within(
         &mut self,
         max_bytes: usize,
     ) -> Result<std::result::Result<String, Problem>> {
-        let too_large = Problem::new(413, format!("the body exceeds {max_bytes} bytes"));
+        let too_large = Problem::too_large(max_bytes);
         let bytes = self.bytes(max_bytes).await?;
         // A body can be held back: what it says is judged by the time it came.
         self.now = now();

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+mod check_batch;
 pub mod clients;
 pub mod connections;
 pub mod context;

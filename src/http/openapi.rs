@@ -49,8 +49,14 @@ fn describe(server: &str) -> Value {
                         "detail": {"type": "string"},
                     },
                 },
-                "CheckRequest": super::check::request_schema(),
-                "CheckReply": super::check::reply_schema(),
+                "CheckRequest": {"anyOf": [
+                    super::check::request_schema(),
+                    super::check_batch::request_schema(),
+                ]},
+                "CheckReply": {"anyOf": [
+                    super::check::reply_schema(),
+                    super::check_batch::reply_schema(),
+                ]},
                 "RevocationRequest": super::revocations::request_schema(),
                 "Revocation": {"anyOf": [
                     super::revocations::reply_schema(),

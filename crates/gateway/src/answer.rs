@@ -2,7 +2,10 @@
 //!
 //! Neither says more than the reader can act on. Causes are in the log.
 
+use crate::credential::Scheme;
+use crate::proof::ProofError;
 use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::dpop::ALGORITHMS;
 use portcullis_core::session::check::DenyReason;
 use serde_json::json;
 
@@ -21,8 +24,8 @@ impl Answer {
     /// 401 to a request without a usable credential: no error code (RFC 6750 section 3.1).
     #[must_use]
     pub fn credential_required() -> Self {
-        Self::problem(401, "Unauthorized", "A bearer access token is required.")
-            .with("WWW-Authenticate", "Bearer".to_owned())
+        Self::problem(401, "Unauthorized", "An access token is required.")
+            .challenging(Scheme::Bearer, None)
     }
 
     /// 400 to a request with several credentials, or one that cannot be a token.
@@ -33,9 +36,9 @@ impl Answer {
         Self::problem(400, "Bad Request", detail).with("WWW-Authenticate", challenge)
     }
 
-    /// 401 to a token that does not verify.
+    /// 401 to a token that does not verify, in the scheme that it came by.
     #[must_use]
-    pub fn token_refused(why: TokenError) -> Self {
+    pub fn token_refused(why: TokenError, scheme: Scheme) -> Self {
         let detail = match why {
             TokenError::Expired => "The access token has expired.",
             TokenError::NotYetValid => "The access token is not valid yet.",
@@ -45,6 +48,7 @@ impl Answer {
             TokenError::ProofRequired => {
                 "The access token is bound to a key; no proof was accepted."
             }
+            TokenError::Binding => "The access token is not bound to the key of the proof.",
             TokenError::Malformed
             | TokenError::TooLarge
             | TokenError::Algorithm
@@ -53,16 +57,31 @@ impl Answer {
             | TokenError::Type
             | TokenError::Claims
             | TokenError::Nonce
-            | TokenError::Binding
             | TokenError::Request
             | TokenError::Lifetime => "The access token is not valid.",
         };
-        Self::invalid_token(detail, why.as_str())
+        Self::refused(scheme, ("invalid_token", detail), why.as_str())
+    }
+
+    /// 401 to a proof that is not good, or came before (RFC 9449 section 7.1).
+    #[must_use]
+    pub fn proof_refused(why: ProofError) -> Self {
+        let detail = match why {
+            ProofError::NotOne => "One DPoP proof is required.",
+            ProofError::Replayed => "The DPoP proof has been used.",
+            ProofError::Bad(TokenError::Expired | TokenError::NotYetValid) => {
+                "The DPoP proof was not made just now."
+            }
+            ProofError::Bad(TokenError::Request) => "The DPoP proof is for another request.",
+            ProofError::Bad(_) => "The DPoP proof is not valid.",
+        };
+        let error = ("invalid_dpop_proof", detail);
+        Self::refused(Scheme::Dpop, error, &why.reason())
     }
 
     /// 401 to a token that verified and is no longer in force.
     #[must_use]
-    pub fn denied(why: DenyReason) -> Self {
+    pub fn denied(why: DenyReason, scheme: Scheme) -> Self {
         let detail = match why {
             DenyReason::SubjectDisabled => "The account is disabled.",
             DenyReason::SessionUnknown | DenyReason::SessionEnded => "The session has ended.",
@@ -74,7 +93,7 @@ impl Answer {
             | DenyReason::IssuedBeforeKill
             | DenyReason::ConnectionRevoked => "The access token has been revoked.",
         };
-        Self::invalid_token(detail, why.as_str())
+        Self::refused(scheme, ("invalid_token", detail), why.as_str())
     }
 
     /// 403 to what only a page of this origin may do.
@@ -98,11 +117,15 @@ impl Answer {
 
     /// 403 to a token that was granted less than is required here (RFC 6750 section 3.1).
     #[must_use]
-    pub fn insufficient_scope(required: &[String]) -> Self {
+    pub fn insufficient_scope(required: &[String], scheme: Scheme) -> Self {
         let detail = "The access token was not granted what this requires.";
         let scope = required.join(" ");
+        let scheme = match scheme {
+            Scheme::Bearer => "Bearer",
+            Scheme::Dpop => "DPoP",
+        };
         let challenge = format!(
-            r#"Bearer error="insufficient_scope", error_description="{detail}", scope="{scope}""#
+            r#"{scheme} error="insufficient_scope", error_description="{detail}", scope="{scope}""#
         );
         Self::problem(403, "Forbidden", detail).with("WWW-Authenticate", challenge)
     }
@@ -221,14 +244,33 @@ impl Answer {
         self
     }
 
-    fn invalid_token(detail: &str, reason: &str) -> Self {
-        let challenge = format!(r#"Bearer error="invalid_token", error_description="{detail}""#);
+    fn refused(scheme: Scheme, error: (&str, &str), reason: &str) -> Self {
         let body = json!({
-            "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": detail,
+            "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": error.1,
             "reason": reason,
         });
         Self::new(401, "application/problem+json", body.to_string())
-            .with("WWW-Authenticate", challenge)
+            .challenging(scheme, Some(error))
+    }
+
+    /// Both schemes, the one that was used first and with the error, if there is one.
+    fn challenging(self, scheme: Scheme, error: Option<(&str, &str)>) -> Self {
+        let error = error.map_or(String::new(), |(code, detail)| {
+            format!(r#"error="{code}", error_description="{detail}""#)
+        });
+        let bearer = |parameters: &str| format!("Bearer {parameters}").trim_end().to_owned();
+        let dpop = |parameters: &str| {
+            let separator = if parameters.is_empty() { "" } else { ", " };
+            let algorithms = ALGORITHMS.join(" ");
+            format!(r#"DPoP {parameters}{separator}algs="{algorithms}""#)
+        };
+        let challenges = match scheme {
+            Scheme::Bearer => [bearer(&error), dpop("")],
+            Scheme::Dpop => [dpop(&error), bearer("")],
+        };
+        challenges
+            .into_iter()
+            .fold(self, |answer, value| answer.with("WWW-Authenticate", value))
     }
 
     fn problem(status: u16, title: &str, detail: &str) -> Self {
@@ -274,7 +316,7 @@ mod tests {
             (required.status, header(&required, "WWW-Authenticate")),
             (401, Some("Bearer"))
         );
-        let refused = Answer::token_refused(TokenError::Expired);
+        let refused = Answer::token_refused(TokenError::Expired, Scheme::Bearer);
         assert_eq!(
             header(&refused, "WWW-Authenticate"),
             Some(
@@ -289,7 +331,8 @@ mod tests {
 
     #[test]
     fn a_token_that_was_granted_too_little_is_told_what_it_needs() {
-        let answer = Answer::insufficient_scope(&["read".to_owned(), "write".to_owned()]);
+        let answer =
+            Answer::insufficient_scope(&["read".to_owned(), "write".to_owned()], Scheme::Bearer);
         assert_eq!(answer.status, 403);
         assert_eq!(
             header(&answer, "WWW-Authenticate"),
@@ -301,8 +344,35 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_that_was_used_comes_first_with_the_error_and_the_other_is_offered() {
+        let challenges = |answer: Answer| -> Vec<String> {
+            let challenge = |(name, value)| (name == "WWW-Authenticate").then_some(value);
+            answer.headers.into_iter().filter_map(challenge).collect()
+        };
+        let offered = r#"DPoP algs="ES256 EdDSA""#;
+        assert_eq!(
+            challenges(Answer::credential_required()),
+            ["Bearer", offered]
+        );
+        let downgraded = Answer::token_refused(TokenError::ProofRequired, Scheme::Bearer);
+        let downgraded = challenges(downgraded);
+        assert!(downgraded[0].starts_with(r#"Bearer error="invalid_token""#));
+        assert_eq!(downgraded[1], offered);
+        let denied = Answer::denied(DenyReason::SessionEnded, Scheme::Dpop);
+        assert_eq!(
+            challenges(denied),
+            [
+                r#"DPoP error="invalid_token", error_description="The session has ended.", algs="ES256 EdDSA""#,
+                "Bearer"
+            ]
+        );
+        let replayed = challenges(Answer::proof_refused(ProofError::Replayed));
+        assert!(replayed[0].starts_with(r#"DPoP error="invalid_dpop_proof", "#));
+    }
+
+    #[test]
     fn a_forger_learns_nothing_of_why() {
-        let detail = |why| Answer::token_refused(why).headers;
+        let detail = |why| Answer::token_refused(why, Scheme::Bearer).headers;
         assert_eq!(
             detail(TokenError::Signature),
             detail(TokenError::UnknownKey)

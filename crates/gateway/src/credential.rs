@@ -1,6 +1,6 @@
 //! The credential that a request brings, if it brings one.
 //!
-//! `Authorization: Bearer` (RFC 6750 section 2.1), or else the header in which an access proxy before this
+//! `Authorization: Bearer` (RFC 6750 section 2.1) or `DPoP` (RFC 9449 section 7.1), or else the header in which an access proxy before this
 //! gateway asserts who is there (`Cf-Access-Jwt-Assertion`, where that is configured), or else the cookie
 //! that logging in has set. The other two ways of RFC 6750, form body and query, end up in logs and are not
 //! looked for.
@@ -18,8 +18,7 @@ pub enum Credential {
     Absent,
     /// A token.
     Token(Token),
-    /// An `Authorization` header of another scheme. `DPoP` is among them for now: to take a bound
-    /// token without looking at its proof would undo the binding.
+    /// An `Authorization` header of another scheme.
     OtherScheme,
     /// Several, or one that cannot be a token.
     Malformed,
@@ -31,6 +30,39 @@ pub struct Token {
     text: String,
     /// Whether a browser attached it by itself.
     pub ambient: bool,
+    /// How it was presented, which decides whether it needs a proof.
+    pub scheme: Scheme,
+}
+
+/// The two ways to present a token. Neither is taken for the other: a bound token that passed as a bearer
+/// token would not be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Whoever has it may use it.
+    Bearer,
+    /// It is bound to a key, and a proof of that comes along.
+    Dpop,
+}
+
+impl Scheme {
+    /// The scheme of an `Authorization` header.
+    fn parse(name: &str) -> Option<Self> {
+        if name.eq_ignore_ascii_case("bearer") {
+            Some(Self::Bearer)
+        } else if name.eq_ignore_ascii_case("dpop") {
+            Some(Self::Dpop)
+        } else {
+            None
+        }
+    }
+
+    /// In which scheme to answer a request: the one that it used.
+    #[must_use]
+    pub fn of(inbound: &Inbound) -> Self {
+        let header = inbound.only("authorization").unwrap_or_default().trim();
+        let (name, _) = header.split_once(' ').unwrap_or((header, ""));
+        Self::parse(name).unwrap_or(Self::Bearer)
+    }
 }
 
 impl Token {
@@ -55,7 +87,7 @@ impl Credential {
             return match assertion_header.filter(|name| inbound.all(name).next().is_some()) {
                 Some(name) => inbound
                     .only(name)
-                    .map_or(Self::Malformed, |token| Self::token(token.trim(), true)),
+                    .map_or(Self::Malformed, |token| Self::ambient(token.trim())),
                 None => Self::from_cookies(inbound),
             };
         }
@@ -63,12 +95,11 @@ impl Credential {
         let Some(header) = inbound.only("authorization") else {
             return Self::Malformed;
         };
-        match header.trim().split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                Self::token(token.trim_start_matches(' '), false)
-            }
-            None if header.trim().eq_ignore_ascii_case("bearer") => Self::Malformed,
-            _ => Self::OtherScheme,
+        let header = header.trim();
+        let (name, token) = header.split_once(' ').unwrap_or((header, ""));
+        match Scheme::parse(name) {
+            Some(scheme) => Self::token(token.trim_start_matches(' '), false, scheme),
+            None => Self::OtherScheme,
         }
     }
 
@@ -80,13 +111,18 @@ impl Credential {
             .map(|(_, value)| value);
         match (values.next(), values.next()) {
             (None | Some(""), None) => Self::Absent,
-            (Some(token), None) => Self::token(token, true),
+            (Some(token), None) => Self::ambient(token),
             _ => Self::Malformed,
         }
     }
 
-    /// `b64token` (RFC 6750 section 2.1).
-    fn token(text: &str, ambient: bool) -> Self {
+    /// A browser proves no key.
+    fn ambient(text: &str) -> Self {
+        Self::token(text, true, Scheme::Bearer)
+    }
+
+    /// `b64token` (RFC 6750 section 2.1), `token68` (RFC 9449 section 7.1): the same.
+    fn token(text: &str, ambient: bool, scheme: Scheme) -> Self {
         let padding = text.trim_end_matches('=');
         let valid = !padding.is_empty()
             && padding
@@ -96,6 +132,7 @@ impl Credential {
             Self::Token(Token {
                 text: text.to_owned(),
                 ambient,
+                scheme,
             })
         } else {
             Self::Malformed
@@ -120,6 +157,7 @@ mod tests {
         Credential::Token(Token {
             text: text.to_owned(),
             ambient,
+            scheme: Scheme::Bearer,
         })
     }
 
@@ -164,7 +202,7 @@ mod tests {
     #[test]
     fn other_schemes_are_not_taken_for_bearer_nor_for_absence() {
         let cookie = ("cookie", "__Host-portcullis=c");
-        for header in ["DPoP a.b.c", "Basic YTpi", "Bearerx a", "token"] {
+        for header in ["DPoPx a.b.c", "Basic YTpi", "Bearerx a", "token"] {
             assert_eq!(
                 of(&[("authorization", header), cookie]),
                 Credential::OtherScheme
@@ -179,6 +217,8 @@ mod tests {
             vec![("authorization", "Bearer a, Bearer b")],
             vec![("authorization", "Bearer a b")],
             vec![("authorization", "Bearer")],
+            vec![("authorization", "DPoP")],
+            vec![("authorization", "DPoP a, Bearer a")],
             vec![("authorization", "Bearer =")],
             vec![("cookie", "__Host-portcullis=a; __Host-portcullis=b")],
             vec![
@@ -189,6 +229,26 @@ mod tests {
         ] {
             assert_eq!(of(&headers), Credential::Malformed, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn a_token_of_either_scheme_is_of_that_one() {
+        for (header, scheme) in [
+            ("Bearer a.b.c", Scheme::Bearer),
+            ("DPoP a.b.c", Scheme::Dpop),
+            ("dpop  a.b.c", Scheme::Dpop),
+        ] {
+            let inbound = example("GET", "/", &[("authorization", header)]);
+            assert_eq!(Scheme::of(&inbound), scheme);
+            let Credential::Token(token) = Credential::of(&inbound, None) else {
+                panic!("{header}");
+            };
+            assert_eq!((token.text(), token.ambient), ("a.b.c", false));
+            assert_eq!(token.scheme, scheme);
+        }
+        // With a proof or without, what a browser attaches is a bearer token.
+        let cookie = [("cookie", "__Host-portcullis=c.c.c"), ("dpop", "p")];
+        assert_eq!(of(&cookie), token("c.c.c", true));
     }
 
     #[test]

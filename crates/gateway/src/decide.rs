@@ -4,11 +4,12 @@
 //!
 //! | found | program | browser | event |
 //! |---|---|---|---|
-//! | no credential | 401 | log in | none |
-//! | another scheme | 401 | 401 | none |
-//! | several, malformed | 400 | 400 | none |
-//! | the cookie, and a write from another origin | 403 | 403 | none |
-//! | a token that does not verify | 401 | log in | `credential.refused`, off the path |
+//! | no credential | 401 | log in | `credential.refused`, counted; none if sent to log in |
+//! | another scheme | 401 | 401 | `credential.refused`, counted |
+//! | several, malformed | 400 | 400 | `credential.refused`, counted |
+//! | the cookie, and a write from another origin | 403 | 403 | `credential.refused`, counted |
+//! | a token that does not verify | 401 | log in | `credential.refused`, counted |
+//! | a bound token without a good proof | 401 | 401 | `credential.refused`, counted |
 //! | no keys, or the check failed | 503 | 503 | none |
 //! | ended since | 401 | log in | `check.denied`, sent before the answer |
 //! | in force, without what the route requires | 403 | 403 | `request.denied`, sent before the answer |
@@ -20,8 +21,9 @@ use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::consistency::Checked;
-use crate::credential::Credential;
+use crate::credential::{Credential, Scheme};
 use crate::inbound::{Asker, Inbound};
+use crate::proof::ProofError;
 use crate::route::Guard;
 use crate::route::access::Missing;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
@@ -42,6 +44,8 @@ pub enum Finding {
     CrossOriginWrite,
     /// Its token does not verify.
     Refused(TokenError),
+    /// Its token came as one that is bound to a key, and the proof of that is not good.
+    ProofRefused(ProofError),
     /// There are no keys to verify its token with, or nobody said whether it is in force.
     NobodyToAsk,
     /// Its token verified, its holder is this, and this was said of it.
@@ -105,10 +109,10 @@ pub enum Then {
 /// What a refusal leaves in the audit log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Record {
-    /// Nothing: nobody was named.
+    /// Nothing: nobody was refused.
     Nothing,
-    /// This, and the answer need not wait for it.
-    OffThePath(Event),
+    /// This, counted with others like it, and the answer need not wait for it: nobody was proven.
+    Counted(Event),
     /// This, and there is no answer until it is safe: a denial of someone who is known must not be
     /// lost.
     BeforeAnswering(Event),
@@ -146,40 +150,39 @@ pub struct Place<'a> {
 #[must_use]
 pub fn rule(finding: Finding, place: Place<'_>) -> Ruling {
     let Place { inbound, now, .. } = place;
-    let refusal = match finding {
-        Finding::Checked(caller, reply) => match reply.verdict {
-            Verdict::Active { .. } => {
-                let at = reply.checked_at;
-                return in_force(*caller, Checked::Strict { at }, place);
-            }
-            Verdict::Denied(why) => denied(&caller, why, place),
-        },
-        Finding::InForce(caller, checked) => return in_force(*caller, checked, place),
-        Finding::NoCredential => Refusal {
-            then: log_in_or(place, Answer::credential_required()),
-            record: Record::Nothing,
-        },
-        Finding::OtherScheme => unrecorded(Answer::credential_required()),
-        Finding::Malformed => unrecorded(Answer::malformed_credential()),
-        Finding::CrossOriginWrite => unrecorded(Answer::cross_origin()),
-        Finding::NobodyToAsk => unrecorded(Answer::unavailable()),
-        Finding::Refused(why) => {
-            let then = log_in_or(place, Answer::token_refused(why));
-            let event = Event {
-                reason: Some(why.as_str().to_owned()),
-                request: Some(inbound.facts()),
-                ..Event::new(
-                    now,
-                    Action::CredentialRefused,
-                    Outcome::Denied,
-                    Actor::Anonymous,
-                )
+    let (then, reason) = match finding {
+        Finding::Checked(caller, reply) => {
+            return match reply.verdict {
+                Verdict::Active { .. } => {
+                    let at = reply.checked_at;
+                    in_force(*caller, Checked::Strict { at }, place)
+                }
+                Verdict::Denied(why) => Ruling::Refuse(Box::new(denied(&caller, why, place))),
             };
-            Refusal {
-                record: Record::OffThePath(with_status(event, Some(then.status()))),
-                then,
-            }
         }
+        Finding::InForce(caller, checked) => return in_force(*caller, checked, place),
+        Finding::NoCredential => {
+            let then = log_in_or(place, Answer::credential_required());
+            let refused = then != Then::LogIn;
+            (then, refused.then(|| "no_credential".to_owned()))
+        }
+        Finding::OtherScheme => said(Answer::credential_required(), "other_scheme"),
+        Finding::Malformed => said(Answer::malformed_credential(), "malformed"),
+        Finding::CrossOriginWrite => said(Answer::cross_origin(), "cross_origin"),
+        Finding::NobodyToAsk => (Then::Say(Answer::unavailable()), None),
+        Finding::Refused(why) => {
+            let answer = Answer::token_refused(why, Scheme::of(inbound));
+            let then = log_in_or(place, answer);
+            (then, Some(why.as_str().to_owned()))
+        }
+        Finding::ProofRefused(why) => said(Answer::proof_refused(why), &why.reason()),
+    };
+    let refusal = Refusal {
+        record: reason.map_or(Record::Nothing, |reason| {
+            let event = unproven(reason, inbound, now);
+            Record::Counted(with_status(event, Some(then.status())))
+        }),
+        then,
     };
     Ruling::Refuse(Box::new(refusal))
 }
@@ -199,7 +202,9 @@ fn in_force(caller: Caller, checked: Checked, place: Place<'_>) -> Ruling {
 /// Logging in again would not help.
 fn lacking(caller: &Caller, missing: Missing<'_>, place: Place<'_>) -> Refusal {
     let answer = match (missing, place.inbound.asker()) {
-        (Missing::Scope(required), _) => Answer::insufficient_scope(required),
+        (Missing::Scope(required), _) => {
+            Answer::insufficient_scope(required, Scheme::of(place.inbound))
+        }
         (Missing::Role | Missing::Group, Asker::Program) => Answer::forbidden(),
         (Missing::Role | Missing::Group, Asker::Navigation) => Answer::forbidden_page(),
     };
@@ -214,7 +219,7 @@ fn lacking(caller: &Caller, missing: Missing<'_>, place: Place<'_>) -> Refusal {
 }
 
 fn denied(caller: &Caller, why: DenyReason, place: Place<'_>) -> Refusal {
-    let then = log_in_or(place, Answer::denied(why));
+    let then = log_in_or(place, Answer::denied(why, Scheme::of(place.inbound)));
     let event = Event {
         reason: Some(why.as_str().to_owned()),
         ..event_of(caller, Action::CheckDenied, Outcome::Denied, place)
@@ -225,10 +230,21 @@ fn denied(caller: &Caller, why: DenyReason, place: Place<'_>) -> Refusal {
     }
 }
 
-fn unrecorded(answer: Answer) -> Refusal {
-    Refusal {
-        then: Then::Say(answer),
-        record: Record::Nothing,
+fn said(answer: Answer, reason: &str) -> (Then, Option<String>) {
+    (Then::Say(answer), Some(reason.to_owned()))
+}
+
+/// A credential that proves nobody. Reasons are of a fixed vocabulary: refusals are counted by them.
+fn unproven(reason: String, inbound: &Inbound, now: UnixMillis) -> Event {
+    Event {
+        reason: Some(reason),
+        request: Some(inbound.facts()),
+        ..Event::new(
+            now,
+            Action::CredentialRefused,
+            Outcome::Denied,
+            Actor::Anonymous,
+        )
     }
 }
 
@@ -363,7 +379,7 @@ mod tests {
         let refusal = refused(said(Verdict::Denied(DenyReason::SessionEnded)), &[]);
         assert_eq!(
             refusal.then,
-            Then::Say(Answer::denied(DenyReason::SessionEnded))
+            Then::Say(Answer::denied(DenyReason::SessionEnded, Scheme::Bearer))
         );
         let Record::BeforeAnswering(event) = refusal.record else {
             panic!("{:?}", refusal.record);
@@ -379,7 +395,7 @@ mod tests {
     #[test]
     fn a_token_that_does_not_verify_is_recorded_without_a_name() {
         let refusal = refused(Finding::Refused(TokenError::Signature), &[]);
-        let Record::OffThePath(event) = refusal.record else {
+        let Record::Counted(event) = refusal.record else {
             panic!("{:?}", refusal.record);
         };
         assert_eq!(event.action, Action::CredentialRefused);
@@ -524,6 +540,7 @@ mod tests {
         assert_eq!(status(Finding::Malformed), 400);
         assert_eq!(status(Finding::CrossOriginWrite), 403);
         assert_eq!(status(Finding::Refused(TokenError::Audience)), 401);
+        assert_eq!(status(Finding::ProofRefused(ProofError::NotOne)), 401);
         assert_eq!(status(Finding::NobodyToAsk), 503);
         assert_eq!(
             status(said(Verdict::Denied(DenyReason::SubjectDisabled))),
@@ -532,16 +549,27 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_known_leaves_no_event() {
-        for finding in [
-            Finding::NoCredential,
-            Finding::OtherScheme,
-            Finding::Malformed,
-            Finding::CrossOriginWrite,
-            Finding::NobodyToAsk,
+    fn who_is_not_known_is_counted_and_who_is_sent_to_log_in_or_not_refused_is_not() {
+        for (finding, reason) in [
+            (Finding::NoCredential, "no_credential"),
+            (Finding::OtherScheme, "other_scheme"),
+            (Finding::Malformed, "malformed"),
+            (Finding::CrossOriginWrite, "cross_origin"),
+            (
+                Finding::ProofRefused(ProofError::Replayed),
+                "proof_replayed",
+            ),
         ] {
-            assert_eq!(refused(finding, &[]).record, Record::Nothing);
+            let Record::Counted(event) = refused(finding, &[]).record else {
+                panic!("{reason}");
+            };
+            assert_eq!(event.reason.as_deref(), Some(reason));
+            assert_eq!((event.actor, event.subject), (Actor::Anonymous, None));
         }
+        let navigated = refused(Finding::NoCredential, &BROWSER);
+        assert_eq!(navigated.record, Record::Nothing);
+        let unanswered = refused(Finding::NobodyToAsk, &[]);
+        assert_eq!(unanswered.record, Record::Nothing);
     }
 
     #[test]

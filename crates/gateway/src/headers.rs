@@ -34,8 +34,11 @@ use std::fmt::Write;
 /// Says how fresh the answer to "is it still in force" was.
 pub const CHECK: &str = "Portcullis-Check";
 
-/// A token by Cloudflare Access, which is a credential whether it is asked for or not.
-const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
+/// What holds a credential. Cloudflare Access' token is one whether it is asked for or not.
+const CREDENTIALS: [&str; 3] = ["authorization", "cf-access-jwt-assertion", "dpop"];
+
+/// What the names begin with in which the origin is told who is there.
+const IDENTITY: &str = "portcullis-";
 
 /// Meaningful for one connection only (RFC 9110 section 7.6.1), or written anew by the runtime.
 const HOP_BY_HOP: [&str; 11] = [
@@ -73,8 +76,8 @@ pub fn can_hold_a_claim(name: &str) -> bool {
         && name.len() <= 64
         && name.bytes().all(of_a_name)
         && free
-        && !is_credential(name, None)
-        && !is_identity(name)
+        && !CREDENTIALS.contains(&read.as_str())
+        && !read.starts_with(IDENTITY)
         && !OVERRIDES.contains(&read.as_str())
 }
 
@@ -97,19 +100,18 @@ const OVERRIDES: [&str; 5] = [
 /// What of the headers of requests ends at this gateway, besides what ends at each.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stripping<'a> {
-    /// One more that holds a credential.
-    pub assertion_header: Option<&'a str>,
-    /// Those that hold claims, on whatever route.
-    pub claim_headers: &'a [String],
+    /// Their names, [as the least careful server reads them](as_servers_read): of one more that
+    /// holds a credential, and of all that hold claims, on whatever route.
+    pub names: &'a [String],
 }
 
 impl Stripping<'_> {
-    fn strips(&self, name: &str) -> bool {
+    fn strips(self, name: &str) -> bool {
         let read = as_servers_read(name);
-        is_credential(name, self.assertion_header)
-            || is_identity(name)
+        CREDENTIALS.contains(&read.as_str())
+            || read.starts_with(IDENTITY)
             || OVERRIDES.contains(&read.as_str())
-            || self.claim_headers.iter().any(|held| are_alike(held, name))
+            || self.names.contains(&read)
     }
 }
 
@@ -228,19 +230,10 @@ fn may_pass(name: &str, connection_options: &[String]) -> bool {
     !HOP_BY_HOP.contains(&name.as_str()) && !connection_options.contains(&name)
 }
 
-fn is_credential(name: &str, assertion_header: Option<&str>) -> bool {
-    let name = as_servers_read(name);
-    let asserted = assertion_header.is_some_and(|header| as_servers_read(header) == name);
-    ["authorization", "dpop", ACCESS_ASSERTION].contains(&name.as_str()) || asserted
-}
-
-fn is_identity(name: &str) -> bool {
-    as_servers_read(name).starts_with("portcullis-")
-}
-
 /// A name as the least careful server reads it. In the CGI tradition `-` becomes `_` (RFC 3875
 /// section 4.1.18), and some servers make that of every character that is no letter or digit.
-fn as_servers_read(name: &str) -> String {
+#[must_use]
+pub fn as_servers_read(name: &str) -> String {
     name.chars()
         .map(|c| {
             if c.is_ascii_alphanumeric() {
@@ -283,8 +276,7 @@ mod tests {
 
     fn forward(inbound: &Headers) -> Headers {
         let stripping = Stripping {
-            assertion_header: Some("X-Asserted"),
-            claim_headers: &["X-User".to_owned()],
+            names: &["x-asserted".to_owned(), "x-user".to_owned()],
         };
         let mut headers = stripped(inbound, stripping);
         headers.extend(telling(&caller::example(), &[]));
@@ -400,6 +392,10 @@ mod tests {
         );
     }
 
+    fn tells(name: &str) -> bool {
+        as_servers_read(name).starts_with(IDENTITY)
+    }
+
     fn any_header() -> impl Strategy<Value = (String, String)> {
         let name = prop_oneof![
             "(?i)portcullis[-_][a-z_-]{0,8}",
@@ -424,21 +420,23 @@ mod tests {
             let inbound: Headers = inbound
                 .into_iter()
                 .filter(|(name, value)| {
-                    let named = ["authorization", "dpop", "cookie", "x-asserted", ACCESS_ASSERTION]
+                    let named = ["cookie", "x-asserted"]
                         .iter()
+                        .chain(&CREDENTIALS)
                         .any(|known| name.eq_ignore_ascii_case(known));
-                    named || is_identity(name) || !value.contains("SECRET")
+                    named || tells(name) || !value.contains("SECRET")
                 })
                 .collect();
             let ours: Headers = identity(&caller::example()).collect();
             let out = forward(&inbound);
             for (name, value) in &out {
-                prop_assert!(!is_credential(name, Some("X-Asserted")));
-                prop_assert!(!are_alike(name, "X-User"));
+                let read = as_servers_read(name);
+                prop_assert!(!CREDENTIALS.contains(&read.as_str()));
+                prop_assert!(!["x-asserted", "x-user"].contains(&read.as_str()));
                 let in_cookie = name.eq_ignore_ascii_case("cookie") && value.contains("Bearer");
                 prop_assert!(in_cookie || value.contains("DPoP") || !value.contains("SECRET"), "{name}: {value}");
             }
-            let seen: Headers = out.into_iter().filter(|(name, _)| is_identity(name)).collect();
+            let seen: Headers = out.into_iter().filter(|(name, _)| tells(name)).collect();
             prop_assert_eq!(seen, ours);
         }
 

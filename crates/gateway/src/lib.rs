@@ -1,9 +1,13 @@
 //! The gateway: a Worker in front of an origin.
 //!
-//! Of every request it asks two things: is there a credential of the service's for this place
-//! ([`credential`], then a signature, [`remembered`] for a while), and is it still in force: as sure as the
+//! One file says what it does ([`mod@file`]): which [`route`]s there are, who may take them, and how
+//! sure that must be. What no route is for is not forwarded.
+//!
+//! Of every request to a guarded route it asks: is there a credential of the service's for this place
+//! ([`credential`], then a signature, [`remembered`] for a while), is it still in force (as sure as the
 //! route wants it ([`consistency`]), by the strict check through a service binding that offers little
-//! else, or by a [`view`] of what was revoked that comes through the same binding. Only then
+//! else, or by a [`view`] of what was revoked that comes through the same binding), and has its holder
+//! what the route requires. Only then
 //! the request goes on, without the credential and with headers that say who is there
 //! ([`headers`]). A browser without a credential is sent to log in ([`login`]). Each decision leaves
 //! an audit event ([`decide`]).
@@ -13,8 +17,10 @@
 //! Everything but the module `worker` is pure; that one is the runtime's adapter, behind the
 //! feature of the same name.
 //!
-//! Out of scope: `DPoP`, upgrades to other protocols, mapping roles to
-//! routes, refresh.
+//! A token that is bound to a key needs a proof of that key ([`proof`]). What is recorded of all this, and
+//! when it is sent, is [`packer`]'s to say.
+//!
+//! Out of scope: upgrades to other protocols, refresh.
 
 pub mod answer;
 pub mod assertion;
@@ -30,6 +36,9 @@ pub mod headers;
 pub mod inbound;
 pub mod login;
 pub mod metadata;
+pub mod packer;
+pub mod proof;
+pub mod refusals;
 pub mod remembered;
 pub mod resource;
 pub mod route;

@@ -8,6 +8,9 @@
 //!
 //! But for one thing: a token of ours that was ended stays ended. So the strict check's denial is
 //! remembered with it, and who shows a dead token again and again costs one such check.
+//!
+//! A token that is bound to a key is remembered with the key that was proven, and each request brings a proof of
+//! its own.
 
 use crate::caller::Caller;
 use crate::view::marks::Marks;
@@ -28,6 +31,7 @@ const CAPACITY: usize = 1000;
 #[derive(Debug)]
 pub struct Known {
     text: Box<str>,
+    jkt: Option<Box<str>>,
     token: VerifiedAccessToken,
     caller: Caller,
     marks: Marks,
@@ -35,11 +39,12 @@ pub struct Known {
 }
 
 impl Known {
-    /// The token of that text.
+    /// The token of that text, and by which key it was proven, by its thumbprint.
     #[must_use]
-    pub fn of(text: &str, token: VerifiedAccessToken, seed: &Seed) -> Self {
+    pub fn of((text, jkt): (&str, Option<&str>), token: VerifiedAccessToken, seed: &Seed) -> Self {
         Self {
             text: text.into(),
+            jkt: jkt.map(Into::into),
             caller: Caller::from(&token),
             marks: Marks::of_token(&token, seed),
             token,
@@ -126,11 +131,13 @@ impl Remembered {
         }
     }
 
-    /// The token of that text, if it verified under these keys and has not expired.
+    /// The token of that text, if it verified under these keys, came with a proof of the same key or of none
+    /// (`jkt`), and has not expired.
     #[must_use]
     pub fn recall(
         &self,
         text: &str,
+        jkt: Option<&str>,
         keys: &Arc<KeySet>,
         seed: &Seed,
         now: UnixMillis,
@@ -139,7 +146,8 @@ impl Remembered {
             return None;
         }
         let known = self.tokens.get(&fingerprint(text, seed))?;
-        (*known.text == *text && now < known.token.expires_at()).then(|| Rc::clone(known))
+        let same = *known.text == *text && known.jkt.as_deref() == jkt;
+        (same && now < known.token.expires_at()).then(|| Rc::clone(known))
     }
 
     /// Remembers that a token verified under these keys.
@@ -239,14 +247,14 @@ mod tests {
     }
 
     fn known(text: &str) -> Rc<Known> {
-        Rc::new(Known::of(text, token(&claims()), &seed()))
+        Rc::new(Known::of((text, None), token(&claims()), &seed()))
     }
 
     #[test]
     fn only_the_same_bytes_under_the_same_keys_are_recalled() {
         let (mut remembered, first) = (Remembered::new(), keys());
         let recall = |remembered: &Remembered, text, keys| {
-            let known = remembered.recall(text, keys, &seed(), NOW);
+            let known = remembered.recall(text, None, keys, &seed(), NOW);
             known.is_some_and(|known| *known.text == *text)
         };
         assert!(!recall(&remembered, "a", &first));
@@ -267,7 +275,26 @@ mod tests {
         let there = remembered.tokens.pop_first().map(|(_, known)| known);
         let place = fingerprint("b", &seed());
         remembered.tokens.insert(place, there.expect("remembered"));
-        assert!(remembered.recall("b", &keys, &seed(), NOW).is_none());
+        assert!(remembered.recall("b", None, &keys, &seed(), NOW).is_none());
+    }
+
+    #[test]
+    fn a_token_is_recalled_only_as_it_was_presented() {
+        let (mut remembered, keys) = (Remembered::new(), keys());
+        for (text, jkt) in [("bound", Some("k")), ("free", None)] {
+            let known = Known::of((text, jkt), token(&claims()), &seed());
+            remembered.remember(&Rc::new(known), &keys, &seed(), NOW);
+        }
+        for (text, jkt, known) in [
+            ("bound", Some("k"), true),
+            ("bound", Some("l"), false),
+            ("bound", None, false),
+            ("free", None, true),
+            ("free", Some("k"), false),
+        ] {
+            let recalled = remembered.recall(text, jkt, &keys, &seed(), NOW);
+            assert_eq!(recalled.is_some(), known, "{text} {jkt:?}");
+        }
     }
 
     #[test]
@@ -275,7 +302,7 @@ mod tests {
         let (mut remembered, keys) = (Remembered::new(), keys());
         remembered.remember(&known("a"), &keys, &seed(), NOW);
         let end = token(&claims()).expires_at();
-        let recalled = |at| remembered.recall("a", &keys, &seed(), at).is_some();
+        let recalled = |at| remembered.recall("a", None, &keys, &seed(), at).is_some();
         assert!(recalled(UnixMillis(end.0 - 1)));
         assert!(!recalled(end));
     }
@@ -285,7 +312,7 @@ mod tests {
         let (mut remembered, keys) = (Remembered::new(), keys());
         let (end, any) = (token(&claims()).expires_at(), token(&claims()));
         let mut remember = |text: &str, now| {
-            let known = Rc::new(Known::of(text, any.clone(), &seed()));
+            let known = Rc::new(Known::of((text, None), any.clone(), &seed()));
             remembered.remember(&known, &keys, &seed(), now);
             remembered.tokens.len()
         };

@@ -6,11 +6,11 @@
 //! URL with that path: it names the resource that the path belongs to, and no token could be
 //! narrower. A client that insists on the path itself (section 3.3) gets no further than with a 404.
 //!
-//! `scopes_supported` is left out: a route that needs more says so in its challenge. So is what
-//! concerns `DPoP`, until the gateway takes it.
+//! `scopes_supported` is left out: a route that needs more says so in its challenge.
 
 use crate::answer::Answer;
 use crate::config::Config;
+use portcullis_core::jwt::dpop::ALGORITHMS;
 use serde_json::json;
 
 /// Where the document is.
@@ -36,6 +36,7 @@ pub fn metadata(config: &Config) -> Answer {
         "resource": config.audience,
         "authorization_servers": [config.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
     });
     Answer::public(document.to_string(), MAX_AGE)
         .with("Access-Control-Allow-Origin", "*".to_owned())
@@ -72,6 +73,7 @@ pub fn advertised(mut answer: Answer, config: &Config) -> Answer {
 mod tests {
     use super::*;
     use crate::config::example;
+    use crate::credential::Scheme;
     use portcullis_core::jwt::TokenError;
 
     fn challenge(answer: Answer) -> Option<String> {
@@ -92,6 +94,7 @@ mod tests {
                 "resource": "https://app.example",
                 "authorization_servers": ["https://id.example"],
                 "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
             })
         );
     }
@@ -105,7 +108,7 @@ mod tests {
             Some(format!("Bearer {location}"))
         );
         assert_eq!(
-            challenge(Answer::token_refused(TokenError::Expired)),
+            challenge(Answer::token_refused(TokenError::Expired, Scheme::Bearer)),
             Some(format!(
                 r#"Bearer error="invalid_token", error_description="The access token has expired.", {location}"#
             ))

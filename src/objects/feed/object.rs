@@ -3,10 +3,12 @@
 use super::service::FeedService;
 use crate::objects::call::{answered, received};
 use crate::objects::durable_sql::DurableSql;
-use crate::runtime::{in_time, new_id, now};
+use crate::runtime::{config, in_time, new_id, now};
 use futures::channel::oneshot;
+use portcullis_core::feed::Incarnation;
 use portcullis_core::feed::call::{FeedRequest, Read};
 use portcullis_core::id::IncarnationId;
+use portcullis_core::time::UnixMillis;
 use std::cell::RefCell;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
@@ -21,6 +23,7 @@ const MAX_WAIT_MS: u64 = 30_000;
 /// One feed.
 #[wasm_bindgen]
 pub struct Feed {
+    env: Env,
     service: FeedService<DurableSql>,
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
@@ -29,8 +32,9 @@ pub struct Feed {
 impl Feed {
     /// As the runtime makes it.
     #[wasm_bindgen(constructor)]
-    pub fn new(state: DurableObjectState, _env: Env) -> Self {
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
         Self {
+            env,
             service: FeedService::new(DurableSql::new(&State::from(state))),
             waiting: RefCell::default(),
         }
@@ -48,8 +52,13 @@ impl Feed {
         if let FeedRequest::Read(read) = &request {
             self.wait_for_news(read).await?;
         }
-        let new_life = IncarnationId::from_bytes(new_id()?);
-        let answer = self.service.answer(request, now(), new_life)?;
+        let now = now();
+        let age_ms = config(&self.env).map_or(0, |config| config.feed.age_ms);
+        let new_life = Incarnation {
+            id: IncarnationId::from_bytes(new_id()?),
+            began_at: UnixMillis(now.0.saturating_sub(age_ms)),
+        };
+        let answer = self.service.answer(request, now, new_life)?;
         if answer.news {
             // Who waits reads what is durable: the output gate holds this object's answers until then.
             for reader in self.waiting.take() {

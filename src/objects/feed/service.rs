@@ -5,7 +5,6 @@ use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::feed::Incarnation;
 use portcullis_core::feed::call::{Append, Appended, Batch, FeedRequest, Read, Restart};
 use portcullis_core::feed::page::MAX_ENTRIES;
-use portcullis_core::id::IncarnationId;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -42,12 +41,12 @@ impl<S: Sql> FeedService<S> {
         &self.sql
     }
 
-    /// Answers `request`. `new_life` is 16 random bytes, used if the feed begins with this.
+    /// Answers `request`. The feed begins `new_life` with it if it had none.
     pub fn answer(
         &self,
         request: FeedRequest,
         now: UnixMillis,
-        new_life: IncarnationId,
+        new_life: Incarnation,
     ) -> Result<Answer, SqlError> {
         let (bytes, news) = match request {
             FeedRequest::Append(append) => {
@@ -68,12 +67,12 @@ impl<S: Sql> FeedService<S> {
         &self,
         append: &Append,
         now: UnixMillis,
-        new_life: IncarnationId,
+        new_life: Incarnation,
     ) -> Result<Appended, SqlError> {
         self.ready()?;
         self.sql.transaction(|| {
             let known = store::head(&self.sql)?;
-            let mut head = known.unwrap_or_else(|| begun(now, new_life));
+            let mut head = known.unwrap_or(begun(new_life));
             store::forget_ended(&self.sql, now, FORGET_AT_ONCE)?;
             let mut highest = 0;
             for entry in append.entries.iter().filter(|entry| !entry.has_ended(now)) {
@@ -102,11 +101,11 @@ impl<S: Sql> FeedService<S> {
         &self,
         read: &Read,
         now: UnixMillis,
-        new_life: IncarnationId,
+        new_life: Incarnation,
     ) -> Result<Batch, SqlError> {
         self.ready()?;
         let known = store::head(&self.sql)?;
-        let head = known.unwrap_or_else(|| begun(now, new_life));
+        let head = known.unwrap_or(begun(new_life));
         if known.is_none() {
             store::put_head(&self.sql, &head)?;
         }
@@ -168,10 +167,10 @@ impl<S: Sql> FeedService<S> {
     }
 }
 
-/// A feed that begins now.
-const fn begun(now: UnixMillis, id: IncarnationId) -> Head {
+/// A feed that begins.
+const fn begun(incarnation: Incarnation) -> Head {
     Head {
-        incarnation: Incarnation { id, began_at: now },
+        incarnation,
         sequence: 0,
     }
 }

@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 const LIFE: IncarnationId = IncarnationId::from_bytes([1; 16]);
+const NEW: Incarnation = Incarnation {
+    id: LIFE,
+    began_at: NOW,
+};
 
 fn feed() -> FeedService<HostSql> {
     FeedService::new(HostSql::new())
@@ -27,7 +31,7 @@ fn entry(of: u8, version: u64) -> Entry {
 
 fn append(feed: &FeedService<HostSql>, entries: &[Entry], now: UnixMillis) -> Appended {
     let entries = entries.to_vec();
-    feed.append(&Append { entries }, now, LIFE).expect("stores")
+    feed.append(&Append { entries }, now, NEW).expect("stores")
 }
 
 fn read(feed: &FeedService<HostSql>, after: u64, limit: u32, now: UnixMillis) -> Batch {
@@ -37,7 +41,7 @@ fn read(feed: &FeedService<HostSql>, after: u64, limit: u32, now: UnixMillis) ->
         limit,
         wait_ms: 0,
     };
-    feed.read(&read, now, LIFE).expect("reads")
+    feed.read(&read, now, NEW).expect("reads")
 }
 
 /// A reader's copy, kept by reading on from where it is.
@@ -69,17 +73,14 @@ fn a_feed_begins_with_the_first_question_and_keeps_its_life() {
     let feed = feed();
     let first = read(&feed, 0, 10, NOW);
     assert_eq!((first.sequence, first.through), (0, 0));
-    assert_eq!(
-        first.incarnation,
-        Incarnation {
-            id: LIFE,
-            began_at: NOW
-        }
-    );
+    assert_eq!(first.incarnation, NEW);
     let later = Append {
         entries: vec![entry(1, 1)],
     };
-    let other = IncarnationId::from_bytes([2; 16]);
+    let other = Incarnation {
+        id: IncarnationId::from_bytes([2; 16]),
+        began_at: NOW.plus_secs(1),
+    };
     let appended = feed
         .append(&later, NOW.plus_secs(1), other)
         .expect("stores");
@@ -138,7 +139,7 @@ fn every_storage_call_of_an_append_fails_both_ways_and_a_retry_makes_it_whole() 
             let both = Append {
                 entries: vec![entry(1, 2), entry(2, 1)],
             };
-            let first = feed.append(&both, NOW, LIFE);
+            let first = feed.append(&both, NOW, NEW);
             if feed.sql().heal() {
                 assert!(first.is_ok());
                 break;

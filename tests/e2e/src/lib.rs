@@ -14,6 +14,7 @@ pub mod browser;
 pub mod connection;
 pub mod cookies;
 pub mod documents;
+pub mod example;
 pub mod failure;
 pub mod forge;
 pub mod http;

@@ -1,8 +1,8 @@
 //! The endpoints beside `/token` that a client or a resource server calls.
 
 use crate::Result;
-use crate::app::Tokens;
-use crate::app::random_text;
+use crate::app::{App, Tokens, random_text};
+use crate::browser::Browser;
 use crate::forge::Forger;
 use crate::http::{Request, Response};
 use crate::stack::Endpoints;
@@ -46,6 +46,28 @@ pub fn refresh(at: &Endpoints, client_id: &str, token: &str) -> Result<Response>
             ("refresh_token", token),
         ])
         .send()
+}
+
+/// Logs `user` in to tokens that are bound to `key`.
+pub fn log_in_bound(app: &App, user: &str, key: &Forger) -> Result<Tokens> {
+    let attempt = app.attempt()?;
+    let code = app.code(&mut Browser::new(), user, &attempt)?;
+    let answer = Request::post(&app.token_endpoint)
+        .form(&[
+            ("grant_type", "authorization_code"),
+            ("client_id", &app.client_id),
+            ("redirect_uri", app.redirect_uri.as_str()),
+            ("code", &code),
+            ("code_verifier", &attempt.verifier),
+        ])
+        .header("dpop", proof(key, "POST", &app.token_endpoint, None)?)
+        .send()?
+        .expect(200)?;
+    let tokens = Tokens::read(&answer)?;
+    if tokens.answer["token_type"] == "DPoP" {
+        return Ok(tokens);
+    }
+    Err(answer.unexpected("tokens of the type DPoP"))
 }
 
 /// A `DPoP` proof by `key` for a request (RFC 9449 section 4.2).

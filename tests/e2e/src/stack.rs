@@ -64,6 +64,8 @@ pub struct Settings {
     pub bench: bool,
     /// What every rate limit is; usually more than any test needs.
     pub limit: Option<u32>,
+    /// How the gateway's queue fails, if it does (`dev/faulty-queue.mjs`).
+    pub gateway_queue: Option<&'static str>,
     /// Whether the schedule can be fired by hand; not with `bench`.
     pub crons: bool,
 }
@@ -171,6 +173,11 @@ impl Stack {
                     .then(|| format!("--crons={}", self.port.saturating_add(4))),
             )
             .args(settings.bench.then_some("--bench"))
+            .args(
+                settings
+                    .gateway_queue
+                    .map(|fault| format!("--gateway-queue={fault}")),
+            )
             .args(settings.vars.iter().flat_map(|var| ["--var", var]))
             .args(
                 settings

@@ -161,6 +161,9 @@ pub enum Actor {
     Connection(String),
     /// An OAuth client.
     Client(String),
+    /// Nobody that was proven, this many times: one event stands for all of them. A variant of its own
+    /// and no field of [`Event`], so that events which were stored or sent before it still read.
+    Unproven(u32),
 }
 
 /// Facts of the HTTP request behind an event.
@@ -257,7 +260,7 @@ impl Event {
             Actor::Operator(name) => Actor::Operator(short(name)),
             Actor::Connection(name) => Actor::Connection(short(name)),
             Actor::Client(name) => Actor::Client(short(name)),
-            proven_or_not @ (Actor::Anonymous | Actor::Subject(_)) => proven_or_not,
+            textless @ (Actor::Anonymous | Actor::Subject(_) | Actor::Unproven(_)) => textless,
         };
         self
     }

@@ -40,6 +40,9 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     actor: ActorFields<'a>,
+    /// How often, where one event stands for several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +81,7 @@ struct RequestFields<'a> {
 impl<'a> From<&'a Actor> for ActorFields<'a> {
     fn from(actor: &'a Actor) -> Self {
         let (r#type, id) = match actor {
-            Actor::Anonymous => ("anonymous", None),
+            Actor::Anonymous | Actor::Unproven(_) => ("anonymous", None),
             Actor::Subject(key) => ("subject", Some(key.to_string().into())),
             Actor::Operator(role) => ("operator", Some(role.into())),
             Actor::Connection(name) => ("connection", Some(name.into())),
@@ -116,6 +119,10 @@ pub fn render(event: &Event, position: &Position) -> Result<String, serde_json::
         outcome: event.outcome.as_str(),
         reason: event.reason.as_deref(),
         actor: (&event.actor).into(),
+        count: match event.actor {
+            Actor::Unproven(count) => Some(count),
+            _ => None,
+        },
         subject: event.subject.map(|key| key.to_string()),
         session: event.session.map(|hash| hash.to_string()),
         token: event.token.map(|hash| hash.to_string()),
@@ -210,5 +217,36 @@ mod tests {
         let read = Line::parse(&line).expect("parses");
         assert_eq!((read.index, read.action()), (7, Some(Action::Kill)));
         assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn golden_line_of_an_event_that_stands_for_several() {
+        let event = Event {
+            reason: Some("signature".into()),
+            ..Event::new(
+                UnixMillis(1000),
+                Action::CredentialRefused,
+                Outcome::Denied,
+                Actor::Unproven(37),
+            )
+        };
+        let position = Position {
+            index: 8,
+            lane: 0,
+            producer: ProducerId::from_bytes([3; 16]),
+            sequence: 5,
+            received: UnixMillis(2000),
+            committed: UnixMillis(3000),
+        };
+        let line = render(&event, &position).expect("renders");
+        assert_eq!(
+            line,
+            concat!(
+                r#"{"index":8,"lane":0,"producer":"prd_AwMDAwMDAwMDAwMDAwMDAw","sequence":5,"#,
+                r#""occurred":"1970-01-01T00:00:01.000Z","received":"1970-01-01T00:00:02.000Z","#,
+                r#""committed":"1970-01-01T00:00:03.000Z","action":"credential.refused","#,
+                r#""outcome":"denied","reason":"signature","actor":{"type":"anonymous"},"count":37}"#
+            )
+        );
     }
 }

@@ -67,7 +67,14 @@ impl Pack {
                     | Action::CheckDenied
                     | Action::CredentialRefused
             );
-            action && matches!(event.actor, Actor::Subject(_) | Actor::Anonymous)
+            // What is counted together names nobody: a denial of somebody who is known never is.
+            let counted = event.action == Action::CredentialRefused;
+            action
+                && match event.actor {
+                    Actor::Subject(_) | Actor::Anonymous => true,
+                    Actor::Unproven(count) => counted && count > 0,
+                    Actor::Operator(_) | Actor::Connection(_) | Actor::Client(_) => false,
+                }
         })
     }
 
@@ -113,6 +120,20 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_an_event_that_stands_for_several() {
+        let mut counted = pack(1, 1);
+        for event in &mut counted.events {
+            event.action = Action::CredentialRefused;
+            event.outcome = Outcome::Denied;
+            event.actor = Actor::Unproven(300);
+        }
+        let mut expected = vec![1];
+        expected.extend([3; 16]);
+        expected.extend([1, 1, 9, 8, 1, 0, 5, 172, 2, 0, 0, 0, 0, 0]);
+        assert_eq!(counted.encode(), Ok(expected));
+    }
+
+    #[test]
     fn an_instant_that_cannot_be_written_is_refused() {
         let mut late = pack(1, 1);
         for event in &mut late.events {
@@ -134,6 +155,10 @@ mod tests {
         assert!(with(Action::CheckDenied, Actor::Anonymous));
         assert!(!with(Action::Kill, Actor::Anonymous));
         assert!(!with(Action::CheckDenied, Actor::Operator("admin".into())));
+        assert!(with(Action::CredentialRefused, Actor::Unproven(2)));
+        assert!(!with(Action::CredentialRefused, Actor::Unproven(0)));
+        assert!(!with(Action::CheckDenied, Actor::Unproven(2)));
+        assert!(!with(Action::RequestAllowed, Actor::Unproven(2)));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! `/ADMIN`, `/admin;x` and `//admin` are `/admin` to some servers and something else to others. So
 //! a path is read twice. Once as the careful server reads it, which is how routes match: segments
 //! percent-decoded once, as they are. And once as the most careless one does: decoded until
-//! nothing is left to decode, in one case, without what stands behind `;`, `?` or `#` in a segment.
+//! nothing is left to decode, in one case, without what stands behind `;`, `?` or `#` in a segment,
+//! nor dots and spaces at its ends.
 //! If the two lead to different routes, the request is refused ([`super::table`]).
 //!
 //! What would change the number of segments in some reading is refused here, for everybody: an
@@ -26,7 +27,7 @@ pub enum BadPath {
     Encoding,
     /// A slash or a backslash is in a segment, encoded.
     Separator,
-    /// Two slashes, with nothing between them that counts everywhere.
+    /// Two slashes, with nothing between them that counts everywhere: as dots and spaces do not.
     EmptySegment,
     /// A segment that means this directory or the one above.
     DotSegment,
@@ -99,13 +100,14 @@ impl Segment {
         if all_the_way.contains(char::is_control) {
             return Err(BadPath::Control);
         }
-        match all_the_way.split([';', '?', '#']).next() {
-            None | Some("") => Err(BadPath::EmptySegment),
-            Some("." | "..") => Err(BadPath::DotSegment),
-            Some(named) => Ok(Self {
-                careless: folded(named),
-                careful,
-            }),
+        let named = all_the_way.split([';', '?', '#']).next();
+        let named = named.unwrap_or_default();
+        if matches!(named, "." | "..") {
+            return Err(BadPath::DotSegment);
+        }
+        match folded(named) {
+            careless if careless.is_empty() => Err(BadPath::EmptySegment),
+            careless => Ok(Self { careful, careless }),
         }
     }
 
@@ -129,8 +131,12 @@ fn decoded(text: &str) -> Result<String, BadPath> {
     decoded.map(Cow::into_owned).map_err(|_| BadPath::Encoding)
 }
 
-/// In one case, however a server folds it.
+/// In one case, however a server folds it, and without the dots and spaces at its ends that file systems
+/// and some servers leave out.
 fn folded(text: &str) -> String {
+    let text = text
+        .trim()
+        .trim_end_matches(|it: char| it == '.' || it.is_whitespace());
     text.to_uppercase().to_lowercase()
 }
 
@@ -219,10 +225,13 @@ impl Part {
             "." | ".." => Err(BadPattern::DotSegment),
             "*" => Ok(Self::Any),
             text if text.contains('*') => Err(BadPattern::PartlyAny),
-            text => Ok(Self::Text {
-                text: text.to_owned(),
-                folded: folded(text),
-            }),
+            text => match folded(text) {
+                folded if folded.is_empty() => Err(BadPattern::EmptySegment),
+                folded => Ok(Self::Text {
+                    text: text.to_owned(),
+                    folded,
+                }),
+            },
         }
     }
 

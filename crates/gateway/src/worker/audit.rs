@@ -1,24 +1,25 @@
 //! Events, on their way to the log by the queue `AUDIT_QUEUE`.
 //!
-//! Each goes in a pack of its own, as soon as it is there: an isolate may end at any time, and what
-//! waits in it is gone. An isolate is one producer. Its sequence counts what it tried to send, so
-//! that an event which the queue never took shows in the log as a gap.
+//! The isolate's events that nobody waits for are gathered by [`Packer`], which says who sends them and
+//! when. A denial of somebody who is known is sent before the answer, by itself; if the queue does not take
+//! it, it goes into the log by the binding `CHECKS`.
 
+use super::checks::{self, CheckError};
+use super::http::in_time;
+use super::{now, sleep_ms};
+use crate::packer::{Next, Packer};
 use futures::channel::oneshot;
 use portcullis_core::audit::event::Event;
-use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::ProducerId;
-use std::cell::{Cell, OnceCell};
+use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
 use worker::js_sys::Uint8Array;
 use worker::{Context, Env, Queue, QueueContentType, RawMessageBuilder, console_error};
 
 const BINDING: &str = "AUDIT_QUEUE";
 
 thread_local! {
-    static PRODUCER: OnceCell<ProducerId> = const { OnceCell::new() };
-    static LAST_SEQUENCE: Cell<u64> = const { Cell::new(0) };
+    static PACKER: RefCell<Option<Packer>> = const { RefCell::new(None) };
 }
 
 /// Why an event was not sent.
@@ -29,8 +30,12 @@ pub enum AuditError {
     NoProducer,
     /// The event has no wire form.
     Malformed,
-    /// The queue refused it, twice.
+    /// The queue refused it.
     Refused(worker::Error),
+    /// The queue took too long.
+    TimedOut,
+    /// Neither the queue nor the log itself took it.
+    NotRecorded(CheckError),
 }
 
 impl fmt::Display for AuditError {
@@ -40,11 +45,14 @@ impl fmt::Display for AuditError {
             Self::NoProducer => f.write_str("no randomness"),
             Self::Malformed => f.write_str("the event cannot be encoded"),
             Self::Refused(error) => write!(f, "the queue refused it: {error}"),
+            Self::TimedOut => f.write_str("the queue timed out"),
+            Self::NotRecorded(error) => write!(f, "nor did the log take it: {error}"),
         }
     }
 }
 
 /// The way to the log.
+#[derive(Clone)]
 pub struct Audit {
     queue: Option<Queue>,
 }
@@ -57,76 +65,104 @@ impl Audit {
         }
     }
 
-    /// Sends an event; once this is done the queue has it.
-    pub fn send(&self, event: Event) -> impl Future<Output = Result<(), AuditError>> + use<> {
-        let queue = self.queue.clone();
-        async move {
-            let queue = queue.ok_or(AuditError::Unbound)?;
-            let pack = Pack {
-                producer: producer()?,
-                first_sequence: next_sequence(),
-                events: vec![event],
-            };
-            let bytes = pack.encode().map_err(|_| AuditError::Malformed)?;
-            // The same pack again is the same event: the log takes it once.
-            match enqueue(&queue, &bytes).await {
-                Ok(()) => Ok(()),
-                Err(_) => enqueue(&queue, &bytes).await.map_err(AuditError::Refused),
-            }
+    /// Sends an event by itself; once this is done it is in the queue or in the log.
+    pub async fn secure(&self, env: &Env, event: Event) -> Result<(), AuditError> {
+        let sealed = packer(|packer| packer.alone(event))?.map_err(|_| AuditError::Malformed)?;
+        let Err(error) = self.send(sealed.bytes()).await else {
+            return Ok(());
+        };
+        console_error!("a denial goes to the log directly: {error}");
+        // If the queue has it after all: the same bytes are the same event, and the log takes it once.
+        match checks::record(env, sealed.bytes()).await {
+            Ok(()) => Ok(()),
+            Err(_) => checks::record(env, sealed.bytes())
+                .await
+                .map_err(AuditError::NotRecorded),
         }
     }
 
-    /// Sends an event while the answer goes out.
-    pub fn off_the_path(&self, ctx: &Context, event: Event) {
-        let sent = self.send(event);
-        ctx.wait_until(async move { log_failure(sent.await) });
+    /// Records the refusal of a credential that proves nobody, counted with others while the answer goes
+    /// out.
+    pub fn count(&self, ctx: &Context, event: Event) {
+        let next = packer(|packer| packer.refused(event, now()));
+        if matches!(next, Ok(Next::Nothing)) {
+            return;
+        }
+        let audit = self.clone();
+        ctx.wait_until(async move { audit.carry_out(next).await });
     }
 
-    /// Sends an event once the caller's status is known, or when it is clear that it never will be.
-    pub fn off_the_path_with_status(
+    /// Records an event, gathered with others, once the caller's status is known, or when it is clear that
+    /// it never will be.
+    pub fn gather_with_status(
         &self,
         ctx: &Context,
         event: impl FnOnce(Option<u16>) -> Event + 'static,
     ) -> oneshot::Sender<u16> {
         let (sender, status) = oneshot::channel();
-        let audit = Self {
-            queue: self.queue.clone(),
-        };
+        let audit = self.clone();
         ctx.wait_until(async move {
             let event = event(status.await.ok());
-            log_failure(audit.send(event).await);
+            audit
+                .carry_out(packer(|packer| packer.add(event, now())))
+                .await;
         });
         sender
     }
+
+    /// Does what the packer says, until it says nothing.
+    async fn carry_out(&self, next: Result<Next, AuditError>) {
+        let mut sealed = match next {
+            Ok(Next::Nothing) => None,
+            Ok(Next::Wait(ms)) => {
+                sleep_ms(ms).await;
+                packer(|packer| packer.due(now())).unwrap_or_default()
+            }
+            Ok(Next::Send(sealed)) => Some(sealed),
+            Err(error) => {
+                console_error!("an event could not be recorded: {error}");
+                None
+            }
+        };
+        while let Some(pack) = sealed {
+            if let Err(error) = self.send_again(pack.bytes()).await {
+                console_error!("{} events could not be recorded: {error}", pack.events());
+            }
+            sealed = packer(|packer| packer.done(&pack, now())).unwrap_or_default();
+        }
+        match packer(Packer::take_dropped) {
+            Ok(0) | Err(_) => {}
+            Ok(dropped) => console_error!("{dropped} events were dropped: the queue is too slow"),
+        }
+    }
+
+    /// Sends, twice if need be: the same bytes again are the same events, and the log takes them once.
+    async fn send_again(&self, bytes: &[u8]) -> Result<(), AuditError> {
+        match self.send(bytes).await {
+            Ok(()) => Ok(()),
+            Err(_) => self.send(bytes).await,
+        }
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<(), AuditError> {
+        let queue = self.queue.as_ref().ok_or(AuditError::Unbound)?;
+        // A copy in the runtime's own memory: ours may move while the queue reads.
+        let message = RawMessageBuilder::new(Uint8Array::from(bytes).into())
+            .build_with_content_type(QueueContentType::V8);
+        let sent = in_time(queue.send_raw(message)).await;
+        sent.ok_or(AuditError::TimedOut)?
+            .map_err(AuditError::Refused)
+    }
 }
 
-async fn enqueue(queue: &Queue, bytes: &[u8]) -> worker::Result<()> {
-    // A copy in the runtime's own memory: ours may move while the queue reads.
-    let message = RawMessageBuilder::new(Uint8Array::from(bytes).into())
-        .build_with_content_type(QueueContentType::V8);
-    queue.send_raw(message).await
-}
-
-fn producer() -> Result<ProducerId, AuditError> {
-    PRODUCER.with(|cell| {
-        if let Some(producer) = cell.get() {
-            return Ok(*producer);
+/// What the isolate's packer says. Nothing in here waits.
+fn packer<T>(ask: impl FnOnce(&mut Packer) -> T) -> Result<T, AuditError> {
+    PACKER.with_borrow_mut(|cell| {
+        if let Some(packer) = cell {
+            return Ok(ask(packer));
         }
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_| AuditError::NoProducer)?;
-        Ok(*cell.get_or_init(|| ProducerId::from_bytes(bytes)))
+        Ok(ask(cell.insert(Packer::new(ProducerId::from_bytes(bytes)))))
     })
-}
-
-fn next_sequence() -> u64 {
-    LAST_SEQUENCE.with(|last| {
-        last.set(last.get() + 1);
-        last.get()
-    })
-}
-
-fn log_failure(sent: Result<(), AuditError>) {
-    if let Err(error) = sent {
-        console_error!("an event could not be recorded: {error}");
-    }
 }

@@ -1,12 +1,13 @@
-//! The strict check, through the service binding `CHECKS`.
+//! The strict check, through the service binding `CHECKS`; and events that the queue does not take.
 //!
-//! The binding's entrypoint has three methods from `Uint8Array` to `Promise<Uint8Array>`. Messages in the wire
+//! The binding's entrypoint has methods from `Uint8Array` to a `Promise`. Messages in the wire
 //! envelope go out and come back; anything else is a failure, and so is no answer in time.
 //!
 //! | method | goes out | comes back |
 //! |---|---|---|
 //! | `check` | [`CheckRequest`] | [`CheckReply`] |
 //! | `checkToken` | [`CheckForeignToken`] | [`ForeignTokenReply`] |
+//! | `record` | [`Pack`](portcullis_core::audit::pack::Pack) | nothing, once it is in the log |
 //! | `feed` | [`Poll`] | [`Polled`] |
 
 use super::http::in_time;
@@ -34,6 +35,9 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, js_name = checkToken)]
     fn check_token(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn record(this: &Checks, pack: Uint8Array) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn feed(this: &Checks, request: Uint8Array) -> Result<JsValue, JsValue>;
@@ -75,6 +79,11 @@ pub async fn ask_about_token(
     call(env, request, Checks::check_token).await
 }
 
+/// Puts a pack into the log, not by way of the queue. It may be there already: it is taken once.
+pub async fn record(env: &Env, pack: &[u8]) -> Result<(), CheckError> {
+    call_with_bytes(env, pack, Checks::record).await.map(drop)
+}
+
 /// Asks what came after these places of the feed.
 pub async fn poll(env: &Env, request: &Poll) -> Result<Polled, CheckError> {
     call(env, request, Checks::feed).await
@@ -85,19 +94,28 @@ async fn call<R: DeserializeOwned>(
     request: &impl Serialize,
     method: impl FnOnce(&Checks, Uint8Array) -> Result<JsValue, JsValue>,
 ) -> Result<R, CheckError> {
-    let binding = env.service(BINDING).map_err(|_| CheckError::Unbound)?;
-    let checks: Checks = Fetcher::into_rpc(binding);
     let request = wire::encode(request).map_err(|_| CheckError::Malformed)?;
-    let called = method(&checks, Uint8Array::from(request.as_slice()));
-    let called = called.map_err(|error| thrown(&error))?;
-    // What a call returns can be awaited but is not a Promise itself.
-    let reply = in_time(JsFuture::from(Promise::resolve(&called)))
-        .await
-        .ok_or(CheckError::TimedOut)?
-        .map_err(|error| thrown(&error))?
+    let reply = call_with_bytes(env, &request, method)
+        .await?
         .dyn_into::<Uint8Array>()
         .map_err(|_| CheckError::Malformed)?;
     wire::decode(&reply.to_vec()).map_err(|_| CheckError::Malformed)
+}
+
+async fn call_with_bytes(
+    env: &Env,
+    request: &[u8],
+    method: impl FnOnce(&Checks, Uint8Array) -> Result<JsValue, JsValue>,
+) -> Result<JsValue, CheckError> {
+    let binding = env.service(BINDING).map_err(|_| CheckError::Unbound)?;
+    let checks: Checks = Fetcher::into_rpc(binding);
+    let called = method(&checks, Uint8Array::from(request));
+    let called = called.map_err(|error| thrown(&error))?;
+    // What a call returns can be awaited but is not a Promise itself.
+    in_time(JsFuture::from(Promise::resolve(&called)))
+        .await
+        .ok_or(CheckError::TimedOut)?
+        .map_err(|error| thrown(&error))
 }
 
 fn thrown(error: &JsValue) -> CheckError {

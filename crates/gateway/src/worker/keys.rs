@@ -11,8 +11,9 @@ use crate::view;
 use crate::view::page::Opened;
 use portcullis_core::feed::page::SignedPage;
 use portcullis_core::jwt::TokenError;
-use portcullis_core::jwt::access_token::AccessTokenVerifier;
+use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation};
 use portcullis_core::jwt::cache::{KeyCache, Look, NoKeys, Plan, Ticket, Turn};
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use std::cell::RefCell;
@@ -59,15 +60,28 @@ impl fmt::Display for RefreshError {
     }
 }
 
-/// The access token of that text, if it verified a while ago.
-pub async fn recall(token: &str, config: &Config) -> Option<Rc<Known>> {
+/// The access token of that text, if it verified a while ago, presented in the same way.
+pub async fn recall(
+    token: &str,
+    proof: Option<&VerifiedProof>,
+    config: &Config,
+) -> Option<Rc<Known>> {
     let (keys, seed) = (current(config).await?, seed()?);
-    REMEMBERED.with_borrow(|tokens| tokens.recall(token, &keys, &seed, now()))
+    let jkt = proof.map(VerifiedProof::jkt);
+    REMEMBERED.with_borrow(|tokens| tokens.recall(token, jkt, &keys, &seed, now()))
 }
 
-/// Believes an access token for this gateway, or says why not.
-pub async fn verify(token: &str, config: &Config) -> Result<Rc<Known>, Failure> {
-    judged(token, config, |keys| verify_with(keys, token, config)).await
+/// Believes an access token for this gateway that came with that proof, or as a bearer token, or says why
+/// not.
+pub async fn verify(
+    token: &str,
+    proof: Option<&VerifiedProof>,
+    config: &Config,
+) -> Result<Rc<Known>, Failure> {
+    judged(token, config, |keys| {
+        verify_with(keys, token, proof, config)
+    })
+    .await
 }
 
 /// Opens a page of the feed.
@@ -103,10 +117,16 @@ async fn judged<T>(
     judged.map_err(Failure::Token)
 }
 
-fn verify_with(keys: &Arc<KeySet>, token: &str, config: &Config) -> Result<Rc<Known>, TokenError> {
+fn verify_with(
+    keys: &Arc<KeySet>,
+    token: &str,
+    proof: Option<&VerifiedProof>,
+    config: &Config,
+) -> Result<Rc<Known>, TokenError> {
     let now = now();
     let seed = seed().ok_or(TokenError::UnknownKey)?;
-    let recall = |tokens: &Remembered| tokens.recall(token, keys, &seed, now);
+    let jkt = proof.map(VerifiedProof::jkt);
+    let recall = |tokens: &Remembered| tokens.recall(token, jkt, keys, &seed, now);
     if let Some(known) = REMEMBERED.with_borrow(recall) {
         return Ok(known);
     }
@@ -114,8 +134,9 @@ fn verify_with(keys: &Arc<KeySet>, token: &str, config: &Config) -> Result<Rc<Kn
         issuer: &config.issuer,
         audience: Some(&config.audience),
     };
-    let proven = verifier.verify(token, keys, now)?;
-    let known = Rc::new(Known::of(token, proven, &seed));
+    let presentation = proof.map_or(Presentation::Bearer, Presentation::WithProof);
+    let proven = verifier.begin(token, presentation, keys, now)?.check()?;
+    let known = Rc::new(Known::of((token, jkt), proven, &seed));
     REMEMBERED.with_borrow_mut(|tokens| tokens.remember(&known, keys, &seed, now));
     Ok(known)
 }

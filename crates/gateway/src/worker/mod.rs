@@ -15,10 +15,12 @@ use crate::assertion::{self, Assertions, Parties};
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::consistency::{Checked, Consistency, Course, WhenStale};
+use crate::credential::Scheme;
 use crate::decide::{self, Finding, Passage, Place, Record, Refusal, Ruling, Then};
 use crate::deployment::Deployment;
 use crate::headers;
 use crate::inbound::{Headers, Inbound};
+use crate::proof::{self, ProofError, Proofs};
 use crate::remembered::Known;
 use crate::resource;
 use crate::route::audit::Recording;
@@ -28,6 +30,8 @@ use crate::routes;
 use crate::view::marks::Marks;
 use crate::vouched::VouchedFor;
 use audit::Audit;
+use portcullis_core::jwt::TokenError;
+use portcullis_core::jwt::dpop::VerifiedProof;
 use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::foreign::{CheckForeignToken, ForeignTokenReply};
 use portcullis_core::time::UnixMillis;
@@ -124,7 +128,8 @@ impl Call<'_> {
         match decide::rule(finding, place) {
             Ruling::Forward(passage) => self.pass(route, guard, *passage, &audit).await,
             Ruling::Refuse(refusal) => {
-                let answer = refuse(*refusal, self.inbound, config, &audit, self.ctx).await;
+                let answer =
+                    refuse(*refusal, self.inbound, config, &audit, self.env, self.ctx).await;
                 http::respond(resource::advertised(answer, config))
             }
         }
@@ -152,7 +157,7 @@ impl Call<'_> {
         match recording {
             Recording::None => self.forward(route, headers, checked).await,
             Recording::BeforeForwarding => {
-                if let Err(error) = audit.send(passage.into_event(None)).await {
+                if let Err(error) = audit.secure(self.env, passage.into_event(None)).await {
                     console_error!("a request could not be recorded: {error}");
                     return http::respond(Answer::unavailable());
                 }
@@ -160,7 +165,7 @@ impl Call<'_> {
             }
             Recording::OffThePath => {
                 let event = move |status| passage.into_event(status);
-                let status = audit.off_the_path_with_status(self.ctx, event);
+                let status = audit.gather_with_status(self.ctx, event);
                 let response = self.forward(route, headers, checked).await?;
                 // Nobody listens if the event could not be sent; that has been logged.
                 let _ = status.send(response.status_code());
@@ -223,6 +228,14 @@ fn draw(guard: &Guard) -> std::result::Result<u32, getrandom::Error> {
     }
 }
 
+/// Counts a proof, which comes once.
+fn take_proof(proof: &VerifiedProof) -> std::result::Result<(), ProofError> {
+    thread_local! {
+        static PROOFS: RefCell<Proofs> = const { RefCell::new(Proofs::new()) };
+    }
+    PROOFS.with_borrow_mut(|proofs| proofs.take(proof, now()))
+}
+
 /// Asks everybody: the request for its credential, the issuer for its keys, and, as the route says,
 /// the service or the view of what was revoked whether the credential has been ended.
 impl Call<'_> {
@@ -233,17 +246,34 @@ impl Call<'_> {
             Err(finding) => return finding,
         };
         let text = credential.text();
-        if let Some(known) = keys::recall(text, config).await {
-            return self.find_known(&known, consistency).await;
+        let proof = match credential.scheme {
+            Scheme::Bearer => None,
+            Scheme::Dpop => match proof::verified(self.inbound, &config.audience, text, now()) {
+                Ok(proof) => Some(proof),
+                Err(why) => return Finding::ProofRefused(why),
+            },
+        };
+        let known = match keys::recall(text, proof.as_ref(), config).await {
+            Some(known) => known,
+            None if is_foreign(text, &config.issuer) => {
+                return match proof {
+                    None => self.find_foreign(text, consistency).await,
+                    // Which key a provider's token is bound to, nobody here knows.
+                    Some(_) => Finding::Refused(TokenError::Binding),
+                };
+            }
+            None => match keys::verify(text, proof.as_ref(), config).await {
+                Ok(known) => known,
+                Err(keys::Failure::Token(why)) => return Finding::Refused(why),
+                Err(keys::Failure::NoKeys) => return Finding::NobodyToAsk,
+            },
+        };
+        // Only now: whoever has no token cannot fill what is remembered.
+        let once = proof.map_or(Ok(()), |proof| take_proof(&proof));
+        if let Err(why) = once {
+            return Finding::ProofRefused(why);
         }
-        if is_foreign(text, &config.issuer) {
-            return self.find_foreign(text, consistency).await;
-        }
-        match keys::verify(text, config).await {
-            Ok(known) => self.find_known(&known, consistency).await,
-            Err(keys::Failure::Token(why)) => Finding::Refused(why),
-            Err(keys::Failure::NoKeys) => Finding::NobodyToAsk,
-        }
+        self.find_known(&known, consistency).await
     }
 
     /// Whether a token of the service's is in force.
@@ -334,13 +364,14 @@ async fn refuse(
     inbound: &Inbound,
     config: &Config,
     audit: &Audit,
+    env: &Env,
     ctx: &Context,
 ) -> Answer {
     match refusal.record {
         Record::Nothing => {}
-        Record::OffThePath(event) => audit.off_the_path(ctx, event),
+        Record::Counted(event) => audit.count(ctx, event),
         Record::BeforeAnswering(event) => {
-            if let Err(error) = audit.send(event).await {
+            if let Err(error) = audit.secure(env, event).await {
                 console_error!("a denial could not be recorded: {error}");
                 return Answer::unavailable();
             }

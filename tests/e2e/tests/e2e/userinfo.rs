@@ -5,7 +5,7 @@ use portcullis_e2e::app::Tokens;
 use portcullis_e2e::browser::Browser;
 use portcullis_e2e::forge::Forger;
 use portcullis_e2e::http::Request;
-use portcullis_e2e::oauth::proof;
+use portcullis_e2e::oauth::{log_in_bound, proof};
 use portcullis_e2e::people::{Person, Site};
 use serde_json::{Value, json};
 
@@ -116,23 +116,7 @@ fn a_token_without_the_scope_openid_is_for_other_things() -> Result {
 fn a_bound_token_needs_a_new_proof_of_its_key_for_this_request() -> Result {
     let person = Person::new()?;
     let (key, token_endpoint) = (Forger::new()?, person.app.token_endpoint.clone());
-    let attempt = person.app.attempt()?;
-    let code = person
-        .app
-        .code(&mut Browser::new(), person.name, &attempt)?;
-    let answer = Request::post(&token_endpoint)
-        .form(&[
-            ("grant_type", "authorization_code"),
-            ("client_id", "demo-app"),
-            ("redirect_uri", person.app.redirect_uri.as_str()),
-            ("code", &code),
-            ("code_verifier", &attempt.verifier),
-        ])
-        .header("dpop", proof(&key, "POST", &token_endpoint, None)?)
-        .send()?
-        .expect(200)?;
-    let tokens = Tokens::read(&answer)?;
-    assert_eq!(tokens.answer["token_type"], "DPoP");
+    let tokens = log_in_bound(&person.app, person.name, &key)?;
     let (url, token) = (address(&person), Some(tokens.access.as_str()));
     let ask = |proof: &str| {
         Request::get(&url)
