@@ -71,7 +71,7 @@ function readOptions() {
 
 function assignPorts({ port, bench }) {
   const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
-  return bench ? { ...ports, floor: port + 4, es256: port + 5 } : ports;
+  return bench ? { ...ports, floor: port + 4, wasm: port + 5 } : ports;
 }
 
 /** Every Worker of the stack, each answering on its own port with nothing in front of it. */
@@ -104,7 +104,7 @@ function workers({ options, url, ports, secrets }) {
   ];
   if (options.bench) {
     const { compatibilityDate } = list[0];
-    list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
+    list.push(on(ports.floor, floor(compatibilityDate)), on(ports.wasm, parts(compatibilityDate)));
   }
   return list;
 }
@@ -150,15 +150,15 @@ function floor(compatibilityDate) {
   };
 }
 
-/** Signatures in wasm and by the runtime: see bench/es256.mjs. */
-function es256(compatibilityDate) {
-  const built = join(ROOT, "bench/build/es256.wasm");
+/** Parts of the Workers in wasm: see bench/wasm.mjs. */
+function parts(compatibilityDate) {
+  const built = join(ROOT, "bench/build/wasm.wasm");
   if (!existsSync(built)) throw new Refusal(`${built} is missing: \`cargo xtask bench\` builds it`);
   const modules = [
-    { type: "ESModule", path: join(ROOT, "bench/es256.mjs") },
+    { type: "ESModule", path: join(ROOT, "bench/wasm.mjs") },
     { type: "CompiledWasm", path: built },
   ];
-  return { name: "es256", compatibilityDate, modules, modulesRoot: join(ROOT, "bench") };
+  return { name: "parts", compatibilityDate, modules, modulesRoot: join(ROOT, "bench") };
 }
 
 function on(port, worker) {
