@@ -20,6 +20,7 @@ mod crash;
 mod example_gateway;
 mod feed;
 mod gateway;
+mod gateway_bounded;
 mod gateway_browser;
 mod gateway_dpop;
 mod gateway_events;
