@@ -35,7 +35,7 @@ fn main() {
     let begun = Instant::now();
     for _ in 0..ROUNDS {
         for text in &texts {
-            let known = remembered.recall(black_box(text), &keys, &seed, NOW);
+            let known = remembered.recall(black_box(text), None, &keys, &seed, NOW);
             let judged = known.map(|known| feed.judge(known.marks(), NOW, 1000));
             clear += u32::from(matches!(judged, Some(Local::Clear { .. })));
         }
@@ -44,7 +44,7 @@ fn main() {
 
     let known: Vec<Rc<Known>> = texts
         .iter()
-        .filter_map(|text| remembered.recall(text, &keys, &seed, NOW))
+        .filter_map(|text| remembered.recall(text, None, &keys, &seed, NOW))
         .collect();
     let begun = Instant::now();
     for _ in 0..ROUNDS {
@@ -154,7 +154,7 @@ fn tokens(seed: &Seed) -> (Vec<String>, Remembered, Arc<KeySet>) {
         };
         let text = key.sign(&claims, TYP).expect("signs");
         let token = verifier.verify(&text, &keys, NOW).expect("verifies");
-        let known = Rc::new(Known::of(&text, token, seed));
+        let known = Rc::new(Known::of((&text, None), token, seed));
         remembered.remember(&known, &keys, seed, NOW);
         text
     };

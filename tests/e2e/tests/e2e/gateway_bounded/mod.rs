@@ -1,8 +1,5 @@
 //! The gateway deciding by its own view of the feed: how old that is, and what passes no longer once it was
 //! ended.
-//!
-//! A feed knows nothing of what was issued in the first minute of its life, so these tests begin with
-//! waiting that out, once.
 
 use portcullis_e2e::app::Tokens;
 use portcullis_e2e::connection::Connection;
@@ -20,34 +17,27 @@ const FILE: &str = "tests/e2e/tests/e2e/gateway_bounded/gateway.toml";
 /// How old the view may be on the route of these tests.
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// The stack of these tests, with a gateway whose feed is old enough for new tokens.
+/// A stack whose feed is old enough for new tokens, for one that has just begun knows nothing of them.
+fn start(more: &[&str]) -> Result<Arc<Stack>> {
+    let usual = ["TEST_FEED_AGE_MS=600000"];
+    let vars = usual.iter().chain(more).map(|&var| var.to_owned());
+    Ok(Arc::new(Stack::start_with(&Settings {
+        vars: vars.collect(),
+        gateway_file: Some(FILE),
+        ..Settings::default()
+    })?))
+}
+
+/// The stack of most of these tests.
 fn site() -> Result<Site> {
     static SHARED: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(stack) = shared.upgrade() {
         return Site::at(stack);
     }
-    let stack = Arc::new(Stack::start_with(&Settings {
-        gateway_file: Some(FILE),
-        ..Settings::default()
-    })?);
-    let site = Site::at(Arc::clone(&stack))?;
-    let deadline = Instant::now() + Duration::from_secs(100);
-    loop {
-        let tokens = site.app.log_in("carol")?;
-        let how = how(&get(&site, &tokens, "/bounded")?.expect(200)?);
-        if how.starts_with("bounded") {
-            break;
-        }
-        // Until then the service is asked.
-        assert!(how.starts_with("strict; at="), "{how}");
-        if Instant::now() > deadline {
-            return Err(Failure::new(format!("never by the view: {how}")));
-        }
-        thread::sleep(Duration::from_secs(2));
-    }
+    let stack = start(&[])?;
     *shared = Arc::downgrade(&stack);
-    Ok(site)
+    Site::at(stack)
 }
 
 fn get(site: &Site, tokens: &Tokens, path: &str) -> Result<Response> {
@@ -178,4 +168,48 @@ fn a_providers_token_passes_by_the_view_once_the_service_vouched_for_it_until_it
         get()?.expect(401)?;
     }
     Ok(())
+}
+
+#[test]
+fn with_several_feeds_each_of_them_is_looked_at() -> Result {
+    let site = Site::at(start(&["FEED_SHARDS=3"])?)?;
+    for name in ["alice", "bob", "carol"] {
+        let tokens = site.app.log_in(name)?;
+        age_ms(&get(&site, &tokens, "/bounded")?.expect(200)?)?;
+        let kill = json!({ "subject": tokens.subject });
+        site.api.revoke(&kill)?.expect(200)?;
+        thread::sleep(MAX_AGE);
+        get(&site, &tokens, "/bounded")?.expect(401)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_feed_that_has_just_begun_leaves_what_was_issued_before_to_strict_checks() -> Result {
+    let site = Site::at(start(&["TEST_FEED_AGE_MS="])?)?;
+    let tokens = site.app.log_in("alice")?;
+    let response = get(&site, &tokens, "/bounded")?.expect(200)?;
+    assert!(
+        how(&response).starts_with("strict; at="),
+        "{}",
+        how(&response)
+    );
+    let kill = json!({ "subject": tokens.subject, "session": tokens.session });
+    site.api.revoke(&kill)?.expect(200)?;
+    get(&site, &tokens, "/bounded")?.expect(401)?;
+    Ok(())
+}
+
+#[test]
+fn a_kill_that_the_feed_does_not_have_yet_holds_for_strict_routes_and_reaches_the_others() -> Result
+{
+    let site = Site::at(start(&["TEST_FEED_DELAY_MS=3000"])?)?;
+    let tokens = site.app.log_in("alice")?;
+    age_ms(&get(&site, &tokens, "/bounded")?.expect(200)?)?;
+    let kill = json!({ "subject": tokens.subject, "session": tokens.session });
+    site.api.revoke(&kill)?.expect(202)?;
+    get(&site, &tokens, "/strict")?.expect(401)?;
+    until("the end of the session by the view", || {
+        Ok((get(&site, &tokens, "/bounded")?.status == 401).then_some(()))
+    })
 }
