@@ -24,16 +24,16 @@ use worker::{Response, Result};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
-    token: Option<String>,
-    resource: Option<String>,
-    subject: Option<String>,
-    session: Option<SessionId>,
-    jti: Option<TokenId>,
+pub(super) struct Body {
+    pub token: Option<String>,
+    pub resource: Option<String>,
+    pub subject: Option<String>,
+    pub session: Option<SessionId>,
+    pub jti: Option<TokenId>,
 }
 
 #[derive(Serialize)]
-struct Reply {
+pub(super) struct Reply {
     verdict: &'static str,
     reason: Option<String>,
     subject: Option<SubjectKey>,
@@ -216,6 +216,16 @@ async fn answer_foreign(ctx: &Ctx, asked: &ForeignHolderAndCheck) -> Result<Resp
 }
 
 impl Reply {
+    /// Yes.
+    pub fn active(asked: &CheckRequest, expires_at: UnixMillis, checked_at: UnixMillis) -> Self {
+        Self {
+            subject: Some(asked.subject),
+            session: Some(asked.session),
+            session_expires_at: Some(expires_at.to_rfc3339()),
+            ..Self::strict("active", checked_at)
+        }
+    }
+
     fn strict(verdict: &'static str, checked_at: UnixMillis) -> Self {
         Self {
             verdict,
