@@ -30,6 +30,8 @@ pub struct Endpoints {
     pub floor: String,
     /// Signatures in wasm and by the runtime, likewise.
     pub wasm: String,
+    /// A library that validates tokens of its own, likewise.
+    pub peer: String,
     /// Where the schedule can be fired by hand, in a stack with `crons`.
     pub crons: String,
 }
@@ -46,6 +48,7 @@ impl Endpoints {
             origin: url(3),
             floor: url(4),
             wasm: url(5),
+            peer: url(6),
             crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
         }
     }
