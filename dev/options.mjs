@@ -15,7 +15,7 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --persist DIR        where state is kept (.portcullis in the checkout)
   --fresh              start from empty state
   --limit N            every rate limit is N; 0: there is none
-  --bench              also the Workers of bench/, on N+4 and N+5, and more people: person-0 to person-15
+  --bench              also the Workers of bench/, on N+4 to N+6, and more people: person-0 to person-15
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                        the same for the gateway

@@ -4,15 +4,15 @@ use crate::{Failure, Result};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Service, gateway, identity provider, origin, and two to measure, which few stacks have.
-pub const PER_STACK: u16 = 6;
+/// Service, gateway, identity provider, origin, and three to measure, which few stacks have.
+pub const PER_STACK: u16 = 7;
 
 /// What a program says of a port that somebody took first.
 pub(crate) const TAKEN: &str = "cannot be used: EADDRINUSE";
 
 /// Below the range from which systems take ports for outgoing connections.
 const FIRST: u16 = 20_000;
-const RUNS: u16 = 2_000;
+const RUNS: u16 = 1_800;
 
 /// Where this process looks next.
 static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -29,7 +29,9 @@ pub struct Endpoints {
     /// What the strict check is measured against; there in a stack with `bench` only.
     pub floor: String,
     /// Signatures in wasm and by the runtime, likewise.
-    pub es256: String,
+    pub wasm: String,
+    /// A library that validates tokens of its own, likewise.
+    pub peer: String,
     /// Where the schedule can be fired by hand, in a stack with `crons`.
     pub crons: String,
 }
@@ -45,7 +47,8 @@ impl Endpoints {
             idp: url(2),
             origin: url(3),
             floor: url(4),
-            es256: url(5),
+            wasm: url(5),
+            peer: url(6),
             crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
         }
     }

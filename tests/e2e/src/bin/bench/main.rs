@@ -16,6 +16,7 @@ mod report;
 mod statistics;
 mod strict_check;
 mod tokens;
+mod view;
 mod wire;
 mod work;
 
@@ -31,7 +32,8 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
 
   strict-check   POST /v1/check against a hand-written Worker that only answers \"ok\"
   tokens         code -> token and refresh, beside npm oidc-provider in memory
-  gateway        an identity provider's RS256 token, at the check and through the gateway
+  gateway        through the gateway: not checked, by its view, strictly; that view alone, with a
+                 million live revocations; and an identity provider's RS256 token
                  (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
