@@ -15,10 +15,10 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --persist DIR        where state is kept (.portcullis in the checkout)
   --fresh              start from empty state
   --limit N            every rate limit is N; 0: there is none
-  --bench              also the Workers of bench/, on N+4 and N+5, and more people: person-0 to person-15
+  --bench              also the Workers of bench/, on N+4 to N+6, and more people: person-0 to person-15
   --people N           so many more people, person-0 and on
-  --gateways N         so many gateways, each an isolate of its own: the second on N+7, and on (1)
-  --chaos MODE         a Worker between the gateways and the service, on N+6, that fails as it is told to, and the
+  --gateways N         so many gateways, each an isolate of its own: the second on N+8, and on (1)
+  --chaos MODE         a Worker between the gateways and the service, on N+7, that fails as it is told to, and the
                        feed in this way from the start: normal, or another of dev/chaos.mjs
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE

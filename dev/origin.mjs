@@ -7,7 +7,7 @@ export function originServer() {
   return createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const url = new URL(request.url, "http://origin.invalid");
+    const url = new URL(`http://origin.invalid${request.url}`); // `//` is the beginning of a path, not of a host
     const seen = {
       method: request.method,
       path: url.pathname,

@@ -7,6 +7,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Log, LogLevel, Miniflare } from "miniflare";
 import workerd from "workerd";
 import { workerOptions } from "./config.mjs";
@@ -72,9 +73,9 @@ function readOptions() {
 
 function assignPorts({ port, bench, chaos, gateways }) {
   const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
-  if (bench) Object.assign(ports, { floor: port + 4, es256: port + 5 });
-  if (chaos) ports.chaos = port + 6;
-  for (let number = 2; number <= gateways; number += 1) ports[`gateway-${number}`] = port + 5 + number;
+  if (bench) Object.assign(ports, { floor: port + 4, wasm: port + 5, peer: port + 6 });
+  if (chaos) ports.chaos = port + 7;
+  for (let number = 2; number <= gateways; number += 1) ports[`gateway-${number}`] = port + 6 + number;
   return ports;
 }
 
@@ -112,7 +113,11 @@ function workers({ options, url, ports, secrets }) {
   if (options.chaos) list.push(on(ports.chaos, chaos(list[0], bound.serviceBindings.CHECKS, options.chaos)));
   if (options.bench) {
     const { compatibilityDate } = list[0];
-    list.push(on(ports.floor, floor(compatibilityDate)), on(ports.es256, es256(compatibilityDate)));
+    list.push(
+      on(ports.floor, floor(compatibilityDate)),
+      on(ports.wasm, parts(compatibilityDate)),
+      on(ports.peer, peer(compatibilityDate, url.peer)),
+    );
   }
   return list;
 }
@@ -181,15 +186,34 @@ function floor(compatibilityDate) {
   };
 }
 
-/** Signatures in wasm and by the runtime: see bench/es256.mjs. */
-function es256(compatibilityDate) {
-  const built = join(ROOT, "bench/build/es256.wasm");
+/** Parts of the Workers in wasm: see bench/wasm.mjs. */
+function parts(compatibilityDate) {
+  const built = join(ROOT, "bench/build/wasm.wasm");
   if (!existsSync(built)) throw new Refusal(`${built} is missing: \`cargo xtask bench\` builds it`);
   const modules = [
-    { type: "ESModule", path: join(ROOT, "bench/es256.mjs") },
+    { type: "ESModule", path: join(ROOT, "bench/wasm.mjs") },
     { type: "CompiledWasm", path: built },
   ];
-  return { name: "es256", compatibilityDate, modules, modulesRoot: join(ROOT, "bench") };
+  return { name: "parts", compatibilityDate, modules, modulesRoot: join(ROOT, "bench") };
+}
+
+/** A library that validates tokens of its own from KV: see bench/workers-oauth-provider.mjs. */
+function peer(compatibilityDate, origin) {
+  const library = "@cloudflare/workers-oauth-provider";
+  const modules = [
+    { type: "ESModule", path: join(ROOT, "bench/workers-oauth-provider.mjs") },
+    // Under the name that it is imported by.
+    { type: "ESModule", path: join(ROOT, "bench", library), contents: readFileSync(fileURLToPath(import.meta.resolve(library))) },
+  ];
+  return {
+    name: "peer",
+    compatibilityDate,
+    compatibilityFlags: ["global_fetch_strictly_public"], // else it warns
+    bindings: { ORIGIN: origin },
+    kvNamespaces: { OAUTH_KV: "oauth" },
+    modules,
+    modulesRoot: join(ROOT, "bench"),
+  };
 }
 
 function on(port, worker) {

@@ -5,7 +5,37 @@
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import Service, * as built from "../build/index.js";
 
-export default Service;
+const shortCheck = new built.ShortCheck();
+
+export default {
+  fetch(request, env, context) {
+    if (shortCheck.admits(request, env)) return check(request, env, context);
+    return new Service(context, env).fetch(request);
+  },
+  queue(batch, env, context) {
+    return new Service(context, env).queue(batch);
+  },
+  scheduled(event, env, context) {
+    return new Service(context, env).scheduled(event);
+  },
+};
+
+/** A strict check by the short way, as far as that goes: src/http/short_check.rs decides, here is only waited. */
+async function check(request, env, context) {
+  const body = new Uint8Array(await request.arrayBuffer());
+  const asked = shortCheck.ask(body, env);
+  if (asked !== undefined) {
+    let reply;
+    try {
+      reply = await asked;
+    } catch (error) {
+      return shortCheck.failed(error);
+    }
+    const answer = shortCheck.answer(body, reply);
+    if (answer !== undefined) return answer;
+  }
+  return new Service(context, env).fetchRead(request, body, env, context);
+}
 
 /** `Built`, a class of the Rust Worker, as an object that is called by method: src/objects/call.rs. */
 function callable(Built) {

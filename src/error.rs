@@ -83,9 +83,19 @@ pub fn json_as(content_type: &str, status: u16, body: &impl Serialize) -> Result
     Ok(response)
 }
 
+/// The headers of [`json`].
+pub const JSON_HEADERS: [(&str, &str); 2] = [
+    ("content-type", "application/json"),
+    ("cache-control", "no-store"),
+];
+
 /// `application/json` that no cache keeps.
 pub fn json(status: u16, body: &impl Serialize) -> Result<Response> {
-    json_as("application/json", status, body)
+    let response = Response::from_bytes(serde_json::to_vec(body)?)?.with_status(status);
+    for (name, value) in JSON_HEADERS {
+        response.headers().set(name, value)?;
+    }
+    Ok(response)
 }
 
 /// Turns a caller away, in the shape of the API they called.

@@ -43,7 +43,20 @@ use worker::{
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
-    http::serve(request, env, context).await
+    http::serve(request, None, env, context).await
+}
+
+/// The same for a request whose body `entry.mjs` has read.
+#[wasm_bindgen(js_name = fetchRead)]
+pub async fn fetch_read(
+    request: web_sys::Request,
+    body: Vec<u8>,
+    env: Env,
+    context: worker::worker_sys::Context,
+) -> std::result::Result<web_sys::Response, JsValue> {
+    let context = Context::new(context);
+    let response = http::serve(request.into(), Some(body), env, context).await?;
+    Ok(response.into())
 }
 
 #[event(queue)]

@@ -99,21 +99,27 @@ thread_local! {
     static CLIENTS: RefCell<Option<Remembered>> = const { RefCell::new(None) };
 }
 
+/// The policy, if it was asked for at most [`VIEW_MAX_AGE_MS`] ago and it is not the caller's turn to
+/// ask anew.
+pub fn at_hand() -> Option<Rc<View>> {
+    let now = now();
+    let claimed = || {
+        let since = now.0.checked_sub(ASKED_ANEW_AT.get().0);
+        since.is_some_and(|since| since < REFRESH_AGE_MS)
+    };
+    VIEW.with_borrow(Clone::clone).filter(|view| {
+        view.is_younger_than(REFRESH_AGE_MS, now)
+            || (view.is_younger_than(VIEW_MAX_AGE_MS, now) && claimed())
+    })
+}
+
 /// The policy as it was asked for at most [`VIEW_MAX_AGE_MS`] ago.
 pub async fn view(env: &Env) -> Result<Rc<View>, Unavailable> {
+    if let Some(view) = at_hand() {
+        return Ok(view);
+    }
     let asked_at = now();
     let kept = VIEW.with_borrow(Clone::clone);
-    if let Some(view) = &kept {
-        let claimed = || {
-            let since = asked_at.0.checked_sub(ASKED_ANEW_AT.get().0);
-            since.is_some_and(|since| since < REFRESH_AGE_MS)
-        };
-        if view.is_younger_than(REFRESH_AGE_MS, asked_at)
-            || (view.is_younger_than(VIEW_MAX_AGE_MS, asked_at) && claimed())
-        {
-            return Ok(Rc::clone(view));
-        }
-    }
     ASKED_ANEW_AT.set(asked_at);
     match ask(env, kept.as_ref(), asked_at).await {
         // An answer that took too long is as old as the question.

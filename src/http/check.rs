@@ -28,12 +28,12 @@ use worker::{Response, Result};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
-    checks: Option<Vec<Box<RawValue>>>,
-    token: Option<String>,
-    resource: Option<String>,
-    subject: Option<String>,
-    session: Option<SessionId>,
-    jti: Option<TokenId>,
+    pub checks: Option<Vec<Box<RawValue>>>,
+    pub token: Option<String>,
+    pub resource: Option<String>,
+    pub subject: Option<String>,
+    pub session: Option<SessionId>,
+    pub jti: Option<TokenId>,
 }
 
 /// An answer.
@@ -253,6 +253,16 @@ impl Reply {
             reason: Some(reason.to_owned()),
             error: Some(error.to_owned()),
             ..Self::strict("denied", now)
+        }
+    }
+
+    /// Yes.
+    pub fn active(asked: &CheckRequest, expires_at: UnixMillis, checked_at: UnixMillis) -> Self {
+        Self {
+            subject: Some(asked.subject),
+            session: Some(asked.session),
+            session_expires_at: Some(expires_at.to_rfc3339()),
+            ..Self::strict("active", checked_at)
         }
     }
 

@@ -21,8 +21,10 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A request on its way through a handler.
 pub struct Ctx {
-    /// The request; its body has not been read.
+    /// The request; its body has not been read, or is the next field.
     pub request: Request,
+    /// The body, if it has been read.
+    pub body: Option<Vec<u8>>,
     /// Its URL.
     pub url: Url,
     /// Bindings.
@@ -51,6 +53,7 @@ impl Ctx {
     ) -> Self {
         Self {
             request,
+            body: None,
             url,
             env,
             context,
@@ -182,6 +185,9 @@ impl Ctx {
         let declared = declared.and_then(|length| length.parse::<usize>().ok());
         if declared.is_some_and(|length| length > max_bytes) {
             return Ok(None);
+        }
+        if let Some(bytes) = self.body.take() {
+            return Ok((bytes.len() <= max_bytes).then_some(bytes));
         }
         if declared.is_some() || self.role.is_some() {
             let bytes = self.request.bytes().await?;

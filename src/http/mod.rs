@@ -17,6 +17,7 @@ pub mod receipts;
 pub mod revocations;
 pub mod scim;
 pub mod sessions;
+pub mod short_check;
 pub mod subjects;
 pub mod trusts;
 pub mod wide;
@@ -30,7 +31,13 @@ use std::rc::Rc;
 use worker::{Context, Env, Request, Response, Result, console_error};
 
 /// Answers a request: configuration, route, authorization, handler.
-pub async fn serve(request: Request, env: Env, context: Context) -> Result<Response> {
+/// `body`: if it has been read.
+pub async fn serve(
+    request: Request,
+    body: Option<Vec<u8>>,
+    env: Env,
+    context: Context,
+) -> Result<Response> {
     let Some(config) = runtime::config(&env) else {
         return Problem::unavailable().response();
     };
@@ -52,6 +59,7 @@ pub async fn serve(request: Request, env: Env, context: Context) -> Result<Respo
     };
     let authorization = request.headers().get("authorization")?;
     let mut ctx = Ctx::new(request, url, env, Rc::new(context), config, params);
+    ctx.body = body;
     match authorize(&ctx.config, route.access, authorization.as_deref()) {
         Ok(role) => ctx.role = role,
         Err(refusal) => return turn_away(&ctx, refusal, route.path.starts_with("/scim/")),

@@ -84,15 +84,20 @@ impl<'a> Object<'a> {
         &self,
         message: &Q,
     ) -> Result<R, Failed> {
+        let reply = JsFuture::from(self.begin(message)?).await;
+        let reply: Uint8Array = reply.map_err(worker::Error::from)?.unchecked_into();
+        Ok(wire::decode(&reply.to_vec())?)
+    }
+
+    /// Sends `message`; the reply is on its way.
+    fn begin<Q: Serialize>(&self, message: &Q) -> Result<Promise, Failed> {
         let stub = self
             .env
             .durable_object(self.binding)?
             .get_by_name(&self.name)?;
         let message = Uint8Array::from(wire::encode(message)?.as_slice());
         let reply = stub.into_rpc::<Stub>().call(message);
-        let reply = JsFuture::from(reply.map_err(worker::Error::from)?).await;
-        let reply: Uint8Array = reply.map_err(worker::Error::from)?.unchecked_into();
-        Ok(wire::decode(&reply.to_vec())?)
+        Ok(reply.map_err(worker::Error::from)?)
     }
 }
 
@@ -127,6 +132,25 @@ pub async fn check(env: &Env, mut request: CheckRequest) -> Result<CheckReply, C
         reply.verdict = Verdict::Denied(DenyReason::ActorDenied);
     }
     Ok(reply)
+}
+
+/// Begins what [`check`] does, where it takes one call and `view` is at hand: for a request without a key and
+/// actors. What is on its way is a [`CheckReply`].
+pub fn begin_check(
+    env: &Env,
+    view: &PolicyView,
+    request: CheckRequest,
+) -> Result<Promise, CallError> {
+    if request.kid.is_some() || !request.actors.is_empty() {
+        return Err(CallError("takes more than one call".to_owned()));
+    }
+    let call = SubjectCall {
+        subject: request.subject,
+        revoked: view.that_may_cover(None),
+        request: request.into_request(),
+    };
+    let object = Object::named(env, "SUBJECT", call.subject.to_string());
+    object.begin(&call).map_err(|Failed(error)| error)
 }
 
 /// Asks whether an identity provider's token, which the caller has verified, is in force.

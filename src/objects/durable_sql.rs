@@ -36,11 +36,27 @@ impl DurableSql {
     }
 }
 
-impl Sql for DurableSql {
-    fn exec(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+impl DurableSql {
+    fn rows(
+        &self,
+        statement: &str,
+        values: &[Value],
+    ) -> Result<impl Iterator<Item = Result<Row, SqlError>> + use<>, SqlError> {
         let bindings = values.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
         let cursor = self.sql.exec(statement, bindings).map_err(failed)?;
-        cursor.raw().map(|row| read(row.map_err(failed)?)).collect()
+        Ok(cursor.raw().map(|row| read(row.map_err(failed)?)))
+    }
+}
+
+impl Sql for DurableSql {
+    fn exec(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+        self.rows(statement, values)?.collect()
+    }
+
+    /// The cursor is left where it is, which is cheaper than to hear that there is no more. Whoever runs the
+    /// same statement next closes it.
+    fn first(&self, statement: &str, values: &[Value]) -> Result<Option<Row>, SqlError> {
+        self.rows(statement, values)?.next().transpose()
     }
 
     fn transaction<T>(&self, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {

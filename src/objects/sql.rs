@@ -160,6 +160,11 @@ pub trait Sql {
     /// Runs one statement and returns its rows.
     fn exec(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError>;
 
+    /// The first row of one statement that only reads.
+    fn first(&self, statement: &str, values: &[Value]) -> Result<Option<Row>, SqlError> {
+        Ok(self.exec(statement, values)?.into_iter().next())
+    }
+
     /// Runs `body` so that all it wrote is kept, or none of it if it fails.
     fn transaction<T>(&self, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError>;
 }

@@ -70,7 +70,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Bench { args } => {
             let kit = setup::setup(&place)?;
             workers::build(&kit, Finish::Full)?;
-            workers::build_es256(&kit)?;
+            workers::build_parts(&kit)?;
             run::bench(&kit, &args)
         }
         Command::Tidy => tidy::tidy(&setup::setup(&place)?),

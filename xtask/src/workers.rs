@@ -62,25 +62,25 @@ pub fn build(kit: &Kit, finish: Finish) -> Result<(), Failure> {
     })
 }
 
-/// Builds what is measured beside the Workers: ES256 in wasm, for `bench/es256.mjs`.
-pub fn build_es256(kit: &Kit) -> Result<(), Failure> {
+/// Builds what is measured beside the Workers: parts of them in wasm, for `bench/wasm.mjs`.
+pub fn build_parts(kit: &Kit) -> Result<(), Failure> {
     let mut cargo = kit.command("cargo");
     cargo
         .args(["build", "--quiet", "--lib", "--release", "--target", TRIPLE])
-        .args(["--package", "portcullis-es256"])
+        .args(["--package", "portcullis-bench-wasm"])
         .env("WASM_BINDGEN_USE_JS_SYS", "1"); // as for the Workers: dependencies are shared
     kit.wasm_target.apply(&mut cargo);
-    step("building ES256 for the benchmark", || {
+    step("building parts for the benchmark", || {
         process::run(&mut cargo)?;
         let release = kit.place.target_dir().join(TRIPLE).join("release");
         let built = kit.place.root.join("bench/build");
         fs::create_dir_all(&built).doing(format!("making {}", built.display()))?;
         fs::copy(
-            release.join("portcullis_es256.wasm"),
-            built.join("es256.wasm"),
+            release.join("portcullis_bench_wasm.wasm"),
+            built.join("wasm.wasm"),
         )
         .map(drop)
-        .doing("copying es256.wasm")
+        .doing("copying wasm.wasm")
     })
 }
 

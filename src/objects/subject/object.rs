@@ -13,6 +13,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+use worker::js_sys::Uint8Array;
 use worker::worker_sys::DurableObjectState;
 use worker::{Delay, Env, Error, Result, State};
 
@@ -21,8 +23,12 @@ const FEED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One person or service.
 #[wasm_bindgen]
-pub struct Subject {
+pub struct Subject(Rc<Inner>);
+
+struct Inner {
     state: State,
+    /// The object's own, if the runtime says it.
+    name: Option<String>,
     env: Env,
     service: Rc<SubjectService<DurableSql>>,
     watch: Rc<Watch>,
@@ -36,34 +42,52 @@ impl Subject {
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
         let service = Rc::new(SubjectService::new(DurableSql::new(&state)));
-        Self {
+        Self(Rc::new(Inner {
+            name: state.id().name(),
             state,
             env,
             service,
             watch: Rc::default(),
             looked_for_leftovers: Cell::new(false),
-        }
+        }))
     }
 
-    /// A call: [`SubjectCall`] in, its reply out.
-    pub async fn call(&self, message: Vec<u8>) -> std::result::Result<Vec<u8>, JsValue> {
-        answered(self.answer(&message).await)
+    /// A call: [`SubjectCall`] in, its reply out; a promise of it only if there is something to wait for.
+    pub fn call(&self, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
+        let (reply, sends) = match self.0.answer(message) {
+            Ok(answered) => answered,
+            Err(error) => (Err(error), None),
+        };
+        let Some(ends) = sends else {
+            return bytes(reply);
+        };
+        let inner = Rc::clone(&self.0);
+        let sent = async move {
+            let sent = async {
+                if ends {
+                    inner.tell_feeds().await?;
+                }
+                inner.send_events(ends).await
+            };
+            bytes(sent.await.and(reply))
+        };
+        Ok(future_to_promise(sent).into())
     }
 
     /// The alarm rings.
     pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
-        Ok(self.ring().await?)
+        Ok(self.0.ring().await?)
     }
 }
 
-impl Subject {
-    async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
+impl Inner {
+    /// The reply, and if events are to be sent, whether something may have ended.
+    fn answer(&self, message: &[u8]) -> Result<(Result<Vec<u8>>, Option<bool>)> {
         let call: SubjectCall = received(message)?;
         if self
-            .state
-            .id()
-            .name()
-            .is_some_and(|name| name != call.subject.to_string())
+            .name
+            .as_ref()
+            .is_some_and(|name| *name != call.subject.to_string())
         {
             return Err(Error::from("called for another subject"));
         }
@@ -79,13 +103,8 @@ impl Subject {
         let ends = matches!(call.request, SubjectRequest::Revoke(_));
         let producer = ProducerId::from_bytes(new_id()?);
         let reply = self.service.answer(call, now(), producer);
-        if ends {
-            self.tell_feeds().await?;
-        }
-        if !reads || !self.looked_for_leftovers.replace(true) {
-            self.send_events(ends).await?;
-        }
-        Ok(reply?)
+        let sends = !reads || !self.looked_for_leftovers.replace(true);
+        Ok((reply.map_err(Error::from), sends.then_some(ends)))
     }
 
     async fn ring(&self) -> Result<()> {
@@ -147,4 +166,8 @@ impl Subject {
         });
         Ok(())
     }
+}
+
+fn bytes(reply: Result<Vec<u8>>) -> std::result::Result<JsValue, JsValue> {
+    answered(reply).map(|bytes| Uint8Array::from(bytes.as_slice()).into())
 }

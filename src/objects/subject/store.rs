@@ -77,12 +77,31 @@ pub fn load(
     })
 }
 
-/// What a check looks at.
+/// What a check looks at, in one statement: each costs more than what it reads.
 pub fn check_facts(sql: &impl Sql, request: &CheckRequest) -> Result<CheckFacts, SqlError> {
+    let row = sql.first(
+        "SELECT key, generation, disabled, directory_version, killed_at, reactivated_at, \
+         upstream_ended_at, session, EXISTS (SELECT 1 FROM revoked_token WHERE token = ?2) \
+         FROM subject LEFT JOIN session ON session.id = ?1",
+        &[
+            request.session.as_bytes().into(),
+            request.token.as_ref().map(TokenId::as_bytes).into(),
+        ],
+    )?;
+    let Some(row) = row else {
+        return Ok(CheckFacts {
+            subject: None,
+            session: session(sql, request.session)?,
+            token_revoked: token_revoked(sql, request.token)?,
+        });
+    };
     Ok(CheckFacts {
-        subject: subject(sql)?,
-        session: session(sql, request.session)?,
-        token_revoked: token_revoked(sql, request.token)?,
+        subject: Some(Subject::try_from(&row)?),
+        session: match row.0.get(7) {
+            Some(Value::Null) => None,
+            _ => Some(wire::decode(row.blob(7)?)?),
+        },
+        token_revoked: row.integer(8)? != 0,
     })
 }
 

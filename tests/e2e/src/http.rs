@@ -2,10 +2,14 @@
 
 use crate::{Failure, Result};
 use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http;
+use url::Url;
 
 /// A request in the making.
 #[derive(Clone, Debug)]
@@ -87,6 +91,33 @@ impl Request {
             .extend_pairs(fields)
             .finish();
         self.body("application/x-www-form-urlencoded", body)
+    }
+
+    /// The status of the answer to its head alone, which says that a body of so many bytes follows. A body that is
+    /// refused before it was read may cut off its sender, who then sees no answer.
+    #[track_caller]
+    pub fn status_if_it_were(self, bytes: usize) -> Result<u16> {
+        let url = Url::parse(&self.url)?;
+        let mut connection = TcpStream::connect(&*url.socket_addrs(|| None)?)?;
+        connection.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nhost: {}\r\n",
+            self.method,
+            url.path(),
+            url.authority()
+        );
+        for (name, value) in &self.headers {
+            write!(head, "{name}: {value}\r\n")?;
+        }
+        write!(head, "content-length: {bytes}\r\n\r\n")?;
+        connection.write_all(head.as_bytes())?;
+        let mut line = String::new();
+        BufReader::new(connection).read_line(&mut line)?;
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        status.ok_or_else(|| Failure::new(format!("{}: answered {line:?}", self.url)))
     }
 
     /// Sends it over a connection of its own: a stack that was restarted has no old ones.

@@ -30,7 +30,9 @@ pub struct Endpoints {
     /// What the strict check is measured against; there in a stack with `bench` only.
     pub floor: String,
     /// Signatures in wasm and by the runtime, likewise.
-    pub es256: String,
+    pub wasm: String,
+    /// A library that validates tokens of its own, likewise.
+    pub peer: String,
     /// Where the schedule can be fired by hand, in a stack with `crons`.
     pub crons: String,
     /// What stands between gateways and service, in a stack with `chaos`.
@@ -50,10 +52,11 @@ impl Endpoints {
             idp: url(2),
             origin: url(3),
             floor: url(4),
-            es256: url(5),
+            wasm: url(5),
+            peer: url(6),
             crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
-            chaos: url(6),
-            more_gateways: [url(7), url(8)],
+            chaos: url(7),
+            more_gateways: [url(8), url(9)],
         }
     }
 }
@@ -211,7 +214,7 @@ impl Stack {
         }
         self.listening = match settings {
             it if it.chaos.is_some() || it.more_gateways > 0 => ports::PER_STACK,
-            it if it.bench => 6,
+            it if it.bench => 7,
             it if it.crons => 5,
             _ => 4,
         };

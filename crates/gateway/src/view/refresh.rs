@@ -18,8 +18,11 @@
 //!
 //! # Clocks
 //!
-//! The clock is the caller's. Where it was seen to go back, the view is of no known age, and an answer to a
-//! question from before makes it no younger. A page that [seems older than it
+//! The clock is the caller's, and each request has its own: the runtime holds it back while a timer of the
+//! request is late. So one may see a little less than another did before, and [`JITTER_MS`] of that are
+//! taken for this; what was seen last counts, and the difference is added to the view's age until it
+//! has been refreshed. Where the clock was seen to go back further, the view is of no known age, and
+//! an answer to a question from before makes it no younger. A page that [seems older than it
 //! says](super::Refused::Replayed) may be that, or our clock jumped ahead: when [`MAX_REPLAYED`] came
 //! in a row, the view begins from nothing.
 
@@ -42,6 +45,8 @@ pub const MAX_WAITING: u32 = 512;
 pub const REST_MS: u64 = 100;
 /// How long at most, in milliseconds.
 pub const MAX_REST_MS: u64 = 5000;
+/// How much less than another request one may see of the clock, in milliseconds.
+pub const JITTER_MS: u64 = 50;
 /// After how many pages in a row that seemed older than they said the view begins from nothing.
 pub const MAX_REPLAYED: u32 = 10;
 
@@ -53,6 +58,8 @@ pub struct Ticket {
     at: UnixMillis,
     /// How often the clock had gone back.
     clock: u64,
+    /// How often it seemed to have, a little.
+    doubts: u64,
 }
 
 /// What a request that waits remembers.
@@ -104,6 +111,10 @@ pub struct Feed {
     latest: UnixMillis,
     /// How often the clock went back.
     clock: u64,
+    /// By how much it may have gone back since the view was refreshed, in milliseconds.
+    doubt_ms: u64,
+    /// How often that became more.
+    doubts: u64,
 }
 
 impl Feed {
@@ -119,6 +130,8 @@ impl Feed {
             replayed: 0,
             latest: UnixMillis(0),
             clock: 0,
+            doubt_ms: 0,
+            doubts: 0,
         }
     }
 
@@ -130,18 +143,18 @@ impl Feed {
 
     /// What the view says of a credential now, if it may be `max_age_ms` old.
     pub fn judge(&mut self, marks: &Marks, now: UnixMillis, max_age_ms: u64) -> Local {
-        self.look_at(now);
-        self.view.judge(marks, now, max_age_ms)
+        let now = self.look_at(now);
+        self.view.judge(marks, self.at_worst(now), max_age_ms)
     }
 
     /// Whether it is time to ask, off the path of any request, for the view never to be older than
     /// `max_age_ms`.
     pub fn due(&mut self, max_age_ms: u64, now: UnixMillis) -> Option<Ticket> {
-        self.look_at(now);
+        let now = self.look_at(now);
         if self.is_under_way(now) || self.is_resting(now) {
             return None;
         }
-        let age_ms = self.view.age_ms(now);
+        let age_ms = self.view.age_ms(self.at_worst(now));
         let usable = max_age_ms.min(self.view.max_age_ms());
         let fresh = age_ms.is_some_and(|age_ms| age_ms < usable.div_ceil(3));
         (!fresh || self.view.is_behind()).then(|| self.begin(now))
@@ -149,14 +162,16 @@ impl Feed {
 
     /// What a request does that found the view older than `max_age_ms` and wants it fresh.
     pub fn wait(&mut self, turn: &mut Turn, max_age_ms: u64, now: UnixMillis) -> Wait {
-        self.look_at(now);
+        let now = self.look_at(now);
         let usable = max_age_ms.min(self.view.max_age_ms());
-        if self.view.age_ms(now).is_some_and(|age_ms| age_ms <= usable) {
+        let age_ms = self.view.age_ms(self.at_worst(now));
+        if age_ms.is_some_and(|age_ms| age_ms <= usable) {
             return Wait::Judge;
         }
+        let is_over = turn.is_over(now);
         if let Some(flight) = self.flight.as_mut().filter(|flight| !flight.is_lost(now)) {
             let comes = turn.slept_ms == 0;
-            if turn.is_over(now) || (comes && flight.waiting >= MAX_WAITING) {
+            if is_over || (comes && flight.waiting >= MAX_WAITING) {
                 return Wait::GiveUp;
             }
             flight.waiting += u32::from(comes);
@@ -164,7 +179,7 @@ impl Feed {
             return Wait::Sleep(TRY_AGAIN_MS);
         }
         // One answer that leaves it too old is enough: it has more to load than one request can wait for.
-        if turn.has_asked || self.is_resting(now) {
+        if is_over || turn.has_asked || self.is_resting(now) {
             return Wait::GiveUp;
         }
         turn.has_asked = true;
@@ -184,7 +199,7 @@ impl Feed {
         pages: Vec<(Opened, u64)>,
         now: UnixMillis,
     ) -> Result<Progress, Refused> {
-        self.look_at(now);
+        let now = self.look_at(now);
         if ticket.clock != self.clock {
             self.failed(ticket, now);
             return Err(Refused::ClocksDiffer);
@@ -198,6 +213,9 @@ impl Feed {
         let taken = self.view.take(&pages, now);
         match taken {
             Ok(_) => {
+                if ticket.doubts == self.doubts {
+                    self.doubt_ms = 0;
+                }
                 self.land(ticket);
                 (self.failures, self.replayed) = (0, 0);
             }
@@ -217,7 +235,7 @@ impl Feed {
 
     /// No answer came, or none that can be believed.
     pub fn failed(&mut self, ticket: Ticket, now: UnixMillis) {
-        self.look_at(now);
+        let now = self.look_at(now);
         self.land(ticket);
         self.failures = self.failures.saturating_add(1);
         self.failed_at = now;
@@ -234,6 +252,7 @@ impl Feed {
             number: self.begun,
             at: now,
             clock: self.clock,
+            doubts: self.doubts,
         }
     }
 
@@ -256,16 +275,29 @@ impl Feed {
         now.0.saturating_sub(self.failed_at.0) < rest_ms.min(MAX_REST_MS)
     }
 
-    fn look_at(&mut self, now: UnixMillis) {
-        if now < self.latest {
+    /// The time as of now: the latest that anybody saw, unless the clock went back.
+    fn look_at(&mut self, now: UnixMillis) -> UnixMillis {
+        let back_ms = self.latest.0.saturating_sub(now.0);
+        if back_ms > JITTER_MS {
             self.clock += 1;
+            self.doubt_ms = 0;
             self.view.forget_age();
             self.failed_at = self.failed_at.min(now);
             if let Some(flight) = &mut self.flight {
                 flight.since = flight.since.min(now);
             }
+            self.latest = now;
+        } else if back_ms > self.doubt_ms {
+            self.doubts += 1;
+            self.doubt_ms = back_ms;
         }
-        self.latest = now;
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    /// The latest that it can be.
+    const fn at_worst(&self, now: UnixMillis) -> UnixMillis {
+        UnixMillis(now.0.saturating_add(self.doubt_ms))
     }
 }
 

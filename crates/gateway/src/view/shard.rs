@@ -180,8 +180,7 @@ impl Shard {
     fn sweep(&mut self, brought: usize, now: UnixMillis) {
         let now = now.min(self.time);
         let brought = u32::try_from(brought).unwrap_or(u32::MAX);
-        self.table
-            .sweep(SWEPT_AT_LEAST.max(brought.saturating_mul(2)), now);
+        self.table.sweep(SWEPT_AT_LEAST.max(brought), now);
         self.names.sweep(now);
     }
 }

@@ -8,10 +8,6 @@ use portcullis_e2e::json::instant;
 use portcullis_e2e::people::{Person, Site};
 use portcullis_e2e::wait::unix_secs;
 use serde_json::json;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-use url::Url;
 
 const SOME_SESSION: &str = "ses_AAECAwQFBgcICQoLDA0ODw";
 
@@ -116,18 +112,11 @@ fn a_question_over_64_kb_is_refused() -> Result {
     let question = json!({ "token": "x".repeat(66_000) });
     site.api.check(&question)?.expect(413)?.problem()?;
     // Whoever says how much it will be is told before they have sent it.
-    let url = Url::parse(&site.endpoints().service)?;
-    let mut connection = TcpStream::connect(&*url.socket_addrs(|| None)?)?;
-    connection.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let head = format!(
-        "POST /v1/check HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: 500000\r\n\r\n",
-        url.authority(),
-        bearer::GATEWAY
-    );
-    connection.write_all(head.as_bytes())?;
-    let mut status = String::new();
-    BufReader::new(connection).read_line(&mut status)?;
-    assert!(status.starts_with("HTTP/1.1 413 "), "{status}");
+    let url = format!("{}/v1/check", site.endpoints().service);
+    let question = Request::post(url).bearer(bearer::GATEWAY);
+    let status = question
+        .header("content-type", "application/json")
+        .status_if_it_were(500_000)?;
+    assert_eq!(status, 413);
     Ok(())
 }

@@ -37,6 +37,7 @@ fn it_lets_through_what_is_in_force_without_the_credential_and_nothing_after_a_k
     };
     let seen = send()?.expect(200)?.json()?;
     assert_eq!(seen["method"], "POST");
+    assert_eq!(seen["path"], "//a%20b/c");
     assert_eq!(seen["query"], "d=e&d=%2F");
     assert_eq!(seen["body"], "the body");
     let headers = &seen["headers"];

@@ -21,6 +21,7 @@ mod example_gateway;
 mod feed;
 mod feed_faults;
 mod gateway;
+mod gateway_bounded;
 mod gateway_browser;
 mod gateway_dpop;
 mod gateway_events;

@@ -47,7 +47,7 @@ impl Rates {
     pub fn round(&mut self, at: &Endpoints) -> Result {
         for ((path, _, count, _), rates) in WORK.iter().zip(&mut self.0) {
             let begun = Instant::now();
-            let answer = Request::get(format!("{}/{path}?count={count}", at.es256)).send()?;
+            let answer = Request::get(format!("{}/{path}?count={count}", at.wasm)).send()?;
             expect_eq(path, &answer.body, &count.to_string())?;
             rates.push(f64::from(*count) / begun.elapsed().as_secs_f64());
         }

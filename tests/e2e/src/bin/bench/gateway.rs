@@ -1,5 +1,7 @@
 //! Tokens of an identity provider, RS256 with 2048 bits: what accepting them costs at the check, when they are
-//! remembered and when they are not, and through the gateway, beside a token of our own of the same person.
+//! remembered and when they are not, and through the gateway, beside a token of our own of the same person. And what
+//! it costs the gateway to be as sure as a route wants it: by its signature alone, by its own view of what was
+//! revoked, or by asking.
 //!
 //! Latencies are of an open loop at half of what the same round's closed loop came to. Rounds are
 //! interleaved, because a machine's speed drifts; ratios are taken within each round. A first round is not
@@ -12,6 +14,7 @@ use crate::load::Target;
 use crate::open_loop;
 use crate::report::Report;
 use crate::statistics::median;
+use crate::view;
 use crate::work::work_through;
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::connection::Connection;
@@ -43,7 +46,10 @@ struct Bench {
 impl Bench {
     fn start() -> Result<Self> {
         let stack = Arc::new(Stack::start_with(&Settings {
-            limit: Some(0), // none
+            bench: true,
+            gateway_file: Some("bench/gateway.toml"),
+            // So that tokens are newer than the feed.
+            vars: vec!["TEST_FEED_AGE_MS=600000".to_owned()],
             ..Settings::default()
         })?);
         let group = stack
@@ -79,11 +85,11 @@ impl Bench {
     }
 
     /// A request with a token of that subject's, through the gateway to the origin and back.
-    fn through_gateway(&self, token: &str, subject: &str) -> Result<Target> {
+    fn through_gateway(&self, path: &str, token: &str, subject: &str) -> Result<Target> {
         let person = format!("Bearer {token}");
         let passed = format!("\"portcullis-subject\":\"{subject}\"");
-        let gateway = &self.connection.endpoints().gateway;
-        Target::new("GET", gateway, &[("Authorization", &person)], "", &passed)
+        let url = format!("{}{path}", self.connection.endpoints().gateway);
+        Target::new("GET", &url, &[("Authorization", &person)], "", &passed)
     }
 
     /// Waits until the stack has done what it had put off.
@@ -174,22 +180,31 @@ struct Ways {
     check: Way,
     /// Checks a second of tokens never seen before.
     first: Vec<f64>,
+    signature: Way,
+    bounded: Way,
     own: Way,
     gateway: Way,
+    view: view::Figures,
 }
 
 impl Ways {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
+            signature: Way::new(
+                "signature_gateway",
+                "GET through the gateway to the origin and back, our own token, not checked",
+            ),
+            bounded: Way::new(
+                "bounded_gateway",
+                "the same, checked by the gateway's view of the feed",
+            ),
+            view: view::Figures::default(),
             check: Way::new(
                 "check",
                 "POST /v1/check by a provider's RS256 token, remembered",
             ),
             first: Vec::new(),
-            own: Way::new(
-                "own_gateway",
-                "GET through the gateway to the origin and back, our own token",
-            ),
+            own: Way::new("own_gateway", "the same, checked strictly"),
             gateway: Way::new("gateway", "the same with the provider's token, remembered"),
         }
     }
@@ -200,12 +215,27 @@ impl Ways {
         self.check.round(bench, &bench.check(&token)?, options)?;
         self.first.push(first_times(bench, number)?);
         let tokens = bench.connection.log_in(USER)?;
-        let through = |token| bench.through_gateway(token, &tokens.subject);
-        self.own.round(bench, &through(&tokens.access)?, options)?;
-        self.gateway.round(bench, &through(&token)?, options)
+        let through = |path, token| bench.through_gateway(path, token, &tokens.subject);
+        let own = |path| through(path, &tokens.access);
+        self.signature
+            .round(bench, &own("/signature/x")?, options)?;
+        self.bounded.round(bench, &own("/bounded/x")?, options)?;
+        self.own.round(bench, &own("/")?, options)?;
+        self.gateway.round(bench, &through("/", &token)?, options)?;
+        self.view.round(bench.connection.endpoints())
     }
 
     fn report(&self, report: &mut Report) {
+        self.view.report(report);
+        self.signature.report_most(report);
+        self.signature.report_open(report, None);
+        self.bounded.report_most(report);
+        self.bounded.report_open(report, Some(TARGET_P99_MS));
+        let ratios = pairs(&self.bounded.most, &self.signature.most, |with, without| {
+            with / without
+        });
+        let note = "bounded / not checked, within each round";
+        report.at_least("bounded_ratio", median(&ratios), "x", 0.9, note);
         self.check.report_most(report);
         self.check.report_open(report, Some(TARGET_P99_MS));
         let note = "the same by tokens never seen before, closed loop";

@@ -17,6 +17,7 @@ mod report;
 mod statistics;
 mod strict_check;
 mod tokens;
+mod view;
 mod wire;
 mod work;
 
@@ -32,7 +33,8 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
 
   strict-check   POST /v1/check against a hand-written Worker that only answers \"ok\"
   tokens         code -> token and refresh, beside npm oidc-provider in memory
-  gateway        an identity provider's RS256 token, at the check and through the gateway
+  gateway        through the gateway: not checked, by its view, strictly; that view alone, with a
+                 million live revocations; and an identity provider's RS256 token
   kill           from the acknowledgement of a kill to the last request that passed, at several gateways under
                  load, with the feed delayed, cut and crashed; 25 kills for each second
                  (without a name, each of them)

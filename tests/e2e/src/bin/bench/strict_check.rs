@@ -1,6 +1,7 @@
-//! The strict check, against the least that a Worker and an object can do on the same runtime.
+//! The strict check, against the least that a Worker and an object can do on the same runtime, and against a
+//! library for Workers that validates its tokens from KV.
 //!
-//! Rounds are interleaved, because a machine's speed drifts; the ratio is taken within each round.
+//! Rounds are interleaved, because a machine's speed drifts; ratios are taken within each round.
 //! The gateway comes after all of them: what it sends to the log is still being written down when
 //! its own round is over, and would slow whoever comes next.
 
@@ -11,6 +12,8 @@ use crate::statistics::median;
 use portcullis_e2e::Result;
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::{App, Tokens};
+use portcullis_e2e::failure::expect_eq;
+use portcullis_e2e::http::Request;
 use portcullis_e2e::stack::{Endpoints, Settings, Stack};
 use serde_json::json;
 
@@ -60,30 +63,39 @@ pub fn measure(options: &Options) -> Result<Report> {
         "floor",
         "hand-written JS Worker -> object that answers \"ok\"",
     );
+    let mut peer = Subject::new(
+        "peer",
+        "npm @cloudflare/workers-oauth-provider validates a token from KV and answers \"ok\"",
+    );
     let mut gateway = Subject::new("gateway", "GET through the gateway to the origin and back");
+    let token = Request::get(format!("{}/new-token", stack.at.peer)).send()?;
+    expect_eq("the peer's status", &token.status, &200)?;
+    let peers_token = token.body;
     for round in 0..options.rounds {
         eprintln!("round {} of {}", round + 1, options.rounds);
         // Of each round, for tokens live for minutes only.
-        let targets = targets(&stack.at, &app.log_in("alice")?)?;
+        let targets = targets(&stack.at, &app.log_in("alice")?, &peers_token)?;
         check.round(&targets.check, options)?;
         floor.round(&targets.floor, options)?;
+        peer.round(&targets.peer, options)?;
         jwt.round(&targets.jwt, options)?;
     }
     for _ in 0..options.rounds {
-        let targets = targets(&stack.at, &app.log_in("alice")?)?;
+        let targets = targets(&stack.at, &app.log_in("alice")?, &peers_token)?;
         gateway.round(&targets.gateway, options)?;
     }
-    Ok(report(options, &check, &floor, &jwt, &gateway))
+    Ok(report(options, &check, &floor, &peer, &jwt, &gateway))
 }
 
 struct Targets {
     check: Target,
     jwt: Target,
     floor: Target,
+    peer: Target,
     gateway: Target,
 }
 
-fn targets(at: &Endpoints, tokens: &Tokens) -> Result<Targets> {
+fn targets(at: &Endpoints, tokens: &Tokens, peers_token: &str) -> Result<Targets> {
     let url = format!("{}/v1/check", at.service);
     let service = format!("Bearer {}", bearer::GATEWAY);
     let headers = [
@@ -99,6 +111,13 @@ fn targets(at: &Endpoints, tokens: &Tokens) -> Result<Targets> {
         check: Target::new("POST", &url, &headers, &pair, active)?,
         jwt: Target::new("POST", &url, &headers, &token, active)?,
         floor: Target::new("GET", &at.floor, &[], "", "ok")?,
+        peer: Target::new(
+            "GET",
+            &format!("{}/api", at.peer),
+            &[("Authorization", &format!("Bearer {peers_token}"))],
+            "",
+            "ok",
+        )?,
         gateway: Target::new(
             "GET",
             &at.gateway,
@@ -113,6 +132,7 @@ fn report(
     options: &Options,
     check: &Subject,
     floor: &Subject,
+    peer: &Subject,
     jwt: &Subject,
     gateway: &Subject,
 ) -> Report {
@@ -121,12 +141,14 @@ fn report(
         options.rounds,
         options.seconds.as_secs_f64()
     );
-    let ratios: Vec<f64> = check
-        .per_second
-        .iter()
-        .zip(&floor.per_second)
-        .map(|(check, floor)| check / floor)
-        .collect();
+    let ratio_to = |other: &Subject| {
+        let rounds = check.per_second.iter().zip(&other.per_second);
+        median(
+            &rounds
+                .map(|(check, other)| check / other)
+                .collect::<Vec<_>>(),
+        )
+    };
     let mut report = Report::new(NAME, preface);
     let rate = |report: &mut Report, subject: &Subject| {
         let metric = format!("{}_req_per_s", subject.prefix);
@@ -136,14 +158,22 @@ fn report(
     rate(&mut report, floor);
     report.at_least(
         "ratio",
-        median(&ratios),
+        ratio_to(floor),
         "x",
         0.8,
         "check / floor, within each round",
     );
+    rate(&mut report, peer);
+    report.at_least(
+        "peer_ratio",
+        ratio_to(peer),
+        "x",
+        3.0,
+        "check / peer, within each round",
+    );
     rate(&mut report, jwt);
     rate(&mut report, gateway);
-    for subject in [check, floor, jwt, gateway] {
+    for subject in [check, floor, peer, jwt, gateway] {
         for (name, values) in [("p50", &subject.p50_ms), ("p99", &subject.p99_ms)] {
             let metric = format!("{}_{name}_ms", subject.prefix);
             report.row(metric, median(values), "ms", "latency at saturation");

@@ -1,7 +1,7 @@
-// ES256 in wasm (bench/es256) and by WebCrypto, in the same runtime: `GET /WORK?count=N` does it so
-// often and says how often it worked. How long it took is seen from outside, as no clock runs in here.
+// Parts of the Workers in wasm (bench/wasm), and ES256 by WebCrypto, in the same runtime: `GET /WORK?count=N` does
+// it so often and says how often it worked. How long it took is seen from outside, as no clock runs in here.
 
-import module from "./build/es256.wasm";
+import module from "./build/wasm.wasm";
 
 // It names functions of JavaScript's that sources of randomness would need; none is called.
 const unbound = () => {
@@ -24,6 +24,11 @@ const WORK = {
   "/wasm/sign": wasm.es256_sign,
   "/wasm/verify": wasm.es256_verify,
   "/wasm/read": wasm.es256_read,
+  "/view/fill": wasm.view_fill,
+  "/view/check": wasm.view_check,
+  "/view/recall": wasm.view_recall,
+  /** The memory that the module has, in bytes, whatever `count` is. */
+  "/memory": () => wasm.memory.buffer.byteLength,
   "/webcrypto/sign": async (count) => {
     const { privateKey } = await (prepared ??= prepare());
     let good = 0;

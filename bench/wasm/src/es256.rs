@@ -1,9 +1,4 @@
-//! ES256 as the service has it in wasm, for `cargo xtask bench tokens` to measure beside `WebCrypto`:
-//! the same code, in the same runtime, without the rest of the service. `bench/es256.mjs` calls it.
-//!
-//! Plain exports without glue: all that crosses is a count, so nothing but the work is measured.
-
-#![expect(unsafe_code, reason = "an export without glue has a fixed name")]
+//! ES256 as the service has it in wasm, beside `WebCrypto`.
 
 use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation, TYP};
 use portcullis_core::jwt::jwks::KeySet;
@@ -11,8 +6,8 @@ use portcullis_core::jwt::sign::SigningKey;
 use portcullis_core::time::UnixMillis;
 use serde_json::{Value, json};
 
-const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
-const ISSUER: &str = "https://id.example";
+pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+pub(crate) const ISSUER: &str = "https://id.example";
 
 /// Signs an access token `count` times; how often that worked.
 #[unsafe(no_mangle)]
@@ -41,7 +36,7 @@ pub extern "C" fn es256_read(count: u32) -> u32 {
     })
 }
 
-fn times(count: u32, once: impl Fn() -> bool) -> u32 {
+pub(crate) fn times(count: u32, once: impl Fn() -> bool) -> u32 {
     (0..count).map(|_| u32::from(once())).sum()
 }
 
@@ -58,7 +53,7 @@ fn with_token(run: impl FnOnce(&AccessTokenVerifier<'_>, &str, &KeySet) -> u32) 
     made.map_or(0, |(token, keys)| run(&verifier, &token, &keys))
 }
 
-fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     let now = NOW.secs();
     json!({
         "iss": ISSUER, "aud": "https://app.example", "client_id": "app", "scope": "openid profile",
