@@ -5,16 +5,14 @@
 //! kills: most are of those that are ended about now, and each that was ended is presented first thing after the
 //! acknowledgement. A connection that breaks is a request without an answer, and is made anew.
 
+use super::choice::{Choice, Ending};
 use super::people::Trigger;
-use crate::connection::{Answer, Connection, readable_of, request};
-use crate::wire::find;
+use super::ways::{Way, is_by_view, outcome};
+use crate::connection::{Answer, Connection, readable_of};
 use portcullis_e2e::Result;
-use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::Tokens;
-use portcullis_e2e::history::{Consistency, Fault, History, Kill, Micros, Outcome, Request};
+use portcullis_e2e::history::{Fault, History, Kill, Micros, Outcome, Request};
 use rustix::event::Timespec;
-use serde_json::json;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 use url::Url;
 
@@ -24,36 +22,6 @@ const CONNECTIONS: usize = 1;
 const PATIENCE: Micros = 12_000_000;
 /// How soon a connection that broke is made anew.
 const PAUSE: Micros = 50_000;
-/// How long before a kill and after its acknowledgement its credentials are asked about the most.
-const BEFORE: Micros = 50_000;
-const AFTER_STRICT: Micros = 100_000;
-const AFTER_BOUND: Micros = 500_000;
-/// One request of so many is about anybody.
-const ANYBODY: u64 = 6;
-
-/// Whom to ask, and how sure they must be.
-pub struct Way {
-    /// Where.
-    pub url: Url,
-    /// How sure.
-    pub consistency: Consistency,
-    /// What it is.
-    pub kind: Kind,
-}
-
-/// What a way is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The service's own check, by token.
-    Check,
-    /// A gateway's strict route.
-    Strict,
-    /// A bounded one that waits for a fresh view, and is refused without.
-    Refreshes,
-    /// A bounded one that is checked strictly where the view is too old.
-    FallsBack,
-}
-
 /// A kill, and what came of it.
 pub struct Planned {
     /// How.
@@ -92,15 +60,12 @@ impl Planned {
         })
     }
 
-    fn is_hot(&self, consistency: Consistency, now: Micros) -> bool {
-        let after = match consistency {
-            Consistency::Strict => AFTER_STRICT,
-            Consistency::Bounded(bound) => bound + AFTER_BOUND,
-        };
-        let since = self
-            .acknowledged
-            .map_or(0, |(at, _)| now.saturating_sub(at));
-        self.due <= now.saturating_add(BEFORE) && since <= after
+    fn ending(&self) -> Ending {
+        Ending {
+            credential: self.credential,
+            due: self.due,
+            acknowledged: self.acknowledged.map(|(at, _)| at),
+        }
     }
 }
 
@@ -128,12 +93,8 @@ pub struct Drive<'a> {
     lanes: Vec<Lane>,
     /// The kills under way: which, and its connection.
     killing: Vec<(usize, Connection)>,
-    /// What each way asks about next.
-    urgent: Vec<VecDeque<usize>>,
-    /// What the bounded ways ask about from then on.
-    later: VecDeque<(Micros, usize)>,
+    choice: Choice,
     clock: Clock,
-    chance: u64,
 }
 
 /// The time of the day, which does not jump.
@@ -179,10 +140,11 @@ impl<'a> Drive<'a> {
             odd: Vec::new(),
             lanes: lanes.collect(),
             killing: Vec::new(),
-            urgent: vec![VecDeque::new(); ways.len()],
-            later: VecDeque::new(),
+            choice: Choice::new(
+                ways.iter().map(|way| way.consistency).collect(),
+                credentials.len(),
+            ),
             clock: Clock::start(),
-            chance: 0x9E37_79B9_7F4A_7C15,
         }
     }
 
@@ -260,9 +222,9 @@ impl<'a> Drive<'a> {
 
     /// Has the bounded ways ask about everything that was ended, soon.
     pub fn ask_again(&mut self) {
-        let now = self.now();
-        let ended = self.kills.iter().filter(|kill| kill.sent.is_some());
-        self.later.extend(ended.map(|kill| (now, kill.credential)));
+        for kill in self.kills.iter().filter(|kill| kill.sent.is_some()) {
+            self.choice.again(kill.credential);
+        }
     }
 
     fn send_kills(&mut self) {
@@ -284,13 +246,6 @@ impl<'a> Drive<'a> {
 
     fn ask(&mut self) {
         let now = self.now();
-        while let Some((at, credential)) = self.later.front().copied() {
-            if at > now {
-                break;
-            }
-            self.later.pop_front();
-            self.ask_next(credential, |consistency| consistency != Consistency::Strict);
-        }
         for index in 0..self.lanes.len() {
             let Some(lane) = self.lanes.get(index) else {
                 continue;
@@ -306,20 +261,12 @@ impl<'a> Drive<'a> {
         }
     }
 
-    /// Has every way that is so sure ask about this next.
-    fn ask_next(&mut self, credential: usize, of: impl Fn(Consistency) -> bool) {
-        for (way, urgent) in self.ways.iter().zip(&mut self.urgent) {
-            if of(way.consistency) {
-                urgent.push_back(credential);
-            }
-        }
-    }
-
     fn ask_on(&mut self, index: usize) {
         let Some(way_index) = self.lanes.get(index).map(|lane| lane.way) else {
             return;
         };
-        let credential = self.choose(way_index);
+        let endings = self.kills.iter().map(Planned::ending);
+        let credential = self.choice.next(way_index, self.clock.now(), endings);
         let (Some(way), Some(tokens)) =
             (self.ways.get(way_index), self.credentials.get(credential))
         else {
@@ -341,37 +288,6 @@ impl<'a> Drive<'a> {
         if !matches!(sent, Some(Ok(()))) {
             self.broken(index);
         }
-    }
-
-    fn choose(&mut self, way: usize) -> usize {
-        if let Some(credential) = self.urgent.get_mut(way).and_then(VecDeque::pop_front) {
-            return credential;
-        }
-        let now = self.now();
-        let chance = self.draw();
-        let Some(consistency) = self.ways.get(way).map(|way| way.consistency) else {
-            return 0;
-        };
-        let hot: Vec<usize> = self
-            .kills
-            .iter()
-            .filter(|kill| kill.is_hot(consistency, now))
-            .map(|kill| kill.credential)
-            .collect();
-        if hot.is_empty() || chance.is_multiple_of(ANYBODY) {
-            one_of(self.draw(), self.credentials.len())
-        } else {
-            let which = one_of(self.draw(), hot.len());
-            hot.get(which).copied().unwrap_or_default()
-        }
-    }
-
-    /// Xorshift, the same in each run.
-    const fn draw(&mut self) -> u64 {
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 7;
-        self.chance ^= self.chance << 17;
-        self.chance
     }
 
     fn read(&mut self, at_most: Duration) -> Result {
@@ -486,55 +402,10 @@ impl<'a> Drive<'a> {
         match answer.map(|answer| answer.status) {
             Some(status @ (200 | 202 | 204)) => {
                 kill.acknowledged = Some((now, status != 202));
-                let credential = kill.credential;
-                self.ask_next(credential, |consistency| consistency == Consistency::Strict);
-                let bounds = self.ways.iter().filter_map(|way| match way.consistency {
-                    Consistency::Strict => None,
-                    Consistency::Bounded(bound) => Some(bound),
-                });
-                if let Some(bound) = bounds.max() {
-                    self.later.push_back((now + bound + 20_000, credential));
-                }
+                self.choice.acknowledged(kill.credential, now);
             }
             Some(other) => self.odd.push(other),
             None => {}
         }
     }
-}
-
-impl Way {
-    fn request(&self, tokens: &Tokens) -> Vec<u8> {
-        if self.kind == Kind::Check {
-            let service = format!("Bearer {}", bearer::GATEWAY);
-            let headers = [
-                ("Authorization", service.as_str()),
-                ("Content-Type", "application/json"),
-            ];
-            let body = json!({ "token": tokens.access }).to_string();
-            return request("POST", &self.url, &headers, &body);
-        }
-        let person = format!("Bearer {}", tokens.access);
-        request("GET", &self.url, &[("Authorization", &person)], "")
-    }
-}
-
-fn outcome(answer: &Answer) -> Outcome {
-    let says = |text: &str| find(&answer.body, text.as_bytes()).is_some();
-    match answer.status {
-        200 if says(r#""verdict":"denied""#) => Outcome::Denied,
-        200 => Outcome::Accepted,
-        401 => Outcome::Denied,
-        _ => Outcome::Nothing,
-    }
-}
-
-/// Whether the gateway says that it judged by its copy of the feed.
-fn is_by_view(answer: &Answer) -> bool {
-    let head = answer.head.to_ascii_lowercase();
-    find(&head, b"portcullis-check: bounded").is_some()
-}
-
-fn one_of(chance: u64, of: usize) -> usize {
-    let of = u64::try_from(of).unwrap_or(1).max(1);
-    usize::try_from(chance % of).unwrap_or_default()
 }
