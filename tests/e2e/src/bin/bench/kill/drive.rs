@@ -140,10 +140,7 @@ impl<'a> Drive<'a> {
             odd: Vec::new(),
             lanes: lanes.collect(),
             killing: Vec::new(),
-            choice: Choice::new(
-                ways.iter().map(|way| way.consistency).collect(),
-                credentials.len(),
-            ),
+            choice: Choice::new(ways.iter().map(Way::asks).collect(), credentials.len()),
             clock: Clock::start(),
         }
     }

@@ -1,11 +1,12 @@
 //! What was seen of a phase, and what the report says of it.
 
+use super::choice::Asks;
 use super::figures;
 use super::people::Trigger;
 use super::{BOUND, Phase};
 use crate::report::Report;
 use crate::statistics::percentile;
-use portcullis_e2e::history::{Broken, Consistency, History, Kill, Micros, Outcome};
+use portcullis_e2e::history::{Broken, History, Kill, Micros, Outcome};
 
 /// What an acknowledged deactivation to the first strict denial may take.
 const TARGET_DENIED_MS: f64 = 50.0;
@@ -54,13 +55,7 @@ impl Seen {
     }
 
     /// What the record says of a kill in numbers.
-    pub fn figures(
-        &mut self,
-        history: &History,
-        trigger: Trigger,
-        kill: &Kill,
-        ways: &[Consistency],
-    ) {
+    pub fn figures(&mut self, history: &History, trigger: Trigger, kill: &Kill, ways: &[Asks]) {
         if let Some(acknowledged) = kill.acknowledged {
             let last = |strict| figures::last_accepted_ms(history, kill, acknowledged, strict);
             self.strict_ms.extend(last(true));
