@@ -32,7 +32,7 @@ pub struct Planned {
     request: Vec<u8>,
     due: Micros,
     sent: Option<Micros>,
-    /// When it was acknowledged, and whether the feed had it by then.
+    /// When it was acknowledged, and whether by more than 202.
     pub acknowledged: Option<(Micros, bool)>,
 }
 
