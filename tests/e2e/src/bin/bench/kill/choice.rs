@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 const BEFORE: Micros = 50_000;
 const AFTER_STRICT: Micros = 100_000;
 const AFTER_BOUND: Micros = 500_000;
+/// How long a kill without an answer counts as under way.
+const UNANSWERED: Micros = 2_000_000;
 /// How long after the bound a credential is presented again.
 const AFTER_ALL: Micros = 20_000;
 /// One request of so many is about anybody.
@@ -41,7 +43,10 @@ impl Ending {
             Consistency::Strict => AFTER_STRICT,
             Consistency::Bounded(bound) => bound + AFTER_BOUND,
         };
-        let since = self.acknowledged.map_or(0, |at| now.saturating_sub(at));
+        let over = self
+            .acknowledged
+            .unwrap_or(self.due.saturating_add(UNANSWERED));
+        let since = now.saturating_sub(over);
         self.due <= now.saturating_add(BEFORE) && since <= after
     }
 }
