@@ -3,11 +3,12 @@
 //!
 //! One thread, and a closed loop on each connection. Whose credential is presented next follows the
 //! kills: most are of those that are ended about now, and each that was ended is presented first thing after the
-//! acknowledgement. A connection that breaks is a request without an answer, and is made anew.
+//! acknowledgement, to the service itself without waiting for a turn. A connection that breaks is a request
+//! without an answer, and is made anew.
 
 use super::choice::{Choice, Ending};
 use super::people::Trigger;
-use super::ways::{Way, is_by_view, outcome};
+use super::ways::{Kind, Way, is_by_view, outcome};
 use crate::connection::{Answer, Connection, readable_of};
 use portcullis_e2e::Result;
 use portcullis_e2e::app::Tokens;
@@ -76,6 +77,8 @@ struct Lane {
     /// Which credential it asks about, and since when.
     asks: Option<(usize, Micros)>,
     not_before: Micros,
+    /// Whether that is all that it asks.
+    once: bool,
 }
 
 /// One run, over one set of credentials.
@@ -130,6 +133,7 @@ impl<'a> Drive<'a> {
             connection: None,
             asks: None,
             not_before: 0,
+            once: false,
         });
         Self {
             ways,
@@ -243,6 +247,7 @@ impl<'a> Drive<'a> {
 
     fn ask(&mut self) {
         let now = self.now();
+        self.lanes.retain(|lane| !lane.once || lane.asks.is_some());
         for index in 0..self.lanes.len() {
             let Some(lane) = self.lanes.get(index) else {
                 continue;
@@ -285,6 +290,33 @@ impl<'a> Drive<'a> {
         if !matches!(sent, Some(Ok(()))) {
             self.broken(index);
         }
+    }
+
+    /// Asks the service itself, without waiting for a turn.
+    fn ask_at_once(&mut self, credential: usize) {
+        let mut ways = self.ways.iter().enumerate();
+        let check = ways.find(|(_, way)| way.kind == Kind::Check);
+        let Some(((index, way), tokens)) = check.zip(self.credentials.get(credential)) else {
+            return;
+        };
+        let bytes = way.request(tokens);
+        let invoked = self.now();
+        let connection = Connection::open(way.url.authority()).and_then(|mut connection| {
+            connection.send(&bytes)?;
+            Ok(connection)
+        });
+        let Ok(connection) = connection else {
+            let now = self.now();
+            self.write_down(index, Some((credential, invoked)), now, Outcome::Nothing);
+            return;
+        };
+        self.lanes.push(Lane {
+            way: index,
+            connection: Some(connection),
+            asks: Some((credential, invoked)),
+            not_before: 0,
+            once: true,
+        });
     }
 
     fn read(&mut self, at_most: Duration) -> Result {
@@ -399,7 +431,9 @@ impl<'a> Drive<'a> {
         match answer.map(|answer| answer.status) {
             Some(status @ (200 | 202 | 204)) => {
                 kill.acknowledged = Some((now, status != 202));
-                self.choice.acknowledged(kill.credential, now);
+                let credential = kill.credential;
+                self.choice.acknowledged(credential, now);
+                self.ask_at_once(credential);
             }
             Some(other) => self.odd.push(other),
             None => {}
