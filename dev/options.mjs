@@ -16,6 +16,10 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --fresh              start from empty state
   --limit N            every rate limit is N; 0: there is none
   --bench              also the Workers of bench/, on N+4 to N+6, and more people: person-0 to person-15
+  --people N           so many more people, person-0 and on
+  --gateways N         so many gateways, each an isolate of its own: the second on N+8, and on (1)
+  --chaos MODE         a Worker between the gateways and the service, on N+7, that fails as it is told to, and the
+                       feed in this way from the start: normal, or another of dev/chaos.mjs
   --var NAME=VALUE     set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                        the same for the gateway
@@ -39,6 +43,9 @@ export function parseOptions(args) {
       fresh: { type: "boolean", default: false },
       limit: { type: "string" },
       bench: { type: "boolean", default: false },
+      people: { type: "string" },
+      gateways: { type: "string", default: "1" },
+      chaos: { type: "string" },
       var: { type: "string", multiple: true, default: [] },
       "gateway-var": { type: "string", multiple: true, default: [] },
       "gateway-file": { type: "string", default: join(ROOT, "crates/gateway/gateway.toml") },
@@ -54,10 +61,15 @@ export function parseOptions(args) {
   if (!Number.isInteger(crons) || crons < 0 || crons > 65535) throw new TypeError(`--crons ${values.crons} is not a port`);
   const limit = values.limit === undefined ? undefined : Number(values.limit);
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) throw new TypeError(`--limit ${values.limit} is no number`);
+  const people = values.people === undefined ? undefined : count(values.people, "--people");
+  const gateways = count(values.gateways, "--gateways");
+  if (gateways < 1) throw new TypeError("--gateways is at least 1");
   const fault = values["gateway-queue"];
   if (fault !== undefined && !QUEUE_FAULTS.includes(fault)) throw new TypeError(`--gateway-queue ${fault} is none of ${QUEUE_FAULTS.join(", ")}`);
   return {
     ...values,
+    people,
+    gateways,
     queueFault: fault,
     port,
     crons,
@@ -66,6 +78,12 @@ export function parseOptions(args) {
     gatewayVars: assignments(values["gateway-var"]),
     gatewayFile: values["gateway-file"],
   };
+}
+
+function count(text, name) {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0 || number > 1000) throw new TypeError(`${name} ${text} is no number up to 1000`);
+  return number;
 }
 
 function assignments(list) {

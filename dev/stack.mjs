@@ -19,8 +19,8 @@ import { loadSecrets } from "./secrets.mjs";
 const HOST = "127.0.0.1";
 const CLIENT_ID = "portcullis";
 
-/** Where a part answers that has no `/healthz` of its own: the gateway would take it for its origin's, and note who asked. */
-const HEALTH = { gateway: "/.portcullis/healthz" };
+/** Where a gateway answers: it would take `/healthz` for its origin's, and note who asked. */
+const GATEWAY_HEALTH = "/.portcullis/healthz";
 
 /** How many more people a measurement can log in. */
 const CROWD = 16;
@@ -47,13 +47,14 @@ async function main() {
   const url = Object.fromEntries(Object.entries(ports).map(([what, port]) => [what, `http://${HOST}:${port}`]));
 
   // The identity provider and the origin first: the Workers may ask for them as soon as they run.
-  const crowd = options.bench ? CROWD : 0;
+  const crowd = options.people ?? (options.bench ? CROWD : 0);
   const idp = idpServer({ issuer: url.idp, service: url.service, clientId: CLIENT_ID, secrets, crowd });
   await listen(idp, ports.idp);
   await listen(originServer(), ports.origin);
   const runtime = await startRuntime(workers({ options, url, ports, secrets }), state, options.crons);
 
-  await Promise.all(Object.entries(url).map(([what, where]) => answers(`${where}${HEALTH[what] ?? "/healthz"}`)));
+  const healthOf = (what) => (what.startsWith("gateway") ? GATEWAY_HEALTH : "/healthz");
+  await Promise.all(Object.entries(url).map(([what, where]) => answers(`${where}${healthOf(what)}`)));
   for (const [what, where] of Object.entries(url)) console.log(`${what.padEnd(8)} ${where}`);
   console.log("ready");
   return runtime;
@@ -70,9 +71,12 @@ function readOptions() {
   process.exit(0);
 }
 
-function assignPorts({ port, bench }) {
+function assignPorts({ port, bench, chaos, gateways }) {
   const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
-  return bench ? { ...ports, floor: port + 4, wasm: port + 5, peer: port + 6 } : ports;
+  if (bench) Object.assign(ports, { floor: port + 4, wasm: port + 5, peer: port + 6 });
+  if (chaos) ports.chaos = port + 7;
+  for (let number = 2; number <= gateways; number += 1) ports[`gateway-${number}`] = port + 6 + number;
+  return ports;
 }
 
 /** Every Worker of the stack, each answering on its own port with nothing in front of it. */
@@ -99,10 +103,14 @@ function workers({ options, url, ports, secrets }) {
     ASSERTION_KEY: secrets.assertionKey,
     ...options.gatewayVars,
   };
+  const bound = gatewayOptions(gateway, options);
+  const [first, ...more] = instances(options.chaos ? through("chaos", bound) : bound, options.gateways);
   const list = [
     on(ports.service, limited(workerOptions(ROOT, "wrangler.toml", service), options.limit)),
-    on(ports.gateway, gatewayOptions(gateway, options)),
+    on(ports.gateway, first),
+    ...more.map((worker, index) => on(ports[`gateway-${index + 2}`], worker)),
   ];
+  if (options.chaos) list.push(on(ports.chaos, chaos(list[0], bound.serviceBindings.CHECKS, options.chaos)));
   if (options.bench) {
     const { compatibilityDate } = list[0];
     list.push(
@@ -142,6 +150,29 @@ function limited(worker, limit) {
   if (limit === 0) return rest;
   const each = ([name, { namespace_id, simple }]) => [name, { namespace_id, simple: { ...simple, limit } }];
   return { ...rest, ratelimits: Object.fromEntries(Object.entries(ratelimits).map(each)) };
+}
+
+/** So many of a Worker, each of its own name: they share what they are bound to, and no memory. */
+function instances(worker, count) {
+  return Array.from({ length: count }, (_, index) => (index === 0 ? worker : { ...worker, name: `${worker.name}-${index + 1}` }));
+}
+
+/** The gateway with another Worker in the service's place. */
+function through(name, gateway) {
+  const { CHECKS, ...others } = gateway.serviceBindings;
+  return { ...gateway, serviceBindings: { ...others, CHECKS: { ...CHECKS, name } } };
+}
+
+/** What fails between gateways and service as a test tells it to: see dev/chaos.mjs. */
+function chaos({ compatibilityDate }, service, mode) {
+  return {
+    name: "chaos",
+    compatibilityDate,
+    modules: [{ type: "ESModule", path: join(ROOT, "dev/chaos.mjs") }],
+    modulesRoot: ROOT,
+    bindings: { FEED_MODE: mode },
+    serviceBindings: { SERVICE: service },
+  };
 }
 
 /** What a strict check is measured against: see bench/floor.mjs. */

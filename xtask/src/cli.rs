@@ -78,7 +78,10 @@ cargo xtask dev [OPTIONS]: run everything on 127.0.0.1; prints `ready` when all 
   --port N               service on N, gateway N+1, identity provider N+2, origin N+3 (8787)
   --persist DIR          where state is kept (.portcullis in the checkout)
   --fresh                start from empty state
-  --bench                also the Workers of bench/, on N+4 and N+5, and people person-0 to person-15
+  --bench                also the Workers of bench/, on N+4 to N+6, and people person-0 to person-15
+  --people N             so many more people, person-0 and on
+  --gateways N           so many gateways, each an isolate of its own: the second on N+8, and on (1)
+  --chaos MODE           a Worker between gateways and service, on N+7, that fails as it is told to: normal at first
   --var NAME=VALUE       set one of the service's variables; an empty value removes it
   --gateway-var NAME=VALUE
                          the same for the gateway
@@ -103,7 +106,7 @@ cargo xtask demo [--port N] [--json]: narrate the main job; non-zero if a step f
 const BENCH_HELP: &str = "\
 cargo xtask bench [NAME]... [OPTIONS]: a table, and target/bench/NAME.json in the checkout.
 
-  NAME           strict-check, tokens or gateway; without a name, each of them
+  NAME           strict-check, tokens, gateway or kill; without a name, each of them
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
   --json         print the report instead of a table

@@ -1,5 +1,6 @@
 //! The local stack (`dev/stack.mjs`) as a child process: started, killed hard, started again.
 
+use crate::chaos::Mode;
 use crate::ports::{self, all_free};
 use crate::program::Program;
 use crate::wait::until;
@@ -34,6 +35,10 @@ pub struct Endpoints {
     pub peer: String,
     /// Where the schedule can be fired by hand, in a stack with `crons`.
     pub crons: String,
+    /// What stands between gateways and service, in a stack with `chaos`.
+    pub chaos: String,
+    /// The second gateway and the third, in a stack that has so many.
+    pub more_gateways: [String; 2],
 }
 
 impl Endpoints {
@@ -50,6 +55,8 @@ impl Endpoints {
             wasm: url(5),
             peer: url(6),
             crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
+            chaos: url(7),
+            more_gateways: [url(8), url(9)],
         }
     }
 }
@@ -71,6 +78,13 @@ pub struct Settings {
     pub gateway_queue: Option<&'static str>,
     /// Whether the schedule can be fired by hand; not with `bench`.
     pub crons: bool,
+    /// Whether something stands between gateways and service that fails as it is told to
+    /// ([`Chaos`](crate::chaos::Chaos)), and how the feed fares at the start.
+    pub chaos: Option<Mode>,
+    /// How many gateways there are besides the first; two at most.
+    pub more_gateways: u16,
+    /// How many people there are besides the usual three, `person-0` and on.
+    pub people: Option<u16>,
 }
 
 impl Settings {
@@ -178,6 +192,13 @@ impl Stack {
             .args(settings.bench.then_some("--bench"))
             .args(
                 settings
+                    .chaos
+                    .map(|mode| format!("--chaos={}", mode.name())),
+            )
+            .arg(format!("--gateways={}", 1 + settings.more_gateways))
+            .args(settings.people.map(|people| format!("--people={people}")))
+            .args(
+                settings
                     .gateway_queue
                     .map(|fault| format!("--gateway-queue={fault}")),
             )
@@ -191,10 +212,11 @@ impl Stack {
         if let Some(file) = settings.gateway_file {
             command.arg("--gateway-file").arg(checkout.join(file));
         }
-        self.listening = match (settings.bench, settings.crons) {
-            (true, _) => ports::PER_STACK,
-            (false, true) => ports::PER_STACK - 1,
-            (false, false) => ports::PER_STACK - 2,
+        self.listening = match settings {
+            it if it.chaos.is_some() || it.more_gateways > 0 => ports::PER_STACK,
+            it if it.bench => 7,
+            it if it.crons => 5,
+            _ => 4,
         };
         self.program.start("dev/stack.mjs", command, START_TIMEOUT)
     }

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: [(&str, &str); 4] = [
+const CRATES: [(&str, &str); 5] = [
     ("core", "crates/core/src"),
     ("gateway", "crates/gateway/src"),
     ("service", "src"),
     ("e2e", "tests/e2e/tests"),
+    ("harness", "tests/e2e/src"),
 ];
 
 #[test]

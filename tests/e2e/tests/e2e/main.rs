@@ -19,6 +19,7 @@ mod consent;
 mod crash;
 mod example_gateway;
 mod feed;
+mod feed_faults;
 mod gateway;
 mod gateway_bounded;
 mod gateway_browser;

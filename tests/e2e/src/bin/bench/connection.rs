@@ -27,6 +27,8 @@ pub struct Connection {
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// Status line and header fields.
+    pub head: Vec<u8>,
     /// The body; a chunked one still has its framing.
     pub body: Vec<u8>,
     /// Since its request was sent.
@@ -69,6 +71,7 @@ impl Connection {
         let sent = self.sent.take();
         let answer = Answer {
             status: framed.status,
+            head: framed.head.to_vec(),
             body: framed.body.to_vec(),
             latency: sent.map(|sent| sent.elapsed()).unwrap_or_default(),
         };
@@ -90,8 +93,15 @@ pub fn readable(connections: &[Connection]) -> Result<Vec<usize>> {
 
 /// The same for so long at most; then there are none.
 pub fn readable_within(connections: &[Connection], at_most: &Timespec) -> Result<Vec<usize>> {
+    readable_of(connections.iter(), at_most)
+}
+
+/// The same of connections that are kept elsewhere, by their place in that order.
+pub fn readable_of<'c>(
+    connections: impl Iterator<Item = &'c Connection>,
+    at_most: &Timespec,
+) -> Result<Vec<usize>> {
     let (indices, mut waiting): (Vec<usize>, Vec<PollFd>) = connections
-        .iter()
         .enumerate()
         .filter(|(_, connection)| connection.sent.is_some())
         .map(|(index, connection)| (index, PollFd::new(&connection.stream, PollFlags::IN)))

@@ -2,10 +2,28 @@
 
 use portcullis_e2e::{Failure, Result};
 use std::fs;
+use std::thread::sleep;
 use std::time::Duration;
 
 /// Of one tick: `USER_HZ` is 100 on every Linux.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How often it is looked whether a server is at rest, and the processor time that it uses then at most.
+const LOOK: Duration = Duration::from_millis(250);
+const AT_REST: Duration = Duration::from_millis(20);
+const LOOKS: usize = 240;
+
+/// Waits until the processes of the group have done what they had put off.
+pub fn come_to_rest(group: u32) -> Result {
+    for _ in 0..LOOKS {
+        let before = of_group(group)?;
+        sleep(LOOK);
+        if of_group(group)?.saturating_sub(before) <= AT_REST {
+            return Ok(());
+        }
+    }
+    Err(Failure::new("the stack was not at rest within a minute"))
+}
 
 /// The processor time of every process of the group, and of their children that have ended.
 pub fn of_group(group: u32) -> Result<Duration> {

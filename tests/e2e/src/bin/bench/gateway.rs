@@ -24,8 +24,6 @@ use portcullis_e2e::wait::unix_secs;
 use portcullis_e2e::{Failure, Result};
 use serde_json::json;
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::Duration;
 
 pub const NAME: &str = "gateway";
 
@@ -37,11 +35,6 @@ const AUDIENCE: &str = "api://app";
 const FIRST_TIMES: u32 = 500;
 /// What the p99 of a remembered token's verification should stay below.
 const TARGET_P99_MS: f64 = 30.0;
-
-/// How often it is looked whether the stack is at rest, and the processor time that it uses then at most.
-const LOOK: Duration = Duration::from_millis(250);
-const AT_REST: Duration = Duration::from_millis(20);
-const LOOKS: usize = 240;
 
 /// A stack and a connection that accepts its provider's tokens.
 struct Bench {
@@ -101,14 +94,7 @@ impl Bench {
 
     /// Waits until the stack has done what it had put off.
     fn come_to_rest(&self) -> Result {
-        for _ in 0..LOOKS {
-            let before = cpu::of_group(self.group)?;
-            sleep(LOOK);
-            if cpu::of_group(self.group)?.saturating_sub(before) <= AT_REST {
-                return Ok(());
-            }
-        }
-        Err(Failure::new("the stack was not at rest within a minute"))
+        cpu::come_to_rest(self.group)
     }
 }
 

@@ -8,6 +8,7 @@ mod connection;
 mod cpu;
 mod es256;
 mod gateway;
+mod kill;
 mod load;
 mod open_loop;
 mod peer;
@@ -34,6 +35,8 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
   tokens         code -> token and refresh, beside npm oidc-provider in memory
   gateway        through the gateway: not checked, by its view, strictly; that view alone, with a
                  million live revocations; and an identity provider's RS256 token
+  kill           from the acknowledgement of a kill to the last request that passed, at several gateways under
+                 load, with the feed delayed, cut and crashed; 25 kills for each second
                  (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
@@ -47,10 +50,11 @@ Exit codes: 0 measured, 1 it could not be measured, 2 bad command line.
 /// A measurement and its name.
 type Measurement = (&'static str, fn(&Options) -> Result<Report>);
 
-const MEASUREMENTS: [Measurement; 3] = [
+const MEASUREMENTS: [Measurement; 4] = [
     (strict_check::NAME, strict_check::measure),
     (tokens::NAME, tokens::measure),
     (gateway::NAME, gateway::measure),
+    (kill::NAME, kill::measure),
 ];
 
 /// What every measurement needs to know.

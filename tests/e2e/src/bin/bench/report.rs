@@ -23,19 +23,21 @@ struct Row {
 #[derive(Clone, Copy)]
 enum Target {
     AtLeast(f64),
+    AtMost(f64),
     Below(f64),
 }
 
 impl Target {
     const fn bound(self) -> f64 {
         match self {
-            Self::AtLeast(bound) | Self::Below(bound) => bound,
+            Self::AtLeast(bound) | Self::AtMost(bound) | Self::Below(bound) => bound,
         }
     }
 
     fn is_met_by(self, value: f64) -> bool {
         match self {
             Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
             Self::Below(limit) => value < limit,
         }
     }
@@ -44,6 +46,7 @@ impl Target {
     fn shown(self, value: f64) -> String {
         let sign = match self {
             Self::AtLeast(_) => ">=",
+            Self::AtMost(_) => "<=",
             Self::Below(_) => "<",
         };
         let outcome = if self.is_met_by(value) {
@@ -92,6 +95,19 @@ impl Report {
     ) {
         self.row(metric, value, unit, note);
         self.aim(Target::AtLeast(target));
+    }
+
+    /// One more row that should not exceed `target`.
+    pub fn at_most(
+        &mut self,
+        metric: &str,
+        value: f64,
+        unit: &'static str,
+        target: f64,
+        note: &str,
+    ) {
+        self.row(metric, value, unit, note);
+        self.aim(Target::AtMost(target));
     }
 
     /// One more row that should stay below `target`.
@@ -165,6 +181,8 @@ mod tests {
         report.row("rate", 1234.56, "1/s", "");
         report.below("latency", 29.9, "ms", 30.0, "");
         report.below("wait", 30.0, "ms", 30.0, "");
+        report.at_most("broken", 0.0, "", 0.0, "");
+        report.at_most("lost", 1.0, "", 0.0, "");
         assert_eq!(
             report.to_json(),
             json!({ "name": "x", "rows": [
@@ -173,6 +191,8 @@ mod tests {
                 { "metric": "rate", "value": 1235.0, "unit": "1/s", "target": null, "met": null },
                 { "metric": "latency", "value": 29.9, "unit": "ms", "target": 30.0, "met": true },
                 { "metric": "wait", "value": 30.0, "unit": "ms", "target": 30.0, "met": false },
+                { "metric": "broken", "value": 0.0, "unit": "", "target": 0.0, "met": true },
+                { "metric": "lost", "value": 1.0, "unit": "", "target": 0.0, "met": false },
             ] })
         );
     }

@@ -23,9 +23,20 @@ impl Latencies {
     /// The smallest that is not exceeded by this share of them (nearest rank).
     pub fn percentile(&mut self, percent: usize) -> f64 {
         self.ms.sort_by(f64::total_cmp);
-        let rank = (self.ms.len() * percent).div_ceil(100).max(1);
-        self.ms.get(rank - 1).copied().unwrap_or(f64::NAN)
+        ranked(&self.ms, percent)
     }
+}
+
+/// The smallest that is not exceeded by this share of them (nearest rank).
+pub fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    ranked(&sorted, percent)
+}
+
+fn ranked(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
 /// The middle of them, or the mean of the two in the middle.

@@ -6,6 +6,8 @@ use std::str;
 pub struct Framed<'b> {
     /// The status code.
     pub status: u16,
+    /// Status line and header fields.
+    pub head: &'b [u8],
     /// The body; a chunked one still has its framing.
     pub body: &'b [u8],
     /// How many bytes of the buffer it takes.
@@ -35,6 +37,7 @@ pub fn frame(bytes: &[u8]) -> Result<Option<Framed<'_>>, &'static str> {
     };
     Ok(body_length.map(|body_length| Framed {
         status,
+        head: bytes.get(..head_length).unwrap_or_default(),
         body: rest.get(..body_length).unwrap_or_default(),
         length: head_length + body_length,
     }))
