@@ -2,8 +2,9 @@
 //! view is too old, what was ended passes no longer than the bound after the feed's commit, who is in force is not
 //! denied, and when the fault is over gateways find back by themselves.
 //!
-//! Each fault: somebody has two sessions, and the gateway a view. The fault begins, one of the sessions is ended,
-//! and both are presented on every route for longer than the bound. What was seen is
+//! Each fault: somebody has three sessions, and the gateway a view. The fault begins, two of the sessions are ended,
+//! and all are presented for longer than the bound. A gateway remembers what it has denied, so one of those that are
+//! ended is presented on the strict route and the other on the bounded ones only. What was seen is
 //! [judged](portcullis_e2e::history::History::judge).
 
 use portcullis_core::time::UnixMillis;
@@ -100,41 +101,45 @@ impl Faulty {
     }
 
     /// Ends a session; when that was in the feed.
-    fn end(&self, tokens: &Tokens) -> Result<Kill> {
+    fn end(&self, credential: usize, tokens: &Tokens) -> Result<Kill> {
         let sent = now();
         let body = json!({ "subject": tokens.subject, "session": tokens.session });
         let answer = self.api.revoke(&body)?.expect(200)?;
         let acknowledged = now();
         Ok(Kill {
-            covers: vec![ENDED],
+            covers: vec![credential],
             sent,
             acknowledged: Some(acknowledged),
             committed: commit(&answer.json()?),
         })
     }
 
-    /// Presents both sessions everywhere while one is ended, and judges what came of it.
-    fn end_and_watch(&self, [live, ended]: [&Tokens; 2], refused: &[Route]) -> Result {
+    /// Presents the sessions while two of them are ended, and judges what came of it.
+    fn end_and_watch(&self, sessions: &Sessions, refused: &[Route]) -> Result {
         let begun = Instant::now();
-        let (kill, requests) = thread::scope(|scope| -> Result<_> {
+        let (kills, requests) = thread::scope(|scope| -> Result<_> {
             let watchers: Vec<_> = Route::ALL
                 .into_iter()
                 .enumerate()
-                .map(|(way, route)| {
-                    scope.spawn(move || self.watch(way, route, [live, ended], begun))
-                })
+                .map(|(way, route)| scope.spawn(move || self.watch(way, route, sessions, begun)))
                 .collect();
-            let kill = self.end(ended)?;
+            let kills = vec![
+                self.end(ENDED, &sessions.ended)?,
+                self.end(ELSEWHERE, &sessions.elsewhere)?,
+            ];
             let mut requests = Vec::new();
             for watcher in watchers {
                 requests.extend(watcher.join().expect("no panic")?);
             }
-            Ok((kill, requests))
+            Ok((kills, requests))
         })?;
-        let after_bound = kill.committed.unwrap_or(Micros::MAX) + micros(BOUND);
+        let committed = kills.iter().map(|kill| kill.committed);
+        let committed = committed.collect::<Option<Vec<Micros>>>();
+        let committed = committed.ok_or_else(|| Failure::new("not in the feed"))?;
+        let after_bound = committed.into_iter().max().unwrap_or_default() + micros(BOUND);
         for (way, route) in Route::ALL.into_iter().enumerate() {
             let asked = |seen: &&Seen| seen.way == way && seen.invoked > after_bound;
-            let of_ended = |seen: &&Seen| seen.credential == ENDED;
+            let of_ended = |seen: &&Seen| seen.credential != LIVE;
             let late = requests.iter().filter(asked).filter(of_ended).count();
             assert!(late > 0, "{route:?} was not asked after the bound");
         }
@@ -149,7 +154,7 @@ impl Faulty {
                     !(may && seen.outcome == Outcome::Nothing)
                 })
                 .collect(),
-            kills: vec![kill],
+            kills,
             faults: Vec::new(),
         };
         let broken = history.judge();
@@ -161,17 +166,22 @@ impl Faulty {
         Ok(())
     }
 
-    /// Presents both on a route, again and again.
+    /// Presents the live one and one that is ended on a route, again and again.
     fn watch(
         &self,
         way: usize,
         route: Route,
-        tokens: [&Tokens; 2],
+        sessions: &Sessions,
         begun: Instant,
     ) -> Result<Vec<Seen>> {
+        let ended = if route == Route::Strict {
+            (ELSEWHERE, &sessions.elsewhere)
+        } else {
+            (ENDED, &sessions.ended)
+        };
         let mut seen = Vec::new();
         while begun.elapsed() < WATCHED {
-            for (credential, tokens) in tokens.into_iter().enumerate() {
+            for (credential, tokens) in [(LIVE, &sessions.live), ended] {
                 let invoked = now();
                 let response = self.get(route, tokens)?;
                 let outcome = match response.status {
@@ -194,7 +204,7 @@ impl Faulty {
     }
 
     /// What every route does with the live and the ended one while the view is too old.
-    fn expect_as_declared(&self, [live, ended]: [&Tokens; 2]) -> Result {
+    fn expect_as_declared(&self, Sessions { live, ended, .. }: &Sessions) -> Result {
         for route in [Route::Refresh, Route::OrStrict, Route::Strict] {
             let response = self.get(route, live)?.expect(200)?;
             assert!(
@@ -216,30 +226,35 @@ impl Faulty {
 
     /// One fault, from a view to a view.
     fn survives(&self, fault: Mode, view: View) -> Result {
-        let (live, ended) = self.two_sessions()?;
+        let sessions = self.sessions()?;
         self.chaos.feed(fault)?;
-        self.meets_the_fault([&live, &ended], view)
+        self.meets_the_fault(&sessions, view)
             .map_err(|failure| Failure::new(format!("{fault:?}: {failure}")))
     }
 
-    fn two_sessions(&self) -> Result<(Tokens, Tokens)> {
-        let (live, ended) = (self.app.log_in("alice")?, self.app.log_in("alice")?);
+    fn sessions(&self) -> Result<Sessions> {
+        let log_in = || self.app.log_in("alice");
+        let (live, ended, elsewhere) = (log_in()?, log_in()?, log_in()?);
         self.expect_a_view(&live)?;
         self.expect_a_view(&ended)?;
-        Ok((live, ended))
+        Ok(Sessions {
+            live,
+            ended,
+            elsewhere,
+        })
     }
 
     /// The fault has begun.
-    fn meets_the_fault(&self, tokens: [&Tokens; 2], view: View) -> Result {
+    fn meets_the_fault(&self, sessions: &Sessions, view: View) -> Result {
         let refused: &[Route] = match view {
             View::GetsStale => &[Route::OrRefused],
             View::StaysFresh => &[],
         };
-        self.end_and_watch(tokens, refused)?;
+        self.end_and_watch(sessions, refused)?;
         assert!(self.chaos.feed_calls()? > 0, "the fault was not met");
-        let [live, ended] = tokens;
+        let Sessions { live, ended, .. } = sessions;
         match view {
-            View::GetsStale => self.expect_as_declared(tokens)?,
+            View::GetsStale => self.expect_as_declared(sessions)?,
             View::StaysFresh => self.expect_a_view(live)?,
         }
         self.chaos.feed(Mode::Normal)?;
@@ -251,8 +266,20 @@ impl Faulty {
     }
 }
 
+/// Somebody's sessions.
+struct Sessions {
+    /// Nobody ends it.
+    live: Tokens,
+    /// It is ended, and presented on the bounded routes.
+    ended: Tokens,
+    /// It is ended, and presented on the strict route.
+    elsewhere: Tokens,
+}
+
 /// Which credential is which in a record.
+const LIVE: usize = 0;
 const ENDED: usize = 1;
+const ELSEWHERE: usize = 2;
 
 fn settings(feed: Mode) -> Settings {
     Settings {
@@ -335,7 +362,7 @@ fn a_feed_that_goes_back_is_not_followed() -> Result {
 #[test]
 fn an_earlier_life_of_the_feed_is_not_followed() -> Result {
     let faulty = Faulty::start()?;
-    let (live, ended) = faulty.two_sessions()?;
+    let sessions = faulty.sessions()?;
     faulty.chaos.keep()?;
     let restart = Request::post(format!("{}/v1/feed/restart", faulty.stack.at.service));
     let restart = restart.bearer(bearer::ADMIN).json(&json!({}));
@@ -343,15 +370,15 @@ fn an_earlier_life_of_the_feed_is_not_followed() -> Result {
     // In the new life whoever was vouched for before it began is asked about, and not refused: the view is fresh.
     let follows = || {
         until("the new life", || {
-            let response = faulty.get(Route::OrRefused, &live)?;
+            let response = faulty.get(Route::OrRefused, &sessions.live)?;
             Ok((response.status == 200 && how(&response).starts_with("strict")).then_some(()))
         })
     };
     follows()?;
     faulty.chaos.feed(Mode::Replay)?;
-    faulty.end_and_watch([&live, &ended], &[Route::OrRefused])?;
+    faulty.end_and_watch(&sessions, &[Route::OrRefused])?;
     assert!(faulty.chaos.feed_calls()? > 0, "the fault was not met");
-    faulty.expect_as_declared([&live, &ended])?;
+    faulty.expect_as_declared(&sessions)?;
     faulty.chaos.feed(Mode::Normal)?;
     follows()
 }
@@ -359,15 +386,15 @@ fn an_earlier_life_of_the_feed_is_not_followed() -> Result {
 #[test]
 fn an_isolate_that_has_just_begun_knows_nothing_and_says_so() -> Result {
     let mut faulty = Faulty::start()?;
-    let (live, ended) = faulty.two_sessions()?;
-    faulty.end(&ended)?;
+    let sessions = faulty.sessions()?;
+    faulty.end(ENDED, &sessions.ended)?;
     faulty.stack.restart(&settings(Mode::Cut))?;
-    faulty.expect_as_declared([&live, &ended])?;
+    faulty.expect_as_declared(&sessions)?;
     assert!(faulty.chaos.feed_calls()? > 0, "the fault was not met");
     faulty.chaos.feed(Mode::Normal)?;
-    faulty.expect_a_view(&live)?;
+    faulty.expect_a_view(&sessions.live)?;
     for route in Route::ALL {
-        faulty.get(route, &ended)?.expect(401)?;
+        faulty.get(route, &sessions.ended)?.expect(401)?;
     }
     Ok(())
 }
@@ -375,18 +402,18 @@ fn an_isolate_that_has_just_begun_knows_nothing_and_says_so() -> Result {
 #[test]
 fn without_feed_and_checks_nobody_passes_anywhere() -> Result {
     let faulty = Faulty::start()?;
-    let (live, ended) = faulty.two_sessions()?;
-    faulty.end(&ended)?;
+    let sessions = faulty.sessions()?;
+    faulty.end(ENDED, &sessions.ended)?;
     faulty.chaos.feed(Mode::Cut)?;
     faulty.chaos.check(Mode::Cut)?;
     thread::sleep(BOUND + Duration::from_millis(50));
     for route in Route::ALL {
-        for tokens in [&live, &ended] {
+        for tokens in [&sessions.live, &sessions.ended] {
             faulty.get(route, tokens)?.expect(503)?;
         }
     }
     assert!(faulty.chaos.checks()? > 0, "nobody was asked");
     faulty.chaos.check(Mode::Normal)?;
     faulty.chaos.feed(Mode::Normal)?;
-    faulty.expect_a_view(&live)
+    faulty.expect_a_view(&sessions.live)
 }

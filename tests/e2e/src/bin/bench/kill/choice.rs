@@ -1,5 +1,8 @@
 //! Whose credential is presented next: mostly one of those that are ended about now, and each that was ended first
 //! thing after its kill was acknowledged, and again when the bounded ways must know. Knows no clock.
+//!
+//! A gateway remembers what it has denied. So half of the credentials are kept from its strict routes: what its
+//! bounded ones know of those, they know by the view.
 
 use portcullis_e2e::history::{Consistency, Micros};
 use std::collections::VecDeque;
@@ -12,6 +15,14 @@ const AFTER_BOUND: Micros = 500_000;
 const AFTER_ALL: Micros = 20_000;
 /// One request of so many is about anybody.
 const ANYBODY: u64 = 6;
+
+/// In groups of so many every other one is kept apart: as many as there are kinds of kills.
+const GROUP: usize = 8;
+
+/// Whether a credential is kept from the strict routes of gateways.
+pub const fn is_kept_apart(credential: usize) -> bool {
+    (credential / GROUP) % 2 == 1
+}
 
 /// A credential that is ended, or will be.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +46,25 @@ impl Ending {
     }
 }
 
+/// What a way asks about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks {
+    /// How sure the answer is.
+    pub consistency: Consistency,
+    /// Whether also about credentials that are [kept apart](is_kept_apart).
+    pub of_all: bool,
+}
+
+impl Asks {
+    /// Whether about this credential.
+    pub const fn of(self, credential: usize) -> bool {
+        self.of_all || !is_kept_apart(credential)
+    }
+}
+
 /// What is chosen from.
 pub struct Choice {
-    ways: Vec<Consistency>,
+    ways: Vec<Asks>,
     credentials: usize,
     /// What each way asks about next.
     urgent: Vec<VecDeque<usize>>,
@@ -48,7 +75,7 @@ pub struct Choice {
 
 impl Choice {
     /// Among so many credentials, for these ways.
-    pub fn new(ways: Vec<Consistency>, credentials: usize) -> Self {
+    pub fn new(ways: Vec<Asks>, credentials: usize) -> Self {
         Self {
             urgent: vec![VecDeque::new(); ways.len()],
             ways,
@@ -61,9 +88,9 @@ impl Choice {
     /// The end of a credential was acknowledged.
     pub fn acknowledged(&mut self, credential: usize, now: Micros) {
         self.push(credential, |way| way == Consistency::Strict);
-        let bound = |way: &Consistency| match way {
+        let bound = |way: &Asks| match way.consistency {
             Consistency::Strict => None,
-            Consistency::Bounded(bound) => Some(*bound),
+            Consistency::Bounded(bound) => Some(bound),
         };
         if let Some(bound) = self.ways.iter().filter_map(bound).max() {
             self.later.push_back((now + bound + AFTER_ALL, credential));
@@ -90,16 +117,22 @@ impl Choice {
         if let Some(credential) = waiting {
             return credential;
         }
-        let Some(consistency) = self.ways.get(way).copied() else {
+        let Some(asks) = self.ways.get(way).copied() else {
             return 0;
         };
         let hot: Vec<usize> = endings
-            .filter(|ending| ending.is_hot(consistency, now))
+            .filter(|ending| asks.of(ending.credential) && ending.is_hot(asks.consistency, now))
             .map(|ending| ending.credential)
             .collect();
         let of_anybody = self.draw().is_multiple_of(ANYBODY);
         if hot.is_empty() || of_anybody {
-            return one_of(self.draw(), self.credentials);
+            let anybody = one_of(self.draw(), self.credentials);
+            // The one in the same place of the group before.
+            return if asks.of(anybody) {
+                anybody
+            } else {
+                anybody - GROUP
+            };
         }
         let which = one_of(self.draw(), hot.len());
         hot.get(which).copied().unwrap_or_default()
@@ -107,7 +140,7 @@ impl Choice {
 
     fn push(&mut self, credential: usize, of: impl Fn(Consistency) -> bool) {
         for (way, urgent) in self.ways.iter().zip(&mut self.urgent) {
-            if of(*way) {
+            if of(way.consistency) && way.of(credential) {
                 urgent.push_back(credential);
             }
         }
@@ -135,10 +168,19 @@ mod tests {
     const BOUND: Micros = 1_000_000;
     const STRICT: usize = 0;
     const BOUNDED: usize = 1;
+    const NOT_OF_ALL: usize = 2;
 
     fn choice() -> Choice {
-        let ways = vec![Consistency::Strict, Consistency::Bounded(BOUND)];
-        Choice::new(ways, 100)
+        let ways = [
+            (Consistency::Strict, true),
+            (Consistency::Bounded(BOUND), true),
+            (Consistency::Strict, false),
+        ];
+        let asks = |(consistency, of_all)| Asks {
+            consistency,
+            of_all,
+        };
+        Choice::new(ways.map(asks).to_vec(), 96)
     }
 
     fn nothing() -> std::iter::Empty<Ending> {
@@ -153,10 +195,39 @@ mod tests {
         assert_eq!(choice.next(STRICT, 6, nothing()), 100);
         assert_eq!(choice.next(STRICT, 6, nothing()), 101);
         let before = choice.next(BOUNDED, BOUND + AFTER_ALL - 1, nothing());
-        assert!(before < 100);
+        assert!(before < 96);
         assert_eq!(choice.next(BOUNDED, BOUND + AFTER_ALL, nothing()), 100);
-        assert!(choice.next(BOUNDED, BOUND + AFTER_ALL, nothing()) < 100);
+        assert!(choice.next(BOUNDED, BOUND + AFTER_ALL, nothing()) < 96);
         assert_eq!(choice.next(BOUNDED, BOUND + AFTER_ALL + 5, nothing()), 101);
+    }
+
+    #[test]
+    fn what_is_kept_apart_is_not_asked_about_on_strict_routes_and_by_nobody_else_left_out() {
+        let mut choice = choice();
+        let endings = [97, 105].map(|credential| Ending {
+            credential,
+            due: 0,
+            acknowledged: None,
+        });
+        assert_eq!(
+            endings.map(|ending| is_kept_apart(ending.credential)),
+            [false, true]
+        );
+        choice.acknowledged(97, 0);
+        choice.acknowledged(105, 0);
+        let mut asked = |way| -> BTreeSet<usize> {
+            (0..20_000)
+                .map(|_| choice.next(way, 0, endings.into_iter()))
+                .collect()
+        };
+        let not_apart = asked(NOT_OF_ALL);
+        assert!(
+            !not_apart
+                .iter()
+                .any(|credential| is_kept_apart(*credential))
+        );
+        assert_eq!(not_apart.len(), 48 + 1);
+        assert_eq!(asked(STRICT).len(), 96 + 2);
     }
 
     #[test]
@@ -188,6 +259,6 @@ mod tests {
         let anybody: BTreeSet<usize> = (0..2000)
             .map(|_| choice.next(STRICT, 0, nothing()))
             .collect();
-        assert_eq!(anybody.len(), 100);
+        assert_eq!(anybody.len(), 96);
     }
 }

@@ -32,7 +32,7 @@ pub struct Planned {
     request: Vec<u8>,
     due: Micros,
     sent: Option<Micros>,
-    /// When it was acknowledged, and whether the feed had it by then.
+    /// When it was acknowledged, and whether by more than 202.
     pub acknowledged: Option<(Micros, bool)>,
 }
 
@@ -140,10 +140,7 @@ impl<'a> Drive<'a> {
             odd: Vec::new(),
             lanes: lanes.collect(),
             killing: Vec::new(),
-            choice: Choice::new(
-                ways.iter().map(|way| way.consistency).collect(),
-                credentials.len(),
-            ),
+            choice: Choice::new(ways.iter().map(Way::asks).collect(), credentials.len()),
             clock: Clock::start(),
         }
     }

@@ -1,11 +1,12 @@
 //! What a record says in numbers.
 
+use super::choice::Asks;
 use portcullis_e2e::history::{Consistency, History, Kill, Micros, Outcome, Request};
 
 /// How soon after an acknowledgement a strict way must have been asked, for its kill to count as watched.
 const SOON: Micros = 1_000_000;
 /// The same of a bounded way, after its bound.
-const IN_TIME: Micros = 1_000_000;
+const IN_TIME: Micros = 3_000_000;
 
 /// The requests about what a kill ended.
 fn about<'h>(history: &'h History, kill: &'h Kill) -> impl Iterator<Item = &'h Request> {
@@ -41,10 +42,12 @@ pub fn first_denied_ms(history: &History, kill: &Kill) -> Option<f64> {
     Some(ms(first) - ms(acknowledged))
 }
 
-/// Whether each of the ways was asked about what a kill ended soon after it had to know.
-pub fn is_watched(history: &History, kill: &Kill, ways: &[Consistency]) -> bool {
-    ways.iter().enumerate().all(|(way, consistency)| {
-        let (from, within) = match consistency {
+/// Whether each of the ways that ask about it was asked about what a kill ended soon after it had to know.
+pub fn is_watched(history: &History, kill: &Kill, ways: &[Asks]) -> bool {
+    let asks = |way: &Asks| kill.covers.iter().any(|credential| way.of(*credential));
+    let mut ways = ways.iter().enumerate().filter(|(_, way)| asks(way));
+    ways.all(|(way, asks)| {
+        let (from, within) = match asks.consistency {
             Consistency::Strict => (kill.acknowledged, SOON),
             Consistency::Bounded(bound) => (kill.committed.map(|at| at + bound), IN_TIME),
         };
@@ -149,13 +152,17 @@ mod tests {
                 ],
                 ..History::default()
             };
-            is_watched(&history, &kill(), &WAYS)
+            let asks = WAYS.map(|consistency| Asks {
+                consistency,
+                of_all: true,
+            });
+            is_watched(&history, &kill(), &asks)
         };
         assert!(watched(20_000, 1_015_000));
-        assert!(watched(1_020_000, 2_015_000));
+        assert!(watched(1_020_000, 4_015_000));
         assert!(!watched(19_999, 1_015_000));
         assert!(!watched(1_020_001, 1_015_000));
         assert!(!watched(20_000, 1_014_999));
-        assert!(!watched(20_000, 2_015_001));
+        assert!(!watched(20_000, 4_015_001));
     }
 }

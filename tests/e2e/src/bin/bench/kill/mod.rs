@@ -22,6 +22,7 @@ mod ways;
 use crate::Options;
 use crate::cpu;
 use crate::report::Report;
+use choice::Asks;
 use drive::{Drive, micros};
 use people::{People, Prepared};
 use portcullis_e2e::chaos::{Chaos, Mode};
@@ -176,7 +177,10 @@ impl Bench {
                 self.stack.restart(&usual)?;
                 back_from = Some(drive.now());
                 drive.fault(from);
-                drive.run(BACK, 0)?;
+                // Once its feed has them, and a bound later.
+                drive.run(BACK / 2, 0)?;
+                drive.ask_again();
+                drive.run(BACK / 2, 0)?;
                 drive.ask_again();
             }
         }
@@ -198,10 +202,10 @@ impl Bench {
             ended.extend(kill.seen(committed).map(|seen| (kill, seen)));
         }
         history.kills = ended.iter().map(|(_, kill)| kill.clone()).collect();
-        let consistencies: Vec<Consistency> = self.ways.iter().map(|way| way.consistency).collect();
+        let asks: Vec<Asks> = self.ways.iter().map(Way::asks).collect();
         for (planned, kill) in &ended {
             seen.kill(planned.trigger, planned.acknowledged, kill);
-            seen.figures(&history, planned.trigger, kill, &consistencies);
+            seen.figures(&history, planned.trigger, kill, &asks);
         }
         seen.by_view += by_view.len();
         if let Some(from) = back_from {

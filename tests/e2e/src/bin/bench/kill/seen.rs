@@ -1,11 +1,12 @@
 //! What was seen of a phase, and what the report says of it.
 
+use super::choice::{Asks, is_kept_apart};
 use super::figures;
 use super::people::Trigger;
 use super::{BOUND, Phase};
 use crate::report::Report;
 use crate::statistics::percentile;
-use portcullis_e2e::history::{Broken, Consistency, History, Kill, Micros, Outcome};
+use portcullis_e2e::history::{Broken, History, Kill, Micros, Outcome};
 
 /// What an acknowledged deactivation to the first strict denial may take.
 const TARGET_DENIED_MS: f64 = 50.0;
@@ -16,10 +17,11 @@ const TOLD: usize = 5;
 #[derive(Default)]
 pub struct Seen {
     kills: usize,
-    at_once: usize,
-    later: usize,
+    done: usize,
+    accepted_only: usize,
     unanswered: usize,
     never: usize,
+    lost: usize,
     watched: usize,
     requests: usize,
     accepted: usize,
@@ -41,35 +43,36 @@ impl Seen {
     pub fn kill(&mut self, trigger: Trigger, answer: Option<(Micros, bool)>, kill: &Kill) {
         self.kills += 1;
         match answer {
-            Some((_, true)) => self.at_once += 1,
-            Some((_, false)) => self.later += 1,
+            Some((_, true)) => self.done += 1,
+            Some((_, false)) => self.accepted_only += 1,
             None => self.unanswered += 1,
         }
         if kill.committed.is_none() {
             self.never += 1;
             if answer.is_some() {
+                self.lost += 1;
                 eprintln!("{trigger:?} was acknowledged, and no receipt says so");
             }
         }
     }
 
     /// What the record says of a kill in numbers.
-    pub fn figures(
-        &mut self,
-        history: &History,
-        trigger: Trigger,
-        kill: &Kill,
-        ways: &[Consistency],
-    ) {
+    pub fn figures(&mut self, history: &History, trigger: Trigger, kill: &Kill, ways: &[Asks]) {
+        let last = |since, strict| figures::last_accepted_ms(history, kill, since, strict);
+        // What is asked about strictly too, its gateway remembers.
+        let by_view_alone = kill
+            .covers
+            .iter()
+            .all(|credential| is_kept_apart(*credential));
         if let Some(acknowledged) = kill.acknowledged {
-            let last = |strict| figures::last_accepted_ms(history, kill, acknowledged, strict);
-            self.strict_ms.extend(last(true));
-            self.bounded_ms.extend(last(false));
+            self.strict_ms.extend(last(acknowledged, true));
+            if by_view_alone {
+                self.bounded_ms.extend(last(acknowledged, false));
+            }
             self.watched += usize::from(figures::is_watched(history, kill, ways));
         }
-        if let Some(committed) = kill.committed {
-            let last = figures::last_accepted_ms(history, kill, committed, false);
-            self.after_commit_ms.extend(last);
+        if let Some(committed) = kill.committed.filter(|_| by_view_alone) {
+            self.after_commit_ms.extend(last(committed, false));
         }
         if trigger == Trigger::Scim {
             self.scim_denied_ms
@@ -120,8 +123,8 @@ impl Seen {
     pub fn report(&self, phase: Phase, report: &mut Report) {
         let metric = |name: &str| format!("{}_{name}", phase.name());
         let note = format!(
-            "{} with the feed's place, {} without, {} unanswered; {} of these never carried out",
-            self.at_once, self.later, self.unanswered, self.never
+            "{} answered 200 or 204, {} 202, {} not; {} of these were never carried out",
+            self.done, self.accepted_only, self.unanswered, self.never
         );
         report.row(metric("kills"), self.kills as f64, "", &note);
         let note = format!(
@@ -130,7 +133,7 @@ impl Seen {
         );
         report.row(metric("requests"), self.requests as f64, "", &note);
         let note = "kills whose ends each way was asked about in time";
-        let answered = (self.at_once + self.later) as f64;
+        let answered = (self.done + self.accepted_only) as f64;
         report.row(metric("watched"), self.watched as f64 / answered, "", note);
         for (name, values) in [("strict", &self.strict_ms), ("bounded", &self.bounded_ms)] {
             for (rank, percent) in [("p50", 50), ("p99", 99), ("max", 100)] {
@@ -144,6 +147,8 @@ impl Seen {
             }
         }
         let note = "last that passed, from the feed's commit";
+        let p99 = percentile(&self.after_commit_ms, 99);
+        report.row(metric("after_commit_p99"), p99, "ms", note);
         let most = percentile(&self.after_commit_ms, 100);
         let bound = BOUND.as_secs_f64() * 1000.0 + 1.0;
         report.at_most(&metric("after_commit_max"), most, "ms", bound, note);
@@ -189,6 +194,11 @@ impl Seen {
                 "no_answer",
                 self.no_answer,
                 "neither, and no fault excuses that",
+            ),
+            (
+                "lost",
+                self.lost,
+                "kills acknowledged and never carried out",
             ),
         ] {
             report.at_most(&metric(name), count as f64, "", 0.0, note);

@@ -1,5 +1,6 @@
 //! Whom to ask, what to send them, and what their answers mean.
 
+use super::choice::Asks;
 use crate::connection::{Answer, request};
 use crate::wire::find;
 use portcullis_e2e::api::bearer;
@@ -32,6 +33,14 @@ pub enum Kind {
 }
 
 impl Way {
+    /// What it asks about.
+    pub fn asks(&self) -> Asks {
+        Asks {
+            consistency: self.consistency,
+            of_all: self.kind != Kind::Strict,
+        }
+    }
+
     /// The bytes that ask about somebody.
     pub fn request(&self, tokens: &Tokens) -> Vec<u8> {
         if self.kind == Kind::Check {
