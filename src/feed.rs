@@ -21,7 +21,8 @@ use std::fmt;
 use std::rc::Rc;
 use worker::Env;
 
-/// For how long a page is given to others who ask for the same, in milliseconds.
+/// For how long a page is given to others who ask for the same, in milliseconds, at most: and no longer than a
+/// quarter of the age that it may have.
 const SHARED_MS: u64 = 100;
 /// The most pages that are kept for that.
 const MAX_SHARED: usize = 64;
@@ -124,7 +125,8 @@ fn place(shard: &str, known: Option<&Cursor>) -> Place {
 
 async fn shared(env: &Env, config: &Config, place: Place) -> Result<Rc<Page>, Unavailable> {
     let kept = SHARED.with_borrow(|shared| shared.get(&place).cloned());
-    if let Some(page) = kept.filter(|page| page.age_ms(now()) < SHARED_MS) {
+    let shared_ms = SHARED_MS.min(config.feed.max_age_ms / 4);
+    if let Some(page) = kept.filter(|page| page.age_ms(now()) < shared_ms) {
         return Ok(page);
     }
     let read = Read {
@@ -136,7 +138,7 @@ async fn shared(env: &Env, config: &Config, place: Place) -> Result<Rc<Page>, Un
     let page = Rc::new(page(env, config, &place.shard, read).await?);
     SHARED.with_borrow_mut(|shared| {
         let now = now();
-        shared.retain(|_, kept| kept.age_ms(now) < SHARED_MS);
+        shared.retain(|_, kept| kept.age_ms(now) < shared_ms);
         // Who is far behind reads each page once; what many ask for is small.
         if shared.len() < MAX_SHARED {
             shared.insert(place, Rc::clone(&page));

@@ -61,9 +61,13 @@ pub async fn record(env: &Env, bytes: &[u8]) -> std::result::Result<(), String> 
     appended.map(drop).map_err(|error| error.to_string())
 }
 
-/// The pack in `bytes`, if a gateway may say all of it.
+/// The pack in `bytes`, if a gateway may say all of it; under the log's name for its producer.
 fn a_gateways(bytes: &[u8]) -> Option<Pack> {
-    Pack::decode(bytes).ok().filter(Pack::is_a_gateways)
+    let pack = Pack::decode(bytes).ok().filter(Pack::is_a_gateways)?;
+    Some(Pack {
+        producer: pack.producer.of_gateway(),
+        ..pack
+    })
 }
 
 /// Moves a message that can never be ingested to the dead-letter queue.

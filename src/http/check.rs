@@ -56,7 +56,8 @@ pub struct Reply {
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<String>>,
-    freshness: Freshness,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    freshness: Option<Freshness>,
 }
 
 #[derive(Serialize)]
@@ -247,11 +248,13 @@ async fn answer_foreign(
 }
 
 impl Reply {
-    /// Of a question to which there is no verdict: denied, and why that is.
+    /// Of a question to which there is no verdict: denied, and why that is. Nothing was read for it, so nothing
+    /// is fresh.
     pub fn without_verdict(reason: &str, error: &str, now: UnixMillis) -> Self {
         Self {
             reason: Some(reason.to_owned()),
             error: Some(error.to_owned()),
+            freshness: None,
             ..Self::strict("denied", now)
         }
     }
@@ -277,10 +280,10 @@ impl Reply {
             connection: None,
             roles: None,
             groups: None,
-            freshness: Freshness {
+            freshness: Some(Freshness {
                 mode: "strict",
                 checked_at: checked_at.to_rfc3339(),
-            },
+            }),
         }
     }
 }
@@ -314,7 +317,7 @@ pub fn request_schema() -> Value {
 pub fn reply_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["verdict", "reason", "freshness"],
+        "required": ["verdict", "reason"],
         "properties": {
             "verdict": {"enum": ["active", "denied"]},
             "reason": {"type": ["string", "null"]},

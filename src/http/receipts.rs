@@ -9,6 +9,7 @@ use super::context::Ctx;
 use crate::config::Config;
 use crate::error::{Problem, json};
 use crate::objects::call::{self, CallError};
+use crate::runtime::now;
 use portcullis_core::audit::line::ActorFields;
 use portcullis_core::feed::receipt::{
     AskReceipts, Covers, Followed, Position, ReceiptId, Receipts,
@@ -83,13 +84,27 @@ struct Named<'a> {
 impl Reach {
     /// Of a revocation that strict checks know from `strict_at` on. `feed`: where the feeds have it, if they
     /// have confirmed it.
-    pub fn of(strict_at: UnixMillis, feed: Option<Vec<Position>>, config: &Config) -> Self {
+    pub fn of(strict_at: UnixMillis, feed: Option<Vec<Position>>) -> Self {
         let bounded_at = feed.as_ref().map(|positions| {
-            let told = positions.iter().map(|position| position.committed_at);
-            let oldest_copy = config.feed.max_age_ms + MARGIN_MS;
-            let gone = told.max().map(|at| UnixMillis(at.0 + oldest_copy));
-            gone.map_or(strict_at, |at| at.max(strict_at))
+            let gone = positions
+                .iter()
+                .map(|position| oldest_copy_gone_at(position.committed_at, position.max_age_ms));
+            gone.max().map_or(strict_at, |at| at.max(strict_at))
         });
+        Self::new(strict_at, bounded_at, feed)
+    }
+
+    /// Of something that had been ended before, by whoever and whenever: the feeds have it `now`.
+    fn of_old(strict_at: UnixMillis, now: UnixMillis, config: &Config) -> Self {
+        let bounded_at = oldest_copy_gone_at(now, config.feed.max_age_ms);
+        Self::new(strict_at, Some(bounded_at), Some(Vec::new()))
+    }
+
+    fn new(
+        strict_at: UnixMillis,
+        bounded_at: Option<UnixMillis>,
+        feed: Option<Vec<Position>>,
+    ) -> Self {
         Self {
             feed: feed.map(|positions| positions.into_iter().map(Place::from).collect()),
             in_force: InForce {
@@ -103,6 +118,11 @@ impl Reach {
     pub const fn status(&self) -> u16 {
         if self.feed.is_some() { 200 } else { 202 }
     }
+}
+
+/// When nobody decides any more by a copy of a feed from before it had something.
+const fn oldest_copy_gone_at(committed_at: UnixMillis, max_age_ms: u64) -> UnixMillis {
+    UnixMillis(committed_at.0.saturating_add(max_age_ms + MARGIN_MS))
 }
 
 impl From<Position> for Place {
@@ -124,18 +144,18 @@ pub async fn reach(
     strict_at: UnixMillis,
 ) -> Reach {
     let ask = serial.map_or(AskReceipts::Newest(0), AskReceipts::One);
-    let feed = match ask_for(&ctx.env, subject, ask).await {
+    match ask_for(&ctx.env, subject, ask).await {
         Ok(receipts) => match receipts.receipts.into_iter().next() {
-            Some(followed) => followed.feed,
-            None => receipts.settled.then(Vec::new),
+            Some(followed) => Reach::of(strict_at, followed.feed),
+            None if receipts.settled => Reach::of_old(strict_at, now(), &ctx.config),
+            None => Reach::of(strict_at, None),
         },
         // It is committed; how far it has got is not known.
         Err(error) => {
             worker::console_error!("receipt: {error}");
-            None
+            Reach::of(strict_at, None)
         }
-    };
-    Reach::of(strict_at, feed, &ctx.config)
+    }
 }
 
 /// One receipt.
@@ -150,7 +170,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     };
     match ask_for(&ctx.env, subject, AskReceipts::One(serial)).await {
         Ok(receipts) => match receipts.receipts.first() {
-            Some(followed) => json(200, &rendered(subject, followed, &ctx.config)),
+            Some(followed) => json(200, &rendered(subject, followed)),
             None => unknown(),
         },
         Err(error) => failed(&error),
@@ -178,7 +198,7 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
     };
     match ask_for(&ctx.env, subject, AskReceipts::Newest(limit)).await {
         Ok(receipts) => {
-            let rendered = |followed| rendered(subject, followed, &ctx.config);
+            let rendered = |followed| rendered(subject, followed);
             let list: Vec<Reply> = receipts.receipts.iter().map(rendered).collect();
             json(
                 200,
@@ -205,7 +225,7 @@ fn failed(error: &CallError) -> Result<Response> {
     Problem::unavailable().response()
 }
 
-fn rendered<'a>(subject: Option<SubjectKey>, followed: &'a Followed, config: &Config) -> Reply<'a> {
+fn rendered(subject: Option<SubjectKey>, followed: &Followed) -> Reply<'_> {
     let receipt = &followed.receipt;
     let (scope, named) = match &receipt.covers {
         Covers::Subject(scope) => (scope_name(scope), of_subject(scope)),
@@ -220,7 +240,7 @@ fn rendered<'a>(subject: Option<SubjectKey>, followed: &'a Followed, config: &Co
         actor: (&receipt.actor).into(),
         sessions: receipt.sessions,
         committed_at: receipt.at.to_rfc3339(),
-        reach: Reach::of(receipt.in_force_at, followed.feed.clone(), config),
+        reach: Reach::of(receipt.in_force_at, followed.feed.clone()),
     }
 }
 

@@ -2,11 +2,15 @@
 
 use super::call;
 use super::feed_outbox::Ends;
-use crate::runtime::{config, sleep_ms};
+use crate::runtime::{config, in_time, sleep_ms};
 use futures::future::try_join_all;
 use portcullis_core::feed::call::Append;
 use portcullis_core::feed::receipt::Position;
+use std::time::Duration;
 use worker::{Env, console_error};
+
+/// How long the feeds may take to commit.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Tells the feeds until they know everything; says whether that was reached.
 pub async fn tell(env: &Env, ends: &impl Ends) -> bool {
@@ -43,17 +47,18 @@ async fn told(env: &Env, ends: &impl Ends) -> Result<(), String> {
                     .map(|done| (shard, done))
             }
         });
-        let appended = try_join_all(appended).await;
-        let read = config.feed.layouts.read();
+        // One that hangs must not hold up what else is to be delivered.
+        let appended = in_time(PATIENCE, try_join_all(appended)).await;
+        let appended = appended.ok_or("no answer in time")?;
         let positions: Vec<Position> = appended
             .map_err(|error| error.to_string())?
             .into_iter()
-            .filter(|(shard, _)| read.contains(shard))
             .map(|(shard, done)| Position {
                 shard: shard.clone(),
                 incarnation: done.incarnation,
                 sequence: done.sequence,
                 committed_at: done.committed_at,
+                max_age_ms: config.feed.max_age_ms,
             })
             .collect();
         let told = ends.told(&untold, &positions);

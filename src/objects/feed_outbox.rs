@@ -155,3 +155,37 @@ fn followed(row: &Row) -> Result<Followed, SqlError> {
     };
     Ok(Followed { receipt, feed })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::host_sql::HostSql;
+    use crate::objects::sql::migrate;
+    use portcullis_core::feed::Target;
+
+    const TABLES: &str = include_str!("feed_outbox.sql");
+
+    fn entry(kid: &str) -> Entry {
+        Entry {
+            target: Target::Key(kid.to_owned()),
+            issued_until: None,
+            ends_at: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_that_comes_late_takes_nothing_that_was_not_sent() {
+        let sql = HostSql::new();
+        migrate(&sql, &[TABLES]).expect("migrates");
+        append(&sql, &[entry("a")]).expect("stores");
+        let twice = waiting(&sql).expect("reads");
+        acknowledge(&sql, &twice, &[]).expect("deletes");
+        append(&sql, &[entry("b")]).expect("stores");
+        // The same was under way twice.
+        acknowledge(&sql, &twice, &[]).expect("deletes");
+        let left = waiting(&sql).expect("reads");
+        let left: Vec<Entry> = left.into_iter().map(|one| one.entry).collect();
+        assert_eq!(left, [entry("b")]);
+    }
+}

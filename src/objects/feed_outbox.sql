@@ -1,6 +1,6 @@
 -- What was ended and the feed has not confirmed.
 CREATE TABLE feed_outbox (
-    id INTEGER PRIMARY KEY,          -- the order in which it was ended
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which it was ended; never used again: an acknowledgement may come late
     entry BLOB NOT NULL              -- core's feed::Entry in the wire envelope
 );
 -- Revocations, for whoever asks what became of one.

@@ -138,6 +138,18 @@ identifier!(
     "h_"
 );
 
+impl ProducerId {
+    /// The log's name for what calls itself this and may only say what a gateway may: another one than that of
+    /// any producer that the log believes more of, whose sequence nobody else can use up.
+    #[must_use]
+    pub fn of_gateway(self) -> Self {
+        let mut hash = Hash::new();
+        hash.update(b"gateway\n");
+        hash.update(self.0);
+        Self(first_half(hash.finalize()))
+    }
+}
+
 impl SubjectKey {
     /// The key of the person that `connection` knows by `value`, under the naming key.
     ///
@@ -205,6 +217,16 @@ mod tests {
                 prop_assert_eq!(id.to_string(), text);
             }
         }
+    }
+
+    #[test]
+    fn a_gateway_has_no_name_that_another_producer_has() {
+        let claimed = ProducerId::from_bytes([1; 16]);
+        assert_ne!(claimed.of_gateway(), claimed);
+        assert_eq!(claimed.of_gateway(), claimed.of_gateway());
+        assert_ne!(claimed.of_gateway().of_gateway(), claimed.of_gateway());
+        let name = claimed.of_gateway().to_string();
+        assert_eq!(name, "prd_EVGxn4sNK1CE6ro7xAwzzA");
     }
 
     #[test]

@@ -221,12 +221,12 @@ fn connection_options(headers: &[(String, String)]) -> Vec<String> {
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case("connection"))
         .flat_map(|(_, value)| value.split(','))
-        .map(|option| option.trim().to_ascii_lowercase())
+        .map(|option| as_servers_read(option.trim()))
         .collect()
 }
 
 fn may_pass(name: &str, connection_options: &[String]) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name = as_servers_read(name);
     !HOP_BY_HOP.contains(&name.as_str()) && !connection_options.contains(&name)
 }
 
@@ -306,6 +306,8 @@ mod tests {
             ("X-Original-URL", "/admin"),
             ("Connection", "keep-alive, X-Hop"),
             ("X-Hop", "1"),
+            ("x_hop", "1"),
+            ("Transfer_Encoding", "chunked"),
             ("Host", "app.example"),
             ("Upgrade", "websocket"),
         ]);

@@ -1,19 +1,20 @@
 //! The feed's Durable Object: no rules, only the runtime's side of them, and the readers that wait.
 
 use super::service::FeedService;
-use crate::objects::call::{answered, received};
+use crate::objects::call::{self, answered, received};
 use crate::objects::durable_sql::DurableSql;
 use crate::runtime::{config, in_time, new_id, now};
 use futures::channel::oneshot;
 use portcullis_core::feed::Incarnation;
 use portcullis_core::feed::call::{FeedRequest, Read};
 use portcullis_core::id::IncarnationId;
+use portcullis_core::policy::call::GetView;
 use portcullis_core::time::UnixMillis;
 use std::cell::RefCell;
 use std::time::Duration;
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
-use worker::{Env, Result, State};
+use worker::{Env, Error, Result, State};
 
 /// The most readers that wait at a time; one more is answered at once.
 const MAX_WAITING: usize = 1000;
@@ -52,13 +53,10 @@ impl Feed {
         if let FeedRequest::Read(read) = &request {
             self.wait_for_news(read).await?;
         }
-        let now = now();
-        let age_ms = config(&self.env).map_or(0, |config| config.feed.age_ms);
-        let new_life = Incarnation {
-            id: IncarnationId::from_bytes(new_id()?),
-            began_at: UnixMillis(now.0.saturating_sub(age_ms)),
-        };
-        let answer = self.service.answer(request, now, new_life)?;
+        if !self.service.has_begun()? {
+            self.begin().await?;
+        }
+        let answer = self.service.answer(request, now(), self.new_life()?)?;
         if answer.news {
             // Who waits reads what is durable: the output gate holds this object's answers until then.
             for reader in self.waiting.take() {
@@ -66,6 +64,23 @@ impl Feed {
             }
         }
         Ok(answer.bytes)
+    }
+
+    /// Begins with the wide revocations that there are. One that is made meanwhile comes by itself.
+    async fn begin(&self) -> Result<()> {
+        let new_life = self.new_life()?;
+        let view = call::policy_object(&self.env, GetView { known: None }).await;
+        let view = view.map_err(|error| Error::from(error.to_string()))?;
+        let revoked = view.map(|view| view.revoked).unwrap_or_default();
+        Ok(self.service.begin(new_life, &revoked, now())?)
+    }
+
+    fn new_life(&self) -> Result<Incarnation> {
+        let age_ms = config(&self.env).map_or(0, |config| config.feed.age_ms);
+        Ok(Incarnation {
+            id: IncarnationId::from_bytes(new_id()?),
+            began_at: UnixMillis(now().0.saturating_sub(age_ms)),
+        })
     }
 
     /// Waits as long as the reader wants to while there is nothing for it.

@@ -2,9 +2,10 @@
 
 use super::store::{self, Head};
 use crate::objects::sql::{Sql, SqlError, migrate};
-use portcullis_core::feed::Incarnation;
 use portcullis_core::feed::call::{Append, Appended, Batch, FeedRequest, Read, Restart};
 use portcullis_core::feed::page::MAX_ENTRIES;
+use portcullis_core::feed::{Entry, FORGET_AFTER_SECS, Incarnation, of_wide};
+use portcullis_core::policy::WideRevocation;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -73,18 +74,11 @@ impl<S: Sql> FeedService<S> {
         self.sql.transaction(|| {
             let known = store::head(&self.sql)?;
             let mut head = known.unwrap_or(begun(new_life));
-            store::forget_ended(&self.sql, now, FORGET_AT_ONCE)?;
+            store::forget_ended(&self.sql, long_before(now), FORGET_AT_ONCE)?;
             let mut highest = 0;
-            for entry in append.entries.iter().filter(|entry| !entry.has_ended(now)) {
-                let sequence = match store::known(&self.sql, &entry.target)? {
-                    Some((sequence, version)) if version >= entry.version => sequence,
-                    _ => {
-                        head.sequence += 1;
-                        store::put(&self.sql, head.sequence, entry)?;
-                        head.sequence
-                    }
-                };
-                highest = highest.max(sequence);
+            for entry in &append.entries {
+                // What has ended is taken in, too: it may take the place of what has not.
+                highest = highest.max(self.put(entry, &mut head, now)?);
             }
             store::put_head(&self.sql, &head)?;
             Ok(Appended {
@@ -92,6 +86,47 @@ impl<S: Sql> FeedService<S> {
                 sequence: highest,
                 committed_at: now,
             })
+        })
+    }
+
+    /// Keeps what is news of `entry`, and says under which sequence.
+    fn put(&self, entry: &Entry, head: &mut Head, now: UnixMillis) -> Result<u64, SqlError> {
+        let news = match store::known(&self.sql, &entry.target)? {
+            None => entry.clone(),
+            Some((sequence, known)) => match known.told(entry, now) {
+                None => return Ok(sequence),
+                Some(news) => news,
+            },
+        };
+        head.sequence += 1;
+        store::put(&self.sql, head.sequence, &news)?;
+        Ok(head.sequence)
+    }
+
+    /// Whether the feed has begun.
+    pub fn has_begun(&self) -> Result<bool, SqlError> {
+        self.ready()?;
+        Ok(store::head(&self.sql)?.is_some())
+    }
+
+    /// Begins the feed, if it has not, with what was ended for everyone before and can still matter: whoever has a
+    /// revoked key can write any date, so when the feed began says nothing of what they made.
+    pub fn begin(
+        &self,
+        new_life: Incarnation,
+        revoked: &[WideRevocation],
+        now: UnixMillis,
+    ) -> Result<(), SqlError> {
+        self.ready()?;
+        self.sql.transaction(|| {
+            if store::head(&self.sql)?.is_some() {
+                return Ok(());
+            }
+            let mut head = begun(new_life);
+            for revocation in revoked {
+                self.put(&of_wide(revocation), &mut head, now)?;
+            }
+            store::put_head(&self.sql, &head)
         })
     }
 
@@ -125,7 +160,7 @@ impl<S: Sql> FeedService<S> {
             sequence: head.sequence,
             at: now,
             // A reader forgets them by itself.
-            entries: entries.filter(|entry| !entry.has_ended(now)).collect(),
+            entries: (entries.filter(|entry| !entry.has_ended(long_before(now)))).collect(),
         })
     }
 
@@ -165,6 +200,11 @@ impl<S: Sql> FeedService<S> {
         }
         Ok(())
     }
+}
+
+/// What had ended then has ended by any clock.
+const fn long_before(now: UnixMillis) -> UnixMillis {
+    UnixMillis(now.0.saturating_sub(FORGET_AFTER_SECS * 1000))
 }
 
 /// A feed that begins.

@@ -48,25 +48,24 @@ pub fn put_head(sql: &impl Sql, head: &Head) -> Result<(), SqlError> {
     .map(drop)
 }
 
-/// Sequence and version of the target's entry.
-pub fn known(sql: &impl Sql, target: &Target) -> Result<Option<(u64, u64)>, SqlError> {
+/// Sequence and entry of the target.
+pub fn known(sql: &impl Sql, target: &Target) -> Result<Option<(u64, Entry)>, SqlError> {
     let rows = sql.exec(
-        "SELECT sequence, version FROM entry WHERE target = ?",
+        "SELECT sequence, entry FROM entry WHERE target = ?",
         &[wire::encode(target)?.into()],
     )?;
     rows.first()
-        .map(|row| Ok((row.integer(0)?, row.integer(1)?)))
+        .map(|row| Ok((row.integer(0)?, wire::decode(row.blob(1)?)?)))
         .transpose()
 }
 
 /// Keeps an entry in place of the one its target had.
 pub fn put(sql: &impl Sql, sequence: u64, entry: &Entry) -> Result<(), SqlError> {
     sql.exec(
-        "INSERT OR REPLACE INTO entry (sequence, target, version, ends_at, entry) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO entry (sequence, target, ends_at, entry) VALUES (?, ?, ?, ?)",
         &[
             sequence.into(),
             wire::encode(&entry.target)?.into(),
-            entry.version.into(),
             entry.ends_at.map(|at| at.0).into(),
             wire::encode(entry)?.into(),
         ],
@@ -74,12 +73,12 @@ pub fn put(sql: &impl Sql, sequence: u64, entry: &Entry) -> Result<(), SqlError>
     .map(drop)
 }
 
-/// Forgets up to `limit` entries that have ended.
-pub fn forget_ended(sql: &impl Sql, now: UnixMillis, limit: u64) -> Result<(), SqlError> {
+/// Forgets up to `limit` entries that had ended then.
+pub fn forget_ended(sql: &impl Sql, then: UnixMillis, limit: u64) -> Result<(), SqlError> {
     sql.exec(
         "DELETE FROM entry WHERE sequence IN \
          (SELECT sequence FROM entry WHERE ends_at <= ? ORDER BY ends_at LIMIT ?)",
-        &[now.0.into(), limit.into()],
+        &[then.0.into(), limit.into()],
     )
     .map(drop)
 }

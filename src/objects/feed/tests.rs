@@ -3,8 +3,9 @@
 use super::service::FeedService;
 use crate::objects::host_sql::{Fault, HostSql};
 use portcullis_core::feed::call::{Append, Appended, Batch, Read, Restart};
-use portcullis_core::feed::{Entry, Incarnation, Target};
+use portcullis_core::feed::{Entry, FORGET_AFTER_SECS, Incarnation, Target};
 use portcullis_core::id::{IncarnationId, SubjectKey};
+use portcullis_core::policy::{WideRevocation, WideScope};
 use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -104,7 +105,7 @@ fn the_same_again_or_an_older_one_adds_nothing_and_is_answered_with_where_it_sta
 fn what_has_ended_is_forgotten_and_who_reads_on_misses_nothing() {
     let feed = feed();
     append(&feed, &[entry(1, 1), entry(2, 1)], NOW);
-    let later = NOW.plus_secs(100);
+    let later = NOW.plus_secs(100 + FORGET_AFTER_SECS);
     let fresh = Entry {
         ends_at: None,
         ..entry(3, 1)
@@ -114,6 +115,44 @@ fn what_has_ended_is_forgotten_and_who_reads_on_misses_nothing() {
     assert_eq!(batch.entries, [fresh]);
     let rest = read(&feed, batch.through, 10, later);
     assert_eq!((rest.entries.len(), rest.through), (0, 3));
+}
+
+#[test]
+fn a_feed_begins_once_with_what_was_revoked_for_everyone_before() {
+    let feed = feed();
+    assert_eq!(feed.has_begun(), Ok(false));
+    let revoked = [WideRevocation::committed(
+        WideScope::Key("k".into()),
+        UnixMillis(1),
+    )];
+    feed.begin(NEW, &revoked, NOW).expect("stores");
+    let other = Incarnation {
+        id: IncarnationId::from_bytes([2; 16]),
+        began_at: NOW.plus_secs(1),
+    };
+    feed.begin(other, &[], NOW).expect("stores");
+    let batch = read(&feed, 0, 10, NOW);
+    assert_eq!(batch.incarnation, NEW);
+    let targets: Vec<Target> = batch
+        .entries
+        .into_iter()
+        .map(|entry| entry.target)
+        .collect();
+    assert_eq!(targets, [Target::Key("k".into())]);
+}
+
+#[test]
+fn what_has_ended_takes_the_place_of_what_has_not() {
+    let feed = feed();
+    let barred = Entry {
+        issued_until: None,
+        ends_at: None,
+        ..entry(1, 1)
+    };
+    // Both come late, after the second has ended.
+    let later = NOW.plus_secs(200);
+    append(&feed, &[barred, entry(1, 2)], later);
+    assert_eq!(read(&feed, 0, 10, later).entries, [entry(1, 2)]);
 }
 
 #[test]
@@ -185,10 +224,13 @@ proptest! {
                         })
                         .collect();
                     append(&feed, &entries, now);
-                    for ((of, version), entry) in several.iter().zip(entries) {
-                        model.retain(|_, known| !known.has_ended(now));
-                        if model.get(of).is_none_or(|known| known.version < *version) {
-                            model.insert(*of, entry);
+                    for ((of, _), entry) in several.iter().zip(entries) {
+                        let news = match model.get(of) {
+                            None => Some(entry),
+                            Some(known) => known.told(&entry, now),
+                        };
+                        if let Some(news) = news {
+                            model.insert(*of, news);
                         }
                     }
                 }

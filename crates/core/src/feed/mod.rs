@@ -77,7 +77,32 @@ pub struct Entry {
     pub version: u64,
 }
 
+/// How much longer than needed a feed keeps what has ended, in seconds: a clock that jumps ahead for a while must
+/// not make it forget what is in force.
+pub const FORGET_AFTER_SECS: u64 = 600;
+
 impl Entry {
+    /// What a feed keeps of a target for which it has `self` and is told `news`, if that is not what it has.
+    ///
+    /// A higher version replaces. An older one may come late, which says nothing that is not known; or its sender
+    /// was restored to an earlier point, and it says of a kill that nobody has heard of. So it makes the entry
+    /// wider, by what has been issued up to now at the most.
+    #[must_use]
+    pub fn told(&self, news: &Self, now: UnixMillis) -> Option<Self> {
+        if news.version > self.version {
+            return Some(news.clone());
+        }
+        let until = self.issued_until.filter(|_| news.version < self.version)?;
+        let now = issued_until(self.target.clone(), now);
+        let news_until = news.issued_until.or(now.issued_until)?;
+        let wider = Self {
+            issued_until: Some(until.max(news_until)),
+            ends_at: self.ends_at.max(news.ends_at.or(now.ends_at)),
+            ..self.clone()
+        };
+        (wider != *self).then_some(wider)
+    }
+
     /// Whether it covers nothing any more.
     #[must_use]
     pub fn has_ended(&self, now: UnixMillis) -> bool {

@@ -60,6 +60,8 @@ pub struct Position {
     pub sequence: u64,
     /// When the feed committed it.
     pub committed_at: UnixMillis,
+    /// For how long readers could decide by a copy from before, in milliseconds, as it was then.
+    pub max_age_ms: u64,
 }
 
 /// A receipt, and how far it has got.
@@ -173,6 +175,7 @@ mod tests {
             },
             sequence: 7,
             committed_at: UnixMillis(8),
+            max_age_ms: 9,
         };
         let receipts = Receipts {
             receipts: vec![
@@ -192,7 +195,7 @@ mod tests {
         expected.extend(actor);
         expected.extend([1, 2, 3, 4, 1, 1, 1, b's']);
         expected.extend([5; 16]);
-        expected.extend([6, 7, 8, 0]);
+        expected.extend([6, 7, 8, 9, 0]);
         assert_eq!(wire::encode(&receipts), Ok(expected));
     }
 

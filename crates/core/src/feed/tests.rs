@@ -324,6 +324,36 @@ fn of_two_kills_the_later_has_the_higher_version_whatever_the_clock() {
 }
 
 #[test]
+fn an_older_version_makes_an_entry_wider_and_never_narrower() {
+    let of = |version, until, ends| Entry {
+        target: Target::Subject(SubjectKey::from_bytes([1; 16])),
+        issued_until: until,
+        ends_at: ends,
+        version,
+    };
+    let known = of(5, Some(NOW), Some(NOW.plus_secs(9)));
+    let newer = of(6, Some(UnixMillis(1)), Some(UnixMillis(2)));
+    assert_eq!(known.told(&newer, NOW), Some(newer));
+    assert_eq!(known.told(&known, NOW), None);
+    // What came before, late.
+    let older = of(4, Some(UnixMillis(1)), Some(UnixMillis(2)));
+    assert_eq!(known.told(&older, NOW), None);
+    // Of a subject that was restored and killed since.
+    let later = of(4, Some(NOW.plus_secs(7)), Some(NOW.plus_secs(99)));
+    let wider = Entry {
+        version: 5,
+        ..later.clone()
+    };
+    assert_eq!(known.told(&later, NOW), Some(wider));
+    // Of one that was restored and disabled since, or an old news of that, come late.
+    let barred = of(4, None, None);
+    let wider = known.told(&barred, NOW).expect("wider");
+    assert_eq!(wider.issued_until, Some(NOW.plus_secs(CLOCK_SKEW_SECS)));
+    assert!(wider.ends_at > known.ends_at);
+    assert_eq!(of(5, None, None).told(&later, NOW), None);
+}
+
+#[test]
 fn what_ends_nothing_leaves_no_entry() {
     let subject = Subject::unseen(SubjectKey::from_bytes([1; 16]));
     let live = session(2);

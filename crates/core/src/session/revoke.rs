@@ -286,9 +286,9 @@ impl Command for Revoke {
             {
                 return Decision::unchanged(RevokeReply::SessionUnknown);
             }
-            Scope::Session(_) | Scope::OtherSessions(_) | Scope::Token(_) | Scope::Client(_) => {
-                None
-            }
+            // Also of one never seen: what is told to the feed must say whose it is.
+            Scope::Token(_) => Some(state.subject.clone()),
+            Scope::Session(_) | Scope::OtherSessions(_) | Scope::Client(_) => None,
         };
         let covered: Vec<&Session> = state
             .sessions

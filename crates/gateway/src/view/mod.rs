@@ -44,6 +44,7 @@ use seed::Seed;
 use shard::Shard;
 use std::collections::BTreeMap;
 use std::fmt;
+use table::MAX_ENTRIES;
 
 /// Why pages were not taken in. What was there stays, and gets no younger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,11 +202,37 @@ impl View {
                 (Ok(Progress::UpToDate), Ok(progress)) => Ok(progress),
             };
         }
+        if outcome.is_err() && self.shards.len() < pages.len() {
+            // Of a layout it has all feeds or none.
+            self.shards.clear();
+        }
         outcome
+    }
+
+    /// Whether there is room for a page, of all feeds together, perhaps without what has ended.
+    fn has_room_for(&mut self, page: &Received, now: UnixMillis) -> bool {
+        let more = page.opened.page.entries.len() as u64;
+        let fits = |view: &Self| view.len() + more <= u64::from(MAX_ENTRIES);
+        if !fits(self) {
+            self.shards
+                .values_mut()
+                .for_each(|shard| shard.sweep_all(now));
+        }
+        fits(self)
+    }
+
+    fn len(&self) -> u64 {
+        self.shards
+            .values()
+            .map(|shard| u64::from(shard.len()))
+            .sum()
     }
 
     fn take_one(&mut self, page: &Received, now: UnixMillis) -> Result<Progress, Refused> {
         let moment = page.moment(now)?;
+        if !self.has_room_for(page, now) {
+            return Err(Refused::Full);
+        }
         let opened = &page.opened.page;
         if let Some(shard) = self.shards.get_mut(page.name()) {
             return shard.take(opened, moment, now, &self.seed);

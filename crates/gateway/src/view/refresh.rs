@@ -35,6 +35,8 @@ use portcullis_core::time::UnixMillis;
 
 /// How long an answer may take before somebody else asks, in milliseconds. Whoever asks gives up before.
 pub const FLIGHT_MS: u64 = 2500;
+/// A view that is older is loaded anew, in milliseconds.
+const FORGET_AFTER_MS: u64 = 30 * 60 * 1000;
 /// How long a request waits for a fresh view, in milliseconds.
 pub const PATIENCE_MS: u64 = 1000;
 /// How soon it tries again, in milliseconds.
@@ -242,6 +244,14 @@ impl Feed {
     }
 
     fn begin(&mut self, now: UnixMillis) -> Ticket {
+        // What lifts an entry is itself in the feed for a while only: whoever was away for long begins anew.
+        if self
+            .view
+            .age_ms(now)
+            .is_some_and(|age_ms| age_ms > FORGET_AFTER_MS)
+        {
+            self.view.forget();
+        }
         self.begun += 1;
         self.flight = Some(Flight {
             number: self.begun,

@@ -81,6 +81,16 @@ impl Shard {
         &self.names
     }
 
+    /// How many entries it has, but for the few that have names.
+    pub const fn len(&self) -> u32 {
+        self.table.len()
+    }
+
+    /// Takes out all that has ended.
+    pub fn sweep_all(&mut self, now: UnixMillis) {
+        self.table.sweep(u32::MAX, now.min(self.time));
+    }
+
     pub fn allocated_bytes(&self) -> usize {
         self.table.allocated_bytes()
     }

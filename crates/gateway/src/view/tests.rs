@@ -395,6 +395,29 @@ fn a_feed_that_is_missing_is_noticed_and_those_of_another_layout_replace_all() {
 }
 
 #[test]
+fn of_a_layout_whose_pages_do_not_all_fit_nothing_is_kept() {
+    let mut service = Service::new();
+    service.shards = 2;
+    service.append(killed(subject(1), NOW));
+    let mut view = View::new(seed());
+    let mut pages = service.answer(&view.poll(), NOW, 100);
+    if let Some(second) = pages.last_mut() {
+        second.page.statement.after = 1;
+    }
+    let refused = view.take(&received(pages, NOW), NOW);
+    assert_eq!(refused, Err(Refused::Gap));
+    // Whoever is in the feed that was refused is not cleared by the other.
+    let token = Token {
+        subject: 1,
+        id: 4,
+        issued_at: NOW,
+    };
+    assert_eq!(view.judge(&token.marks(), NOW, MAX_AGE_MS), Local::Stale);
+    assert_eq!(view.age_ms(NOW), None);
+    assert_eq!(refresh(&mut view, &service, NOW), Ok(Progress::UpToDate));
+}
+
+#[test]
 fn a_revoked_key_signs_no_further_page() {
     let (mut view, mut service) = fresh(vec![]);
     service.append(ended(Target::Key("k1".into()), NOW));

@@ -36,6 +36,8 @@ pub enum AuditError {
     TimedOut,
     /// Neither the queue nor the log itself took it.
     NotRecorded(CheckError),
+    /// The runtime ended what sent it.
+    GivenUp,
 }
 
 impl fmt::Display for AuditError {
@@ -47,6 +49,7 @@ impl fmt::Display for AuditError {
             Self::Refused(error) => write!(f, "the queue refused it: {error}"),
             Self::TimedOut => f.write_str("the queue timed out"),
             Self::NotRecorded(error) => write!(f, "nor did the log take it: {error}"),
+            Self::GivenUp => f.write_str("it was given up"),
         }
     }
 }
@@ -66,7 +69,19 @@ impl Audit {
     }
 
     /// Sends an event by itself; once this is done it is in the queue or in the log.
-    pub async fn secure(&self, env: &Env, event: Event) -> Result<(), AuditError> {
+    ///
+    /// It goes on beside the request: a caller who hangs up has been denied all the same.
+    pub async fn secure(&self, ctx: &Context, env: &Env, event: Event) -> Result<(), AuditError> {
+        let (audit, env) = (self.clone(), env.clone());
+        let (done, secured) = oneshot::channel();
+        ctx.wait_until(async move {
+            // Nobody listens if the request is over.
+            let _ = done.send(audit.secured(&env, event).await);
+        });
+        secured.await.unwrap_or(Err(AuditError::GivenUp))
+    }
+
+    async fn secured(&self, env: &Env, event: Event) -> Result<(), AuditError> {
         let sealed = packer(|packer| packer.alone(event))?.map_err(|_| AuditError::Malformed)?;
         let Err(error) = self.send(sealed.bytes()).await else {
             return Ok(());

@@ -157,7 +157,10 @@ impl Call<'_> {
         match recording {
             Recording::None => self.forward(route, headers, checked).await,
             Recording::BeforeForwarding => {
-                if let Err(error) = audit.secure(self.env, passage.into_event(None)).await {
+                if let Err(error) = audit
+                    .secure(self.ctx, self.env, passage.into_event(None))
+                    .await
+                {
                     console_error!("a request could not be recorded: {error}");
                     return http::respond(Answer::unavailable());
                 }
@@ -371,7 +374,7 @@ async fn refuse(
         Record::Nothing => {}
         Record::Counted(event) => audit.count(ctx, event),
         Record::BeforeAnswering(event) => {
-            if let Err(error) = audit.secure(env, event).await {
+            if let Err(error) = audit.secure(ctx, env, event).await {
                 console_error!("a denial could not be recorded: {error}");
                 return Answer::unavailable();
             }

@@ -8,7 +8,6 @@ CREATE TABLE feed (
 CREATE TABLE entry (
     sequence INTEGER PRIMARY KEY,    -- when it came in, in order; counted from 1
     target BLOB NOT NULL UNIQUE,     -- core's feed::Target in the wire envelope
-    version INTEGER NOT NULL,        -- of two entries of a target the higher one counts
     ends_at INTEGER,                 -- ms since the Unix epoch: from then on it covers nothing; NULL: until replaced
     entry BLOB NOT NULL              -- core's feed::Entry in the wire envelope
 );

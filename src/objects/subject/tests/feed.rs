@@ -38,6 +38,7 @@ fn positions() -> Vec<Position> {
         incarnation,
         sequence: 7,
         committed_at: at(9),
+        max_age_ms: 1000,
     }]
 }
 
@@ -130,6 +131,16 @@ fn what_ends_nothing_has_no_receipt_and_the_unseen_none_at_all() {
         ..kill(Scope::Subject)
     };
     assert_eq!(end(&subject, dry, at(7)).receipt, None);
+}
+
+#[test]
+fn the_end_of_one_token_of_somebody_never_seen_is_told_too() {
+    let unseen = super::subject();
+    let token = TokenId::from_bytes([7; 16]);
+    end(&unseen, kill(Scope::Token(token)), at(5));
+    assert_eq!(targets(&unseen), [Target::Token(token)]);
+    let layouts = Layouts::default();
+    assert_eq!(unseen.shards(&layouts), Ok(layouts.of_subject(KEY)));
 }
 
 #[test]

@@ -324,10 +324,6 @@ impl World {
             Step::Issue(subject) => {
                 let id = u8::try_from(self.tokens.len()).unwrap_or(u8::MAX);
                 if !self.barred.contains_key(&subject) && id < 100 {
-                    // Its marks are of the feed of its subject, as the service has it.
-                    let id = 8 + (id - 8) / 2 * 2;
-                    let known = self.tokens.iter().any(|token| token.id == id);
-                    let id = if known { id + 1 } else { id };
                     self.tokens.push(Token {
                         subject,
                         id,
