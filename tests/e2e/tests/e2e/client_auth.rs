@@ -5,8 +5,10 @@ use base64ct::{Base64, Encoding};
 use portcullis_e2e::app::{Tokens, audiences, claims};
 use portcullis_e2e::http::{Request, Response};
 use portcullis_e2e::people::{Person, Site};
+use portcullis_e2e::stack::Stack;
 use portcullis_e2e::{Failure, Result};
 use serde_json::json;
+use std::sync::Arc;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -156,20 +158,21 @@ fn a_service_acts_on_a_token_that_it_was_sent_and_says_so() -> Result {
 
 #[test]
 fn the_kill_of_the_person_or_of_the_actor_ends_an_exchanged_token() -> Result {
-    let person = Person::new()?;
-    let tokens = person.app.log_in(person.name)?;
-    let exchanged = Tokens::read(&exchange(&person, &tokens.access)?.expect(200)?)?;
+    // On a stack of its own: the service is one for all tests that share one.
+    let site = Site::at(Arc::new(Stack::start()?))?;
+    let tokens = site.app.log_in("alice")?;
+    let exchanged = Tokens::read(&exchange(&site, &tokens.access)?.expect(200)?)?;
     let actor = claims(&exchanged.access)?["act"].clone();
     let session = json!({"subject": actor["sub"], "session": actor["sid"]});
-    person.api.revoke(&session)?.expect(200)?;
-    let verdict = person.api.check_token(&exchanged.access)?;
+    site.api.revoke(&session)?.expect(200)?;
+    let verdict = site.api.check_token(&exchanged.access)?;
     assert_eq!(verdict["reason"], "actor_denied", "{verdict}");
-    person.api.expect_active(&tokens)?;
-    let exchanged = Tokens::read(&exchange(&person, &tokens.access)?.expect(200)?)?;
+    site.api.expect_active(&tokens)?;
+    let exchanged = Tokens::read(&exchange(&site, &tokens.access)?.expect(200)?)?;
     let session = json!({"subject": tokens.subject, "session": tokens.session});
-    person.api.revoke(&session)?.expect(200)?;
-    person.api.expect_denied(&exchanged, "session_ended")?;
-    expect_error(&exchange(&person, &tokens.access)?, 400, "invalid_request")
+    site.api.revoke(&session)?.expect(200)?;
+    site.api.expect_denied(&exchanged, "session_ended")?;
+    expect_error(&exchange(&site, &tokens.access)?, 400, "invalid_request")
 }
 
 #[test]
