@@ -192,7 +192,10 @@ impl Faulty {
             (ENDED, &sessions.ended)
         };
         let mut seen = Vec::new();
-        while now() < end.load(Ordering::Relaxed) {
+        let mut over = false;
+        while !over {
+            // Once more when it is over, so that each is asked then, however long an answer takes.
+            over = now() >= end.load(Ordering::Relaxed);
             for (credential, tokens) in [(LIVE, &sessions.live), ended] {
                 let invoked = now();
                 let response = self.get(route, tokens)?;
