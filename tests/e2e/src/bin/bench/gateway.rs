@@ -182,6 +182,7 @@ struct Ways {
     first: Vec<f64>,
     signature: Way,
     bounded: Way,
+    unrecorded: Way,
     own: Way,
     gateway: Way,
     view: view::Figures,
@@ -197,6 +198,10 @@ impl Ways {
             bounded: Way::new(
                 "bounded_gateway",
                 "the same, checked by the gateway's view of the feed",
+            ),
+            unrecorded: Way::new(
+                "unrecorded_gateway",
+                "the same on a route that leaves no event of what passes",
             ),
             view: view::Figures::default(),
             check: Way::new(
@@ -220,6 +225,8 @@ impl Ways {
         self.signature
             .round(bench, &own("/signature/x")?, options)?;
         self.bounded.round(bench, &own("/bounded/x")?, options)?;
+        self.unrecorded
+            .round(bench, &own("/unrecorded/x")?, options)?;
         self.own.round(bench, &own("/")?, options)?;
         self.gateway.round(bench, &through("/", &token)?, options)?;
         self.view.round(bench.connection.endpoints())
@@ -236,6 +243,8 @@ impl Ways {
         });
         let note = "bounded / not checked, within each round";
         report.at_least("bounded_ratio", median(&ratios), "x", 0.9, note);
+        self.unrecorded.report_most(report);
+        self.unrecorded.report_open(report, None);
         self.check.report_most(report);
         self.check.report_open(report, Some(TARGET_P99_MS));
         let note = "the same by tokens never seen before, closed loop";
@@ -260,8 +269,10 @@ impl Ways {
 pub fn measure(options: &Options) -> Result<Report> {
     let bench = Bench::start()?;
     eprintln!("warming up");
-    Ways::new().round(0, &bench, options)?;
+    let mut warm = Ways::new();
+    warm.round(0, &bench, options)?;
     let mut ways = Ways::new();
+    ways.view.grown_as(&warm.view);
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         ways.round(round, &bench, options)?;
