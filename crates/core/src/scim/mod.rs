@@ -11,6 +11,7 @@ pub mod error;
 pub mod filter;
 pub mod patch;
 pub mod path;
+pub mod resource;
 pub mod schema;
 pub mod user;
 pub mod value;
