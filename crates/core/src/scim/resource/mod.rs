@@ -243,4 +243,4 @@ pub(super) fn member_ids(value: &Value) -> Result<Vec<String>, ScimError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
