@@ -6,9 +6,12 @@
 //!
 //! Out of scope: storage, and which connection a request is for.
 
+pub mod bulk;
 pub mod call;
+pub mod change;
 pub mod error;
 pub mod filter;
+pub mod matching;
 pub mod patch;
 pub mod path;
 pub mod resource;
