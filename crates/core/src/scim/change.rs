@@ -139,10 +139,9 @@ fn lost(before: &Standing, after: &Standing, policy: GroupPolicy) -> Option<Why>
     let group = !before.groups.is_subset(&after.groups);
     let role = !before.roles.is_subset(&after.roles);
     match policy {
-        GroupPolicy::Nothing => None,
         GroupPolicy::Automatic if group => Some(Why::GroupLost),
         GroupPolicy::Automatic if role => Some(Why::RoleLost),
-        GroupPolicy::Automatic => None,
+        GroupPolicy::Automatic | GroupPolicy::Nothing => None,
         GroupPolicy::ReauthenticateOnGroupChange => {
             let changed = before.groups != after.groups || before.roles != after.roles;
             changed.then_some(Why::GroupsChanged)

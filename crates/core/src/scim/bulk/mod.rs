@@ -178,7 +178,7 @@ impl Bulk {
                 return None;
             }
             let entry = self.entry_at(progress.position())?;
-            match self.resolved(entry, progress) {
+            match entry.resolved(progress) {
                 Ok(work) => return Some(work),
                 Err(error) => progress.fail(error),
             }
@@ -223,9 +223,11 @@ impl Bulk {
     fn entry_at(&self, position: usize) -> Option<&Entry> {
         self.entries.get(*self.order.get(position)?)
     }
+}
 
-    fn resolved(&self, entry: &Entry, progress: &Progress) -> Result<Work, ScimError> {
-        let planned = entry.planned.as_ref().map_err(Clone::clone)?;
+impl Entry {
+    fn resolved(&self, progress: &Progress) -> Result<Work, ScimError> {
+        let planned = self.planned.as_ref().map_err(Clone::clone)?;
         let id = planned.id.as_deref();
         Ok(Work {
             method: planned.method,
@@ -235,9 +237,7 @@ impl Bulk {
             data: resolve_data(&planned.data, false, progress)?,
         })
     }
-}
 
-impl Entry {
     fn makes_something(&self) -> bool {
         let planned = self.planned.as_ref();
         planned.is_ok_and(|planned| planned.method == Method::Post)

@@ -19,15 +19,14 @@ pub(super) fn order(entries: &mut [Entry]) -> Vec<usize> {
         // Not by recursion: a chain may be as long as the request.
         let mut open = vec![first];
         while let Some(at) = open.last().copied() {
-            match step(at, entries, &mut marks) {
-                Some(next) => open.push(next),
-                None => {
-                    open.pop();
-                    if mark(&marks, at) != Mark::Done {
-                        set(&mut marks, at, Mark::Done);
-                        order.push(at);
-                    }
-                }
+            if let Some(next) = step(at, entries, &mut marks) {
+                open.push(next);
+                continue;
+            }
+            open.pop();
+            if mark(&marks, at) != Mark::Done {
+                set(&mut marks, at, Mark::Done);
+                order.push(at);
             }
         }
     }

@@ -24,9 +24,8 @@ impl Bulk {
                 "the size of the bulk operation exceeds the maxPayloadSize ({most})"
             )));
         }
-        let body = match serde_json::from_str(text) {
-            Ok(Value::Object(body)) => body,
-            _ => return Err(syntax("the body is no JSON object")),
+        let Ok(Value::Object(body)) = serde_json::from_str(text) else {
+            return Err(syntax("the body is no JSON object"));
         };
         if let Some(schemas) = get(&body, "schemas") {
             let mut urns = schemas.as_array().into_iter().flatten();
@@ -89,10 +88,10 @@ fn made(entries: &[Entry]) -> Result<BTreeMap<String, usize>, ScimError> {
     let mut made = BTreeMap::new();
     for (at, entry) in entries.iter().enumerate() {
         let is_post = entry.method == Method::Post.as_str();
-        if let Some(bulk_id) = entry.bulk_id.clone().filter(|_| is_post) {
-            if made.insert(bulk_id, at).is_some() {
-                return Err(ScimError::InvalidValue("bulkId (twice)".into()));
-            }
+        if let Some(bulk_id) = entry.bulk_id.clone().filter(|_| is_post)
+            && made.insert(bulk_id, at).is_some()
+        {
+            return Err(ScimError::InvalidValue("bulkId (twice)".into()));
         }
     }
     Ok(made)

@@ -1,4 +1,5 @@
 use super::super::matching::MatchingAttribute;
+use super::Concerned::{AllMembers, These};
 use super::*;
 use proptest::prelude::*;
 
@@ -186,7 +187,6 @@ fn a_change_of_a_group_concerns_whom_it_may_cost_something() {
         added: set(&["new"]),
         removed: set(&["old"]),
     };
-    use Concerned::{AllMembers, These};
     for (change, automatic, strict) in [
         (
             GroupChange::Members(difference()),

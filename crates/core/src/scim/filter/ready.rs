@@ -247,13 +247,12 @@ fn holds(attribute: &Attribute, value: &Value, comparison: Comparison, operand: 
     };
     match (comparison, order) {
         (Comparison::Ne, order) => order != Some(Ordering::Equal),
-        (_, None) => false,
+        (_, None) | (Comparison::Co | Comparison::Sw | Comparison::Ew, _) => false,
         (Comparison::Eq, Some(order)) => order.is_eq(),
         (Comparison::Gt, Some(order)) => order.is_gt(),
         (Comparison::Ge, Some(order)) => order.is_ge(),
         (Comparison::Lt, Some(order)) => order.is_lt(),
         (Comparison::Le, Some(order)) => order.is_le(),
-        (Comparison::Co | Comparison::Sw | Comparison::Ew, Some(_)) => false,
     }
 }
 

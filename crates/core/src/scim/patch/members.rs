@@ -90,8 +90,7 @@ pub(super) fn change(
     let mutability = || ScimError::Mutability(shown(&path.to_string()));
     match (verb, &path.filter, sub) {
         // A member is what it is (RFC 7643 section 4.2): it can be added and removed.
-        (_, _, Some(_)) => Err(mutability()),
-        (Verb::Add | Verb::Replace, Some(_), None) => Err(mutability()),
+        (_, _, Some(_)) | (Verb::Add | Verb::Replace, Some(_), None) => Err(mutability()),
         (Verb::Add, None, None) => Ok(Some(MemberChange::Add(ids(value)?))),
         (Verb::Replace, None, None) => Ok(Some(MemberChange::Replace(ids(value)?))),
         (Verb::Remove, None, None) if value.is_null() => {

@@ -162,10 +162,11 @@ impl Values {
         let now: Vec<usize> = self.written.iter().filter(is_now).copied().collect();
         if let [only] = now.as_slice() {
             for (at, value) in self.list.iter_mut().enumerate() {
-                if at != *only && is_primary(value) {
-                    if let Value::Object(value) = value {
-                        put(value, "primary", Value::Bool(false));
-                    }
+                if at != *only
+                    && is_primary(value)
+                    && let Value::Object(value) = value
+                {
+                    put(value, "primary", Value::Bool(false));
                 }
             }
         }

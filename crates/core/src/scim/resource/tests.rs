@@ -2,8 +2,8 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn user(body: Value) -> Result<Value, ScimError> {
-    created(&USER, &body).map(|body| Value::Object(body.attributes))
+fn user(body: impl Into<Value>) -> Result<Value, ScimError> {
+    created(&USER, &body.into()).map(|body| Value::Object(body.attributes))
 }
 
 #[test]

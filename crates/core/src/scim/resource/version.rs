@@ -70,7 +70,7 @@ impl Conditions {
             (Tags::Any, Some(_)) => true,
             (Tags::These(tags), Some(current)) => {
                 let current = current.0.to_string();
-                tags.iter().any(|tag| *tag == current)
+                tags.contains(&current)
             }
         };
         if self.if_match.as_ref().is_some_and(|tags| !has(tags)) {

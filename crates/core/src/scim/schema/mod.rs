@@ -101,6 +101,10 @@ impl Returned {
 }
 
 /// An attribute with its characteristics.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "RFC 7643 section 7 has them so, and the table reads like it"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// Its name, as it is written.
