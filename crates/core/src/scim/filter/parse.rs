@@ -87,11 +87,8 @@ impl<'t> Parser<'t> {
             return self.grouped(depth);
         }
         let word = self.word();
-        if word.eq_ignore_ascii_case("not") {
-            self.skip_spaces();
-            if self.rest.starts_with('(') {
-                return Ok(Filter::Not(Box::new(self.grouped(depth)?)));
-            }
+        if word.eq_ignore_ascii_case("not") && self.rest.trim_start().starts_with('(') {
+            return Ok(Filter::Not(Box::new(self.grouped(depth)?)));
         }
         self.expression(word, depth)
     }

@@ -255,7 +255,7 @@ fn what_is_no_filter_is_refused() {
         "userName xx \"a\"",
         "userName eq \"a",
         "userName eq \"a\" and",
-        "and userName pr",
+        "and userName pr pr",
         "(userName pr",
         "userName pr)",
         "userName pr or or active pr",
@@ -276,12 +276,22 @@ fn what_is_no_filter_is_refused() {
         "userName eq \"\\x\"",
         "\"a\" eq \"a\"",
         "a.b.c pr",
+        "not [a pr]",
+        "emails [a pr]",
     ] {
         let refused = Filter::parse(text);
         assert!(
             matches!(refused, Err(ScimError::FilterRefused(_))),
             "{text}: {refused:?}"
         );
+    }
+}
+
+#[test]
+fn an_attribute_may_be_called_like_an_operator() {
+    for (text, name) in [("not pr", "not"), ("and pr", "and"), ("pr pr", "pr")] {
+        let expected = Filter::Present(AttrPath::plain(name));
+        assert_eq!(Filter::parse(text), Ok(expected), "{text}");
     }
 }
 

@@ -235,8 +235,8 @@ fn many(
         (None, None) => match verb {
             Verb::Add => values.add(value)?,
             Verb::Replace => values.replace_all(value)?,
-            Verb::Remove if is_present(value) => values.remove_these(value)?,
-            Verb::Remove => values.remove_all(),
+            Verb::Remove if value.is_null() => values.remove_all(),
+            Verb::Remove => values.remove_these(value)?,
         },
         (None, Some(sub)) => values.set_sub(None, verb, sub, value)?,
         (Some(filter), sub) => {

@@ -240,6 +240,17 @@ fn remove_takes_away_what_is_meant_and_nothing_else() {
             json!({"path": "emails", "value": [{"value": "x"}]}),
             work_and_home(),
         ),
+        // Naming none is not naming all.
+        (
+            work_and_home(),
+            json!({"path": "emails", "value": []}),
+            work_and_home(),
+        ),
+        (
+            work_and_home(),
+            json!({"path": "emails", "value": {}}),
+            work_and_home(),
+        ),
         (
             work_and_home(),
             json!({"path": "emails[not (type eq \"home\")].primary"}),
