@@ -14,6 +14,7 @@ pub mod filter;
 pub mod matching;
 pub mod patch;
 pub mod path;
+pub mod query;
 pub mod resource;
 pub mod schema;
 pub mod user;
