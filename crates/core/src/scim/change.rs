@@ -12,7 +12,9 @@
 
 use super::matching::Matching;
 use super::patch::members::MemberDifference;
+use super::resource::is_active;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// What happens to those who stay when their groups or roles change.
@@ -39,6 +41,24 @@ pub struct Standing {
     pub groups: BTreeSet<String>,
     /// Their roles.
     pub roles: BTreeSet<String>,
+}
+
+impl Standing {
+    /// Of a user, as it is kept, who is in these groups and has these roles.
+    #[must_use]
+    pub fn of(
+        user: &Map<String, Value>,
+        matching: &Matching,
+        groups: BTreeSet<String>,
+        roles: BTreeSet<String>,
+    ) -> Self {
+        Self {
+            value: matching.value(user).map(str::to_owned),
+            active: is_active(user),
+            groups,
+            roles,
+        }
+    }
 }
 
 /// Why something is ended.

@@ -1,4 +1,4 @@
-//! Filters and PATCHes as npm `scim2-parse-filter` and `scim-patch` understand them, on cases made up
+//! Filters and PATCH as npm `scim2-parse-filter` and `scim-patch` understand them, on cases made up
 //! here. No stack is needed: the rules are `crates/core`'s.
 //!
 //! The libraries know no schema. Where they and the RFC differ, the differences below say so with an example of

@@ -2,6 +2,7 @@ use super::super::matching::MatchingAttribute;
 use super::Concerned::{AllMembers, These};
 use super::*;
 use proptest::prelude::*;
+use serde_json::json;
 
 const POLICIES: [GroupPolicy; 3] = [
     GroupPolicy::Automatic,
@@ -134,6 +135,26 @@ fn an_address_that_is_given_to_somebody_else_starts_a_new_person() {
     // A new user with it gets in anew: a reactivation revives nothing.
     let made = on_change(None, Some(&active("a")), &MATCHING, GroupPolicy::Automatic);
     assert_eq!(made, [reactivate("a")]);
+}
+
+#[test]
+fn a_user_stands_as_what_is_kept_of_it_says() {
+    let of = |user: Value| {
+        let user = user.as_object().cloned().unwrap_or_default();
+        Standing::of(&user, &MATCHING, set(&["g"]), set(&["r"]))
+    };
+    let expected = Standing {
+        groups: set(&["g"]),
+        roles: set(&["r"]),
+        ..active("Ada")
+    };
+    assert_eq!(of(json!({"userName": "Ada", "active": true})), expected);
+    // Without `active` nobody is.
+    let silent = of(json!({"userName": "Ada", "externalId": "Eve"}));
+    assert_eq!(
+        (silent.value.as_deref(), silent.active),
+        (Some("Ada"), false)
+    );
 }
 
 #[test]

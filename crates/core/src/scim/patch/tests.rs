@@ -240,6 +240,12 @@ fn remove_takes_away_what_is_meant_and_nothing_else() {
             json!({"path": "emails", "value": [{"value": "x"}]}),
             work_and_home(),
         ),
+        // What became the same is there once.
+        (
+            json!({"emails": [{"value": "a", "type": "work"}, {"value": "a", "type": "home"}]}),
+            json!({"path": "emails.type"}),
+            json!({"emails": [{"value": "a"}]}),
+        ),
         // Naming none is not naming all.
         (
             work_and_home(),

@@ -170,8 +170,13 @@ impl Values {
                 }
             }
         }
-        self.list.retain(is_present);
-        bounded(self.attribute, self.list)
+        let mut kept: Vec<Value> = Vec::with_capacity(self.list.len());
+        for value in self.list {
+            if is_present(&value) && !kept.contains(&value) {
+                kept.push(value);
+            }
+        }
+        bounded(self.attribute, kept)
     }
 
     fn push(&mut self, value: Value) {
