@@ -112,8 +112,8 @@ pub enum Literal {
     Null,
     /// `true` or `false`.
     Boolean(bool),
-    /// A number. No attribute is one.
-    Number(serde_json::Number),
+    /// A number, as it was written. No attribute is one.
+    Number(String),
     /// A text.
     Text(String),
 }

@@ -177,9 +177,14 @@ impl<'t> Parser<'t> {
                 return Ok(value);
             }
         }
+        // Spaces that JSON would skip are no part of a value.
         match serde_json::from_str(literal) {
-            Ok(serde_json::Value::String(text)) => Ok(Literal::Text(text)),
-            Ok(serde_json::Value::Number(number)) => Ok(Literal::Number(number)),
+            Ok(serde_json::Value::String(text)) if literal.starts_with('"') => {
+                Ok(Literal::Text(text))
+            }
+            Ok(serde_json::Value::Number(_)) if !literal.contains(char::is_whitespace) => {
+                Ok(Literal::Number(literal.to_owned()))
+            }
             _ => refused("a value is no JSON text, number, truth value or null"),
         }
     }
