@@ -1,8 +1,18 @@
 //! SCIM 2.0 (RFC 7643, RFC 7644): what resources are, how they are asked for and changed, and what a
 //! change does to people.
 //!
-//! Everything is decided by one table of attributes ([`schema`]). A user is kept as the JSON the
-//! identity provider sent, with the few attributes that decide something lifted out ([`user`]).
+//! Everything is decided by one table of attributes ([`schema`]):
+//!
+//! | what | where |
+//! |---|---|
+//! | bodies, answers, lists, versions | [`resource`] |
+//! | what a list is asked by | [`query`], with [`filter`] |
+//! | changes | [`patch`], by [`path`]s |
+//! | many operations in one request | [`bulk`] |
+//! | who a user is, and what a change does to them | [`matching`], [`change`] |
+//!
+//! [`user`] and [`call`] are what the directory keeps and is asked so far: users alone, with the few
+//! attributes that decide something lifted out of the JSON the provider sent.
 //!
 //! Out of scope: storage, and which connection a request is for.
 
