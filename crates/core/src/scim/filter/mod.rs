@@ -1,6 +1,6 @@
 //! Filters (RFC 7644 section 3.4.2.2): the whole grammar.
 //!
-//! A filter goes three ways: as text ([`Filter`], [`parse`]), checked against a schema and made
+//! A filter goes three ways: as text ([`Filter`]), checked against a schema and made
 //! ready ([`Ready`], in [`ready`]), and looked at for what an index can answer ([`plan`]).
 //!
 //! `not` binds tightest, then `and`, then `or`; operators are read in any case. Beyond the grammar one

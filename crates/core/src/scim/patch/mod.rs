@@ -214,6 +214,8 @@ pub fn patched(user: &User, body: &str) -> Result<User, ScimError> {
 }
 
 #[cfg(test)]
+mod each;
+#[cfg(test)]
 mod quirks;
 #[cfg(test)]
 mod tests;

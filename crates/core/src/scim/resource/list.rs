@@ -7,7 +7,7 @@
 use super::super::ScimError;
 use super::super::filter::ready::{cased, values};
 use super::super::path::{AttrPath, shown};
-use super::super::schema::{Kind, Place, ResourceType, Target};
+use super::super::schema::{Kind, Place, ResourceType, Returned, Target};
 use super::super::value::{get, is_present, truth};
 use super::coerce::is_primary;
 use serde_json::{Map, Value, json};
@@ -42,6 +42,10 @@ impl Sorting {
         let Some(Target::Place(mut place)) = of.resolve(&path) else {
             return Err(invalid());
         };
+        // Nobody finds out what they may not read by what comes before what.
+        if place.attribute.returned == Returned::Never {
+            return Err(invalid());
+        }
         if place.leaf().kind == Kind::Complex {
             place.sub = Some(place.attribute.sub("value").ok_or_else(invalid)?);
         }
