@@ -47,6 +47,10 @@ fn coerced_as(attribute: &Attribute, name: &str, value: Value) -> Result<Value, 
         if is_present(&one) && !kept.contains(&one) {
             kept.push(one);
         }
+        // At once, for each value is compared with those before it.
+        if kept.len() > MAX_VALUES {
+            break;
+        }
     }
     bounded(attribute, kept)
 }
