@@ -193,7 +193,8 @@ fn our_patched(resource: &Value, operations: &Value) -> Value {
     }
 }
 
-/// Without what is no value (RFC 7643 section 2.5), which the library leaves where it was.
+/// Without what is no value (RFC 7643 section 2.5) and values that became the same (section 2.4), which the
+/// library leaves where they were.
 fn without_empties(value: Value) -> Value {
     let is_empty = |value: &Value| {
         value.is_null()
@@ -207,8 +208,13 @@ fn without_empties(value: Value) -> Value {
             .filter(|(_, value)| !is_empty(value))
             .collect(),
         Value::Array(list) => {
-            let each = list.into_iter().map(without_empties);
-            each.filter(|value| !is_empty(value)).collect()
+            let mut kept = Vec::new();
+            for value in list.into_iter().map(without_empties) {
+                if !is_empty(&value) && !kept.contains(&value) {
+                    kept.push(value);
+                }
+            }
+            Value::Array(kept)
         }
         other => other,
     }
@@ -522,6 +528,13 @@ fn patch_differences() -> Vec<(&'static str, Value, Value, Value, Value)> {
             json!({"op": "remove", "path": "emails", "value": [{"value": "x"}]}),
             base(),
             Value::Null,
+        ),
+        (
+            "RFC 7643 section 2.4: the same value is not there twice",
+            of(json!([{"value": "x", "type": "work"}, {"value": "y", "type": "work"}])),
+            json!({"op": "replace", "path": "emails[type eq \"work\"].value", "value": "z"}),
+            of(json!([{"value": "z", "type": "work"}])),
+            of(json!([{"value": "z", "type": "work"}, {"value": "z", "type": "work"}])),
         ),
         (
             "RFC 7643 section 2.5: null unassigns",
