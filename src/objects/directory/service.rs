@@ -18,6 +18,7 @@ use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest, FindUser, Fou
 use portcullis_core::scim::patch::patched;
 use portcullis_core::scim::user::{Record, User, UserId};
 use portcullis_core::session::revoke::Cause;
+use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -314,7 +315,7 @@ impl<S: Sql> DirectoryService<S> {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), SqlError> {
-        let name = |stored: Option<&Stored>| stored.map(|(_, user)| user.user_name.to_lowercase());
+        let name = |stored: Option<&Stored>| stored.map(|(_, user)| folded(&user.user_name));
         if let Some((_, user)) = before.filter(|_| name(before) != name(after)) {
             registry::unprovision(&self.sql, &user.user_name)?;
         }

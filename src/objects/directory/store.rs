@@ -5,6 +5,7 @@ use super::registry;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::scim::user::{Record, User, UserId};
+use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 
@@ -50,7 +51,7 @@ pub fn user(sql: &impl Sql, id: UserId) -> Result<Option<Stored>, SqlError> {
 
 /// The user with that name, in any case.
 pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, SqlError> {
-    let folded = user_name.to_lowercase();
+    let folded = folded(user_name);
     sql.exec(
         &format!("{USER} WHERE folded_name = ?"),
         &[folded.as_str().into()],
@@ -81,7 +82,7 @@ pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError>
         &[
             record.id.as_bytes().into(),
             user.user_name.as_str().into(),
-            user.user_name.to_lowercase().as_str().into(),
+            folded(&user.user_name).as_str().into(),
             user.external_id.as_deref().into(),
             user.active.into(),
             attributes.as_str().into(),

@@ -145,6 +145,26 @@ fn a_renamed_user_loses_the_old_subject_and_deactivation_covers_both() {
 }
 
 #[test]
+fn a_name_that_only_looks_alike_is_another_person() {
+    let directory = directory();
+    let alike = UserId::from_bytes([3; 16]);
+    // With the sign for Kelvin, of which Unicode's lower case is the letter.
+    for (id, name) in [(ALICE, "kate"), (alike, "\u{212a}ate")] {
+        let created = create(&directory, id, &format!(r#"{{"userName":"{name}"}}"#));
+        assert!(matches!(created, Some(Ok(_))), "{created:?}");
+    }
+    let reply: Option<DeleteReply> = ask(&directory, DeleteUser { id: alike });
+    assert_eq!(reply, Some(Ok(())));
+    assert_eq!(
+        commands(&directory),
+        [(
+            subject("\u{212a}ate"),
+            SubjectCommand::Disable(Cause::ScimDeleted)
+        )]
+    );
+}
+
+#[test]
 fn a_change_of_case_is_the_same_person() {
     let directory = with_alice();
     set(&directory, "userName", r#""Alice""#);

@@ -45,6 +45,7 @@ mod revocations;
 mod routes;
 mod saml;
 mod scim;
+mod scim_oracles;
 mod sessions;
 mod step_up;
 mod stock_client;
