@@ -4,6 +4,7 @@ use super::command::{About, Pending, SubjectCommand};
 use super::registry;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::id::SubjectKey;
+use portcullis_core::scim::resource::version::Version;
 use portcullis_core::scim::user::{Record, User, UserId};
 use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
@@ -14,10 +15,11 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_directory.sql"),
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_registry.sql"),
+    include_str!("migrations/0003_scim.sql"),
 ];
 
-const USER: &str =
-    "SELECT id, user_name, external_id, active, attributes, created, modified FROM user";
+const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified, \
+     version FROM user";
 
 /// A user with what the directory adds.
 pub type Stored = (Record, User);
@@ -27,6 +29,7 @@ fn stored(row: &Row) -> Result<Stored, SqlError> {
         id: UserId::from_bytes(row.bytes(0)?),
         created: UnixMillis(row.integer(5)?),
         modified: UnixMillis(row.integer(6)?),
+        version: Version(row.integer(7)?),
     };
     let user = User {
         user_name: row.text(1)?.to_owned(),
@@ -61,15 +64,59 @@ pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, Sql
     .transpose()
 }
 
-/// A page of users by name, and how many there are.
-pub fn users(sql: &impl Sql, skip: u64, count: u64) -> Result<(u64, Vec<Stored>), SqlError> {
+/// Users with that `externalId`, by name, `most` at most.
+pub fn users_of_external_id(
+    sql: &impl Sql,
+    external_id: &str,
+    most: u64,
+) -> Result<Vec<Stored>, SqlError> {
+    sql.exec(
+        &format!("{USER} WHERE external_id = ? ORDER BY folded_name LIMIT ?"),
+        &[external_id.into(), most.into()],
+    )?
+    .iter()
+    .map(stored)
+    .collect()
+}
+
+/// How many users there are.
+pub fn count_users(sql: &impl Sql) -> Result<u64, SqlError> {
     let total = sql.exec("SELECT count(*) FROM user", &[])?;
-    let total = total.first().map_or(Ok(0), |row| row.integer(0))?;
-    let page = sql.exec(
-        &format!("{USER} ORDER BY folded_name LIMIT ? OFFSET ?"),
+    total.first().map_or(Ok(0), |row| row.integer(0))
+}
+
+/// Whether there are more users than that.
+pub fn has_more_users_than(sql: &impl Sql, number: u64) -> Result<bool, SqlError> {
+    let one_more = "SELECT 1 FROM user ORDER BY folded_name LIMIT 1 OFFSET ?";
+    Ok(!sql.exec(one_more, &[number.into()])?.is_empty())
+}
+
+/// A page of users by name, or backwards.
+pub fn users(
+    sql: &impl Sql,
+    is_backwards: bool,
+    skip: u64,
+    count: u64,
+) -> Result<Vec<Stored>, SqlError> {
+    let order = if is_backwards { "DESC" } else { "ASC" };
+    sql.exec(
+        &format!("{USER} ORDER BY folded_name {order} LIMIT ? OFFSET ?"),
         &[count.into(), skip.into()],
-    )?;
-    Ok((total, page.iter().map(stored).collect::<Result<_, _>>()?))
+    )?
+    .iter()
+    .map(stored)
+    .collect()
+}
+
+/// The users whose names come after that one, in order.
+pub fn users_after(sql: &impl Sql, folded_name: &str, most: u64) -> Result<Vec<Stored>, SqlError> {
+    sql.exec(
+        &format!("{USER} WHERE folded_name > ? ORDER BY folded_name LIMIT ?"),
+        &[folded_name.into(), most.into()],
+    )?
+    .iter()
+    .map(stored)
+    .collect()
 }
 
 /// Inserts or replaces a user.
@@ -78,7 +125,7 @@ pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError>
         serde_json::to_string(&user.attributes).map_err(|_| SqlError::corrupt("attributes"))?;
     sql.exec(
         "INSERT OR REPLACE INTO user (id, user_name, folded_name, external_id, active, attributes, \
-         created, modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+         created, modified, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             record.id.as_bytes().into(),
             user.user_name.as_str().into(),
@@ -88,6 +135,7 @@ pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError>
             attributes.as_str().into(),
             record.created.0.into(),
             record.modified.0.into(),
+            record.version.0.into(),
         ],
     )
     .map(drop)

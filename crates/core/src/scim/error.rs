@@ -91,7 +91,7 @@ impl ScimError {
             | Self::Conflict(what)
             | Self::Unsupported(what) => what.clone(),
             Self::InvalidValue(attribute) => format!("{attribute} is missing or of a wrong type"),
-            Self::InvalidFilter => "the only filter supported is: userName eq \"value\"".into(),
+            Self::InvalidFilter => "the filter is not supported".into(),
             Self::InvalidPath(path) => format!("the path {path} is not supported"),
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
             Self::Uniqueness => "a user with this userName exists".into(),

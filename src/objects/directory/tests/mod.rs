@@ -1,6 +1,7 @@
 //! What SCIM changes mean for subjects, with storage failing both ways at every call.
 
 mod registry;
+mod scim;
 mod upstream;
 
 use super::command::{About, Pending, SubjectCommand};

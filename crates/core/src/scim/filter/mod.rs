@@ -18,8 +18,6 @@ pub use ready::Ready;
 
 use super::ScimError;
 use super::path::AttrPath;
-use super::schema::USER;
-use plan::{Index, Plan};
 use std::fmt;
 
 /// A filter as it was written.
@@ -200,22 +198,6 @@ impl fmt::Display for Literal {
                 write!(to, "{}", serde_json::Value::String(text.clone()))
             }
         }
-    }
-}
-
-/// The value of a filter that is `userName eq "value"` and nothing else.
-pub fn user_name_eq(filter: &str) -> Result<String, ScimError> {
-    let parsed = Filter::parse(filter).map_err(|_| ScimError::InvalidFilter)?;
-    let ready = Ready::new(&parsed, &USER).map_err(|_| ScimError::InvalidFilter)?;
-    match ready.plan() {
-        Plan::Lookups {
-            lookups,
-            exact: true,
-        } => match lookups.as_slice() {
-            [only] if only.index == Index::UserName => Ok(only.value.clone()),
-            _ => Err(ScimError::InvalidFilter),
-        },
-        _ => Err(ScimError::InvalidFilter),
     }
 }
 

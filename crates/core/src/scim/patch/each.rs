@@ -4,7 +4,7 @@
 use super::super::filter::{Filter, Ready};
 use super::super::resource::created;
 use super::super::resource::list::Sorting;
-use super::super::schema::{Attribute, ENTERPRISE, GROUP, Kind, Mutability, Returned};
+use super::super::schema::{Attribute, ENTERPRISE, GROUP, Kind, Mutability, Returned, USER};
 use super::super::value::get;
 use super::*;
 use serde_json::json;

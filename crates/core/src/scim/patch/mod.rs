@@ -23,9 +23,8 @@ pub use members::MemberChange;
 
 use super::ScimError;
 use super::path::{Path, shown};
-use super::schema::{GROUP, ResourceType, USER};
-use super::user::User;
-use super::value::{get, take};
+use super::schema::{GROUP, ResourceType};
+use super::value::get;
 use serde_json::{Map, Value};
 
 /// The most operations in one request.
@@ -185,32 +184,6 @@ pub fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<C
 /// A group after the PATCH in `body`.
 pub fn patched_group(group: &Map<String, Value>, body: &Value) -> Result<Patched, ScimError> {
     apply(&GROUP, group, &operations(body)?)
-}
-
-/// `user` after the PATCH in `body`. `active` cannot be removed from it.
-pub fn patched(user: &User, body: &str) -> Result<User, ScimError> {
-    let body = serde_json::from_str(body)
-        .map_err(|_| ScimError::InvalidSyntax("the body is no JSON object".into()))?;
-    let mut before = user.attributes.clone();
-    before.insert("userName".into(), user.user_name.clone().into());
-    before.insert("active".into(), user.active.into());
-    if let Some(id) = &user.external_id {
-        before.insert("externalId".into(), id.clone().into());
-    }
-    let mut after = apply(&USER, &before, &operations(&body)?)?.after;
-    let mut text = |name: &str| match take(&mut after, name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    };
-    let user_name = text("userName");
-    let external_id = text("externalId");
-    let active = take(&mut after, "active").and_then(|value| value.as_bool());
-    Ok(User {
-        user_name: user_name.ok_or_else(|| ScimError::Mutability("userName".into()))?,
-        external_id,
-        active: active.ok_or_else(|| ScimError::Mutability("active".into()))?,
-        attributes: after,
-    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,13 @@ impl Version {
     pub fn to_etag(self) -> String {
         format!("W/\"{}\"", self.0)
     }
+
+    /// Reads what [`Self::to_etag`] wrote.
+    #[must_use]
+    pub fn from_etag(etag: &str) -> Option<Self> {
+        let number = etag.strip_prefix("W/\"")?.strip_suffix('"')?;
+        number.parse().ok().map(Self)
+    }
 }
 
 /// What a request asks to hold of the resource before anything is done.
@@ -174,6 +181,7 @@ mod tests {
         #[test]
         fn a_tag_is_read_back_and_arbitrary_headers_never_panic(number: u64, other: u64, text: String) {
             let tag = Version(number).to_etag();
+            prop_assert_eq!(Version::from_etag(&tag), Some(Version(number)));
             let verdict = check(Some(&tag), None, Some(Version(other)), false);
             prop_assert_eq!(verdict.is_ok(), number == other);
             let _ = check(Some(&text), Some(&text), NOW, true);

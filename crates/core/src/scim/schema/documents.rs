@@ -1,11 +1,9 @@
 //! What a provider reads before it begins: `/Schemas`, `/ResourceTypes` and `/ServiceProviderConfig`
 //! (RFC 7643 sections 5 to 7, RFC 7644 section 4).
 //!
-//! `base` is the connection's SCIM URL without a slash at its end.
+//! `types` are the types of resources that the service has; only of those is anything said. `base` is the connection's SCIM URL without a slash at its end.
 
-use super::{
-    Attribute, ENTERPRISE, GROUP, GROUP_SCHEMA, Kind, ResourceType, Schema, USER, USER_CORE,
-};
+use super::{Attribute, Kind, ResourceType, Schema};
 use serde_json::{Map, Value, json};
 
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
@@ -17,37 +15,51 @@ const CONFIG: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfi
 pub struct Limits {
     /// The most resources of an answer.
     pub max_results: u32,
-    /// The most operations of a Bulk request.
+    /// Of Bulk requests; `None`: there are none.
+    pub bulk: Option<BulkLimits>,
+}
+
+/// How much a Bulk request may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BulkLimits {
+    /// The most operations.
     pub max_operations: u32,
-    /// The longest Bulk request, in bytes.
+    /// The longest request, in bytes.
     pub max_payload_bytes: u32,
 }
 
 /// Every schema.
 #[must_use]
-pub fn schemas(base: &str) -> Vec<Value> {
-    let known = [&USER_CORE, &ENTERPRISE, &GROUP_SCHEMA];
-    known.map(|schema| schema_document(schema, base)).into()
+pub fn schemas(types: &[&'static ResourceType], base: &str) -> Vec<Value> {
+    known(types)
+        .map(|schema| schema_document(schema, base))
+        .collect()
 }
 
 /// The schema of that URN.
 #[must_use]
-pub fn schema(urn: &str, base: &str) -> Option<Value> {
-    let known = [&USER_CORE, &ENTERPRISE, &GROUP_SCHEMA];
-    let found = known.into_iter().find(|schema| schema.is(urn))?;
+pub fn schema(types: &[&'static ResourceType], urn: &str, base: &str) -> Option<Value> {
+    let found = known(types).find(|schema| schema.is(urn))?;
     Some(schema_document(found, base))
+}
+
+fn known(types: &[&'static ResourceType]) -> impl Iterator<Item = &'static Schema> {
+    let of = |one: &&'static ResourceType| {
+        std::iter::once(one.schema).chain(one.extensions.iter().copied())
+    };
+    types.iter().flat_map(of)
 }
 
 /// Every type of resources.
 #[must_use]
-pub fn resource_types(base: &str) -> Vec<Value> {
-    [&USER, &GROUP].map(|one| type_document(one, base)).into()
+pub fn resource_types(types: &[&'static ResourceType], base: &str) -> Vec<Value> {
+    types.iter().map(|one| type_document(one, base)).collect()
 }
 
 /// The type of that name.
 #[must_use]
-pub fn resource_type(name: &str, base: &str) -> Option<Value> {
-    let found = [&USER, &GROUP].into_iter().find(|one| one.name == name)?;
+pub fn resource_type(types: &[&'static ResourceType], name: &str, base: &str) -> Option<Value> {
+    let found = types.iter().find(|one| one.name == name)?;
     Some(type_document(found, base))
 }
 
@@ -58,9 +70,9 @@ pub fn service_provider_config(base: &str, limits: Limits) -> Value {
         "schemas": [CONFIG],
         "patch": {"supported": true},
         "bulk": {
-            "supported": true,
-            "maxOperations": limits.max_operations,
-            "maxPayloadSize": limits.max_payload_bytes,
+            "supported": limits.bulk.is_some(),
+            "maxOperations": limits.bulk.map_or(0, |bulk| bulk.max_operations),
+            "maxPayloadSize": limits.bulk.map_or(0, |bulk| bulk.max_payload_bytes),
         },
         "filter": {"supported": true, "maxResults": limits.max_results},
         "changePassword": {"supported": false},
@@ -69,7 +81,7 @@ pub fn service_provider_config(base: &str, limits: Limits) -> Value {
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Bearer",
-            "description": "The connection's secret as a bearer token.",
+            "description": "The secret of SCIM clients as a bearer token.",
             "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
             "primary": true,
         }],
@@ -149,33 +161,45 @@ fn attribute_document(attribute: &Attribute) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{GROUP, USER, USER_CORE};
     use super::*;
+
+    const TYPES: [&ResourceType; 2] = [&USER, &GROUP];
 
     const BASE: &str = "https://x.example/scim/v2";
 
     #[test]
     fn each_schema_and_type_is_found_by_its_id_and_nothing_else_is() {
-        let all = schemas(BASE);
+        let all = schemas(&TYPES, BASE);
         assert_eq!(all.len(), 3);
         for document in all {
             let id = document["id"].as_str().expect("an id");
-            assert_eq!(schema(id, BASE).as_ref(), Some(&document));
+            assert_eq!(schema(&TYPES, id, BASE).as_ref(), Some(&document));
             let location = document["meta"]["location"].as_str().expect("a location");
             assert_eq!(location, format!("{BASE}/Schemas/{id}"));
         }
-        for document in resource_types(BASE) {
+        for document in resource_types(&TYPES, BASE) {
             let id = document["id"].as_str().expect("an id");
-            assert_eq!(resource_type(id, BASE).as_ref(), Some(&document));
+            assert_eq!(resource_type(&TYPES, id, BASE).as_ref(), Some(&document));
             let core = document["schema"].as_str().expect("a schema");
-            assert!(schema(core, BASE).is_some());
+            assert!(schema(&TYPES, core, BASE).is_some());
         }
-        assert_eq!(schema("urn:x", BASE), None);
-        assert_eq!(resource_type("Printer", BASE), None);
+        assert_eq!(schema(&TYPES, "urn:x", BASE), None);
+        assert_eq!(resource_type(&TYPES, "Printer", BASE), None);
+    }
+
+    #[test]
+    fn of_types_that_the_service_does_not_have_nothing_is_said() {
+        let users: [&ResourceType; 1] = [&USER];
+        assert_eq!(schemas(&users, BASE).len(), 2);
+        assert_eq!(schema(&users, GROUP.schema.id, BASE), None);
+        assert_eq!(resource_types(&users, BASE).len(), 1);
+        assert_eq!(resource_type(&users, "Group", BASE), None);
     }
 
     #[test]
     fn the_published_characteristics_are_those_that_decide() {
-        let user = schema(USER_CORE.id, BASE).expect("there");
+        let user = schema(&TYPES, USER_CORE.id, BASE).expect("there");
         let attributes = user["attributes"].as_array().expect("a list");
         let of = |name: &str| {
             let found = attributes.iter().find(|one| one["name"] == name);
@@ -202,12 +226,22 @@ mod tests {
     fn the_limits_are_published() {
         let limits = Limits {
             max_results: 100,
-            max_operations: 7,
-            max_payload_bytes: 9,
+            bulk: Some(BulkLimits {
+                max_operations: 7,
+                max_payload_bytes: 9,
+            }),
         };
         let config = service_provider_config(BASE, limits);
+        assert_eq!(config["bulk"]["supported"], true);
         assert_eq!(config["bulk"]["maxOperations"], 7);
         assert_eq!(config["bulk"]["maxPayloadSize"], 9);
         assert_eq!(config["filter"]["maxResults"], 100);
+        let without = Limits {
+            bulk: None,
+            ..limits
+        };
+        let bulk = &service_provider_config(BASE, without)["bulk"];
+        let nothing = json!({"supported": false, "maxOperations": 0, "maxPayloadSize": 0});
+        assert_eq!(bulk, &nothing);
     }
 }
