@@ -17,7 +17,7 @@ pub mod search;
 pub mod users;
 
 use super::context::Ctx;
-use crate::error::{Problem, scim_error};
+use crate::error::scim_error;
 use crate::objects::call::{CallError, DirectoryFrame};
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::query::Asked;
@@ -83,10 +83,6 @@ impl View {
 
 fn failed(error: &ScimError) -> Result<Response> {
     scim_error(error.status(), error.scim_type(), &error.detail())
-}
-
-fn too_large(problem: &Problem) -> Result<Response> {
-    scim_error(problem.status(), None, problem.detail())
 }
 
 fn unavailable(error: &CallError) -> Result<Response> {

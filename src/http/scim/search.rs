@@ -5,8 +5,8 @@
 //! are all that there is, so `/.search` finds them alone.
 
 use super::super::context::Ctx;
-use super::{CONTENT_TYPE, View, asked, failed, frame, too_large, unavailable};
-use crate::error::json_as;
+use super::{CONTENT_TYPE, View, asked, failed, frame, unavailable};
+use crate::error::{json_as, scim_problem};
 use crate::objects::call;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{MAX_RESULTS, SearchUsers};
@@ -28,7 +28,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 pub async fn post(mut ctx: Ctx) -> Result<Response> {
     let body = match ctx.text().await? {
         Ok(body) => body,
-        Err(problem) => return too_large(&problem),
+        Err(problem) => return scim_problem(&problem),
     };
     let asked = serde_json::from_str(&body)
         .map_err(|_| ScimError::InvalidSyntax("the body is no JSON object".into()))

@@ -5,7 +5,8 @@
 //! `attributes` and `excludedAttributes` narrow what is answered, also to writes.
 
 use super::super::context::Ctx;
-use super::{CONTENT_TYPE, View, asked, base, failed, frame, too_large, unavailable};
+use super::{CONTENT_TYPE, View, asked, base, failed, frame, unavailable};
+use crate::error::scim_problem;
 use crate::objects::call::{self, CallError};
 use crate::runtime::new_id;
 use portcullis_core::scim::ScimError;
@@ -23,7 +24,7 @@ pub async fn create(mut ctx: Ctx) -> Result<Response> {
     };
     let body = match ctx.text().await? {
         Ok(body) => body,
-        Err(problem) => return too_large(&problem),
+        Err(problem) => return scim_problem(&problem),
     };
     let id = UserId::from_bytes(new_id()?);
     let reply = call::directory(&ctx.env, frame(&ctx), CreateUser { id, body }).await;
@@ -91,7 +92,7 @@ async fn change_by_body(mut ctx: Ctx, by: fn(String) -> UserChange) -> Result<Re
     };
     let body = match ctx.text().await? {
         Ok(body) => body,
-        Err(problem) => return too_large(&problem),
+        Err(problem) => return scim_problem(&problem),
     };
     change(&ctx, by(body), &view).await
 }

@@ -58,7 +58,8 @@ fn what_the_service_says_it_can_do_is_what_it_can() -> Result {
             .is_some_and(|all| all.len() == 1)
     );
     let bulk = site.scim.with_body("POST", "/Bulk", &json!({})).send()?;
-    assert_eq!(bulk.status, 404);
+    expect_error(&bulk, 404, None)?;
+    expect_error(&site.scim.request("PUT", "/Users").send()?, 405, None)?;
     for (path, ids) in [
         ("/ResourceTypes", &["User"][..]),
         ("/Schemas", &[USER, ENTERPRISE]),
