@@ -6,8 +6,8 @@
 //! | all, in no order or by `userName` | the page, and counting |
 //! | anything else | a look at every user, of whom there may be [`MAX_LOOKED_AT`] |
 //!
-//! What would cost more is refused as `tooMany` before it is begun: the object answers nobody else
-//! meanwhile. A page is what is there when it is asked for; nothing is held between two pages.
+//! What would cost more is refused as `tooMany` before any of them is looked at: the object answers nobody
+//! else meanwhile. A page is what is there when it is asked for; nothing is held between two pages.
 
 use super::service::rendered;
 use super::store::{self, Stored};
@@ -53,8 +53,14 @@ pub fn users(sql: &impl Sql, users_url: &str, asked: &Asked) -> Result<SearchRep
             let Some(candidates) = candidates(sql, &lookups)? else {
                 return Ok(Err(too_many()));
             };
-            for user in candidates.values() {
-                hits.test(user);
+            for candidate in candidates.into_values() {
+                let user = match candidate.read {
+                    Some(user) => Some(user),
+                    None => store::user(sql, candidate.id)?,
+                };
+                if let Some(user) = user {
+                    hits.test(&user);
+                }
             }
         }
         None if store::has_more_users_than(sql, MAX_LOOKED_AT)? => return Ok(Err(too_many())),
@@ -102,29 +108,38 @@ const fn is_indexed(lookup: &Lookup) -> bool {
     )
 }
 
+/// Whoever an index leads to. Who may be many is not held, but read when their turn comes.
+struct Candidate {
+    id: UserId,
+    read: Option<Stored>,
+}
+
 /// Whoever the entries lead to, once each, by name; `None`: too many.
 fn candidates(
     sql: &impl Sql,
     lookups: &[Lookup],
-) -> Result<Option<BTreeMap<String, Stored>>, SqlError> {
+) -> Result<Option<BTreeMap<String, Candidate>>, SqlError> {
     let mut found = BTreeMap::new();
     for lookup in lookups {
-        let users = match lookup.index {
+        let one = match lookup.index {
             Index::Id => match UserId::from_text(&lookup.value) {
-                Some(id) => store::user(sql, id)?.into_iter().collect(),
-                None => Vec::new(),
+                Some(id) => store::user(sql, id)?,
+                None => None,
             },
-            Index::UserName => store::user_named(sql, &lookup.value)?.into_iter().collect(),
-            Index::ExternalId => {
-                store::users_of_external_id(sql, &lookup.value, MAX_LOOKED_AT + 1)?
-            }
-            Index::Email | Index::DisplayName | Index::Member | Index::Group => Vec::new(),
+            Index::UserName => store::user_named(sql, &lookup.value)?,
+            _ => None,
         };
-        found.extend(
-            users
-                .into_iter()
-                .map(|user| (folded(&user.1.user_name), user)),
-        );
+        if let Some(user) = one {
+            let (name, id) = (folded(&user.1.user_name), user.0.id);
+            let read = Some(user);
+            found.insert(name, Candidate { id, read });
+        }
+        if lookup.index == Index::ExternalId {
+            let most = MAX_LOOKED_AT + 1;
+            for (name, id) in store::ids_of_external_id(sql, &lookup.value, most)? {
+                found.entry(name).or_insert(Candidate { id, read: None });
+            }
+        }
         if u64::try_from(found.len()).unwrap_or(u64::MAX) > MAX_LOOKED_AT {
             return Ok(None);
         }

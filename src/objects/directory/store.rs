@@ -64,18 +64,18 @@ pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, Sql
     .transpose()
 }
 
-/// Users with that `externalId`, by name, `most` at most.
-pub fn users_of_external_id(
+/// The folded names and ids of users with that `externalId`, `most` at most.
+pub fn ids_of_external_id(
     sql: &impl Sql,
     external_id: &str,
     most: u64,
-) -> Result<Vec<Stored>, SqlError> {
+) -> Result<Vec<(String, UserId)>, SqlError> {
     sql.exec(
-        &format!("{USER} WHERE external_id = ? ORDER BY folded_name LIMIT ?"),
+        "SELECT folded_name, id FROM user WHERE external_id = ? ORDER BY folded_name LIMIT ?",
         &[external_id.into(), most.into()],
     )?
     .iter()
-    .map(stored)
+    .map(|row| Ok((row.text(0)?.to_owned(), UserId::from_bytes(row.bytes(1)?))))
     .collect()
 }
 
