@@ -98,6 +98,24 @@ pub fn json(status: u16, body: &impl Serialize) -> Result<Response> {
     Ok(response)
 }
 
+/// A problem in the shape of the API that was called.
+pub fn shaped(problem: &Problem, scim: bool) -> Result<Response> {
+    if scim {
+        scim_problem(problem)
+    } else {
+        problem.response()
+    }
+}
+
+/// A problem as a SCIM error.
+pub fn scim_problem(problem: &Problem) -> Result<Response> {
+    let response = scim_error(problem.status, None, &problem.detail)?;
+    if problem.status == 503 {
+        response.headers().set("retry-after", "1")?;
+    }
+    Ok(response)
+}
+
 /// Turns a caller away, in the shape of the API they called.
 pub fn refused(refusal: Refusal, scim: bool) -> Result<Response> {
     let (status, challenge, detail) = match refusal {
@@ -113,11 +131,7 @@ pub fn refused(refusal: Refusal, scim: bool) -> Result<Response> {
             "the credential does not allow this",
         ),
     };
-    let response = if scim {
-        scim_error(status, None, detail)?
-    } else {
-        Problem::new(status, detail).response()?
-    };
+    let response = shaped(&Problem::new(status, detail), scim)?;
     response.headers().set("www-authenticate", challenge)?;
     Ok(response)
 }

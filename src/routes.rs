@@ -125,11 +125,19 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/v1/connections/{connection}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 
-    route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::create),
-    route!("GET", "/scim/v2/Users", SCIM, "Find users (RFC 7644 section 3.4.2)", scim::find),
-    route!("GET", "/scim/v2/Users/{id}", SCIM, "Get a user (RFC 7644 section 3.4.1)", scim::get),
-    route!("PATCH", "/scim/v2/Users/{id}", SCIM, "Change a user (RFC 7644 section 3.5.2)", scim::patch),
-    route!("DELETE", "/scim/v2/Users/{id}", SCIM, "Delete a user (RFC 7644 section 3.6)", scim::delete),
+    route!("GET", "/scim/v2/ServiceProviderConfig", SCIM, "What the SCIM service can do (RFC 7643 section 5)", scim::discovery::config),
+    route!("GET", "/scim/v2/ResourceTypes", SCIM, "The types of SCIM resources (RFC 7643 section 6)", scim::discovery::types),
+    route!("GET", "/scim/v2/ResourceTypes/{name}", SCIM, "A type of SCIM resources", scim::discovery::one_type),
+    route!("GET", "/scim/v2/Schemas", SCIM, "The schemas of SCIM resources (RFC 7643 section 7)", scim::discovery::all_schemas),
+    route!("GET", "/scim/v2/Schemas/{urn}", SCIM, "A schema of SCIM resources", scim::discovery::one_schema),
+    route!("POST", "/scim/v2/.search", SCIM, "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post),
+    route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::users::create),
+    route!("GET", "/scim/v2/Users", SCIM, "Find users (RFC 7644 section 3.4.2)", scim::search::get),
+    route!("POST", "/scim/v2/Users/.search", SCIM, "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post),
+    route!("GET", "/scim/v2/Users/{id}", SCIM, "Get a user (RFC 7644 section 3.4.1)", scim::users::get),
+    route!("PUT", "/scim/v2/Users/{id}", SCIM, "Replace a user (RFC 7644 section 3.5.1)", scim::users::replace),
+    route!("PATCH", "/scim/v2/Users/{id}", SCIM, "Change a user (RFC 7644 section 3.5.2)", scim::users::patch),
+    route!("DELETE", "/scim/v2/Users/{id}", SCIM, "Delete a user (RFC 7644 section 3.6)", scim::users::delete),
 ];
 
 /// What a request's method and path lead to.

@@ -13,6 +13,7 @@ mod jwt;
 mod opaque;
 mod saml;
 mod scim;
+mod scim_protocol;
 mod wire;
 
 pub use client::{client_metadata, redirect_uri};
@@ -22,6 +23,7 @@ pub use jwt::{jwt, jwt_signed};
 pub use opaque::opaque_token;
 pub use saml::saml;
 pub use scim::scim;
+pub use scim_protocol::{scim_bulk, scim_filter, scim_resource};
 pub use wire::wire;
 
 /// The first half of the input and the second, parted by the first zero byte.
@@ -38,7 +40,7 @@ mod tests {
 
     /// Text that is closer to what the parsers read than arbitrary bytes are.
     fn likely() -> impl Strategy<Value = Vec<u8>> {
-        const WORDS: [&str; 54] = [
+        const WORDS: [&str; 68] = [
             "{",
             "}",
             "[",
@@ -93,6 +95,20 @@ mod tests {
             "%2e",
             "%2f",
             ";",
+            "\"userName\":\"a\"",
+            "\"value\":",
+            "\"emails\"",
+            "emails[type eq \"work\"]",
+            " and ",
+            " or ",
+            "not (",
+            "(",
+            ")",
+            "members",
+            "{\"Operations\":[{\"op\":\"add\",",
+            "\"value\":{}}]}",
+            "{\"method\":\"POST\",\"path\":\"/Users\",\"bulkId\":\"a\",\"data\":{}}",
+            "\"bulkId:a\"",
         ];
         prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40)
             .prop_map(|words| words.concat().into_bytes())
@@ -151,6 +167,21 @@ mod tests {
         #[test]
         fn provisioning_keeps_who_is_meant(data in input()) {
             scim(&data);
+        }
+
+        #[test]
+        fn filters_mean_what_they_say(data in input()) {
+            scim_filter(&data);
+        }
+
+        #[test]
+        fn resources_are_kept_in_one_form(data in input()) {
+            scim_resource(&data);
+        }
+
+        #[test]
+        fn bulk_requests_end(data in input()) {
+            scim_bulk(&data);
         }
 
         #[test]

@@ -23,7 +23,7 @@ pub mod trusts;
 pub mod wide;
 
 use crate::auth::{Refusal, authorize};
-use crate::error::{Problem, refused};
+use crate::error::{Problem, refused, shaped};
 use crate::routes::{Found, find};
 use crate::runtime;
 use context::Ctx;
@@ -47,28 +47,29 @@ pub async fn serve(
     if config.dev && !portcullis_core::client::uri::is_loopback(&url) {
         return Problem::new(403, "in development mode only loopback is served").response();
     }
+    let scim = url.path().starts_with("/scim/");
     // As text: what the crate's enum does not know it takes for GET.
     let (route, params) = match find(&request.inner().method(), url.path()) {
         Found::Route(route, params) => (route, params),
         Found::WrongMethod(allowed) => {
-            let response = Problem::new(405, "not with this method").response()?;
+            let response = shaped(&Problem::new(405, "not with this method"), scim)?;
             response.headers().set("allow", &allowed.join(", "))?;
             return Ok(response);
         }
-        Found::Nothing => return Problem::new(404, "nothing is here").response(),
+        Found::Nothing => return shaped(&Problem::new(404, "nothing is here"), scim),
     };
     let authorization = request.headers().get("authorization")?;
     let mut ctx = Ctx::new(request, url, env, Rc::new(context), config, params);
     ctx.body = body;
     match authorize(&ctx.config, route.access, authorization.as_deref()) {
         Ok(role) => ctx.role = role,
-        Err(refusal) => return turn_away(&ctx, refusal, route.path.starts_with("/scim/")),
+        Err(refusal) => return turn_away(&ctx, refusal, scim),
     }
     match (route.handler)(ctx).await {
         Ok(response) => Ok(response),
         Err(error) => {
             console_error!("{} {}: {error}", route.method, route.path);
-            Problem::unavailable().response()
+            shaped(&Problem::unavailable(), scim)
         }
     }
 }

@@ -199,6 +199,8 @@ fn example(path: &str) -> String {
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{name}", "User")
+        .replace("{urn}", "urn:ietf:params:scim:schemas:core:2.0:User")
         .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
         .replace("{connection}", "okta")
         .replace("{receipt}", "rev_AAAAAAAAAAA")

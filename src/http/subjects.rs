@@ -15,6 +15,7 @@ use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::registry::{Cursor, FindPerson, KnownPerson, ListPeople, MAX_PEOPLE, People};
 use portcullis_core::session::overview::{LookUp, Overview};
+use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -140,7 +141,7 @@ fn asked(ctx: &Ctx) -> std::result::Result<Asked, Problem> {
     let query = ctx.query_of(PARAMETERS)?;
     let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
     let get = |name: &str| query.get(name).map(String::as_str);
-    let search = get("search").unwrap_or_default().to_lowercase();
+    let search = folded(get("search").unwrap_or_default());
     if search.len() > MAX_SEARCH_BYTES {
         return Err(invalid("search"));
     }

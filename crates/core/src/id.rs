@@ -3,7 +3,7 @@
 //! The text form is the prefix and unpadded base64url, e.g. `sub_AAECAwQFBgcICQoLDA0ODw`. JSON
 //! carries the text; postcard carries the bytes.
 
-use crate::text::{base64url, from_base64url};
+use crate::text::{base64url, folded, from_base64url};
 use hmac_sha256::{HMAC, Hash};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -168,7 +168,7 @@ impl SubjectKey {
     /// 4.1.1), and a kill that names `Alice` must reach the one who logs in as `alice`.
     #[must_use]
     pub fn derive_folded(naming_key: &[u8; 32], connection: &str, value: &str) -> Self {
-        Self::derive(naming_key, connection, &value.to_lowercase())
+        Self::derive(naming_key, connection, &folded(value))
     }
 }
 
@@ -242,6 +242,8 @@ mod tests {
         assert_ne!(base, SubjectKey::derive(&key, "demo", "ALICE"));
         let folded = |value| SubjectKey::derive_folded(&key, "demo", value);
         assert_eq!((base, base), (folded("alice"), folded("ALICE")));
+        // The sign for Kelvin is no letter, though Unicode has one for its lower case.
+        assert_ne!(folded("kate"), folded("\u{212a}ate"));
         assert_ne!(base, SubjectKey::derive(&key, "demoa", "lice"));
         assert_ne!(base, SubjectKey::derive(&key, "demo", "bob"));
         assert_ne!(base, SubjectKey::derive(&[2; 32], "demo", "alice"));

@@ -37,9 +37,51 @@ pub fn truncated(text: &str, max_bytes: usize) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
+/// `text` in lower case, for comparing what is the same in any case.
+///
+/// Three signs are left as they are though Unicode has lower case for them: the signs for Kelvin,
+/// Angstrom and Ohm would become the letters that they look like, and a name with one would be
+/// somebody else's.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    const SIGNS: [char; 3] = ['\u{212a}', '\u{212b}', '\u{2126}'];
+    if !text.contains(SIGNS) {
+        return text.to_lowercase();
+    }
+    let each = text.chars().map(|c| match c {
+        sign if SIGNS.contains(&sign) => sign.to_string(),
+        letter => letter.to_lowercase().collect(),
+    });
+    each.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_fold_and_what_only_looks_like_them_does_not() {
+        assert_eq!(folded("AliÇE"), "aliçe");
+        for (sign, letter) in [
+            ("\u{212a}", "k"),
+            ("\u{212b}", "\u{e5}"),
+            ("\u{2126}", "\u{3c9}"),
+        ] {
+            for (before, behind) in [("", ""), ("A", ""), ("", "B"), ("A", "B")] {
+                let text = format!("{before}{sign}{behind}");
+                assert_ne!(
+                    folded(&text),
+                    folded(&format!("{before}{letter}{behind}")),
+                    "{text}"
+                );
+                assert_eq!(
+                    folded(&text),
+                    format!("{}{sign}{}", before.to_lowercase(), behind.to_lowercase())
+                );
+            }
+        }
+        assert_ne!(folded("\u{430}lice"), folded("alice"));
+    }
 
     #[test]
     fn truncation_respects_character_boundaries() {

@@ -4,6 +4,7 @@ mod command;
 mod logins;
 pub mod object;
 mod registry;
+mod search;
 pub mod service;
 mod store;
 #[cfg(test)]

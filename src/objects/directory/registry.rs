@@ -10,6 +10,7 @@ use portcullis_core::registry::{
     KnownPerson, ListPeople, MAX_PEOPLE, People, Place, ScimUser, SeeLogin,
 };
 use portcullis_core::scim::user::UserId;
+use portcullis_core::text::{self, folded};
 use portcullis_core::time::UnixMillis;
 
 /// The most rows that a search looks at for a page.
@@ -50,7 +51,7 @@ impl TryFrom<&Row> for KnownPerson {
 
 /// Notes a log-in; the caller holds the transaction.
 pub fn see(sql: &impl Sql, login: &SeeLogin, now: UnixMillis) -> Result<(), SqlError> {
-    let folded = login.value.to_lowercase();
+    let folded = folded(&login.value);
     let groups = serde_json::to_string(&login.groups).map_err(|_| SqlError::corrupt("groups"))?;
     sql.exec(
         "INSERT INTO registry \
@@ -83,7 +84,7 @@ pub fn provision(
     (record, user): &Stored,
     subject: SubjectKey,
 ) -> Result<(), SqlError> {
-    let folded = user.user_name.to_lowercase();
+    let folded = folded(&user.user_name);
     sql.exec(
         "INSERT INTO registry \
          (folded_value, value, subject, disabled, group_names, scim_user, scim_active) \
@@ -109,7 +110,7 @@ pub fn provision(
 
 /// That name is no user's any more; the caller holds the transaction.
 pub fn unprovision(sql: &impl Sql, user_name: &str) -> Result<(), SqlError> {
-    let folded = user_name.to_lowercase();
+    let folded = folded(user_name);
     for statement in [
         "DELETE FROM registry WHERE folded_value = ? AND last_login_at IS NULL",
         "UPDATE registry SET scim_user = NULL, scim_active = NULL WHERE folded_value = ?",
@@ -140,7 +141,7 @@ fn say(
         ),
     ] {
         if let Some(said) = said {
-            let lower = said.to_lowercase();
+            let lower = text::folded(said);
             let values = [
                 said.into(),
                 lower.as_str().into(),

@@ -6,6 +6,7 @@
 
 use super::command::{About, Pending, SubjectCommand};
 use super::registry;
+use super::search;
 use super::store::{self, Stored};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
@@ -14,10 +15,15 @@ use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
-use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest, FindUser, Found};
-use portcullis_core::scim::patch::patched;
+use portcullis_core::scim::call::{
+    ChangeReply, ChangeUser, DirectoryCall, DirectoryRequest, FindUser, Found, UserChange,
+};
+use portcullis_core::scim::resource::render::{Projection, projected};
+use portcullis_core::scim::resource::version::Conditions;
+use portcullis_core::scim::schema::USER;
 use portcullis_core::scim::user::{Record, User, UserId};
 use portcullis_core::session::revoke::Cause;
+use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -100,7 +106,7 @@ impl<S: Sql> DirectoryService<S> {
             }
             DirectoryRequest::Get(get) => {
                 let reply = store::user(&self.sql, get.id)?
-                    .map(|stored| rendered(&context, &stored))
+                    .map(|stored| rendered(context.users_url, &stored))
                     .ok_or(ScimError::NotFound);
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
@@ -108,7 +114,9 @@ impl<S: Sql> DirectoryService<S> {
                 (wire::encode(&self.find(&context, &find)?), false, None)
             }
             DirectoryRequest::Patch(patch) => {
-                let reply = self.patch(&context, patch.id, &patch.body)?;
+                let change = UserChange::Patch(patch.body);
+                let reply = self.change(&context, &unconditional(patch.id, change))?;
+                let reply = reply.map(Option::unwrap_or_default);
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -116,11 +124,24 @@ impl<S: Sql> DirectoryService<S> {
                 )
             }
             DirectoryRequest::Delete(delete) => {
-                let reply = self.delete(&context, delete.id)?;
+                let delete = unconditional(delete.id, UserChange::Delete);
+                let reply = self.change(&context, &delete)?.map(drop);
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
                     Some(About::User(delete.id)),
+                )
+            }
+            DirectoryRequest::Search(search) => {
+                let reply = search::users(&self.sql, context.users_url, &search.asked)?;
+                (wire::encode(&reply), false, None)
+            }
+            DirectoryRequest::Change(change) => {
+                let reply = self.change(&context, &change)?;
+                (
+                    wire::encode(&reply),
+                    reply.is_ok(),
+                    Some(About::User(change.id)),
                 )
             }
             DirectoryRequest::SeeLogin(login) => (
@@ -208,26 +229,34 @@ impl<S: Sql> DirectoryService<S> {
         if let Some((namesake, _)) = store::user_named(&self.sql, &user.user_name)? {
             return Ok((Err(ScimError::Uniqueness), Some(namesake.id)));
         }
-        let record = Record {
-            id,
-            created: context.now,
-            modified: context.now,
-        };
-        let stored = (record, user);
+        let stored = (Record::new(id, context.now), user);
         self.store_change(context, None, Some(&stored))?;
-        Ok((Ok(rendered(context, &stored)), Some(id)))
+        Ok((Ok(rendered(context.users_url, &stored)), Some(id)))
     }
 
-    fn patch(
-        &self,
-        context: &Context,
-        id: UserId,
-        body: &str,
-    ) -> Result<Result<String, ScimError>, SqlError> {
+    /// A PUT, PATCH or DELETE. What changes nothing of a user leaves its version and its date, and is
+    /// carried out all the same: whoever sends something again waits for what it means.
+    fn change(&self, context: &Context, request: &ChangeUser) -> Result<ChangeReply, SqlError> {
+        let id = request.id;
         let Some(before) = store::user(&self.sql, id)? else {
             return Ok(Err(ScimError::NotFound));
         };
-        let user = match patched(&before.1, body) {
+        let (if_match, if_none_match) = (&request.if_match, &request.if_none_match);
+        let conditions = Conditions::new(if_match.as_deref(), if_none_match.as_deref());
+        if let Err(error) =
+            conditions.and_then(|conditions| conditions.check(Some(before.0.version), false))
+        {
+            return Ok(Err(error));
+        }
+        let changed = match &request.change {
+            UserChange::Replace(body) => before.1.replaced_by(body),
+            UserChange::Patch(body) => before.1.patched_by(body),
+            UserChange::Delete => {
+                self.store_change(context, Some(&before), None)?;
+                return Ok(Ok(None));
+            }
+        };
+        let user = match changed {
             Ok(user) => user,
             Err(error) => return Ok(Err(error)),
         };
@@ -235,41 +264,29 @@ impl<S: Sql> DirectoryService<S> {
         if namesake.is_some_and(|(record, _)| record.id != id) {
             return Ok(Err(ScimError::Uniqueness));
         }
-        let record = Record {
-            modified: context.now,
-            ..before.0
+        let record = if user == before.1 {
+            before.0
+        } else {
+            before.0.changed(context.now)
         };
         let after = (record, user);
         self.store_change(context, Some(&before), Some(&after))?;
-        Ok(Ok(rendered(context, &after)))
-    }
-
-    fn delete(&self, context: &Context, id: UserId) -> Result<Result<(), ScimError>, SqlError> {
-        let Some(before) = store::user(&self.sql, id)? else {
-            return Ok(Err(ScimError::NotFound));
-        };
-        self.store_change(context, Some(&before), None)?;
-        Ok(Ok(()))
+        Ok(Ok(Some(rendered(context.users_url, &after))))
     }
 
     fn find(&self, context: &Context, find: &FindUser) -> Result<Found, SqlError> {
-        let (total, users) = match &find.user_name {
-            Some(name) => {
-                let found = store::user_named(&self.sql, name)?;
-                (u64::from(found.is_some()), found.into_iter().collect())
-            }
-            None => store::users(
-                &self.sql,
-                u64::from(find.start_index.saturating_sub(1)),
-                u64::from(find.count),
-            )?,
+        let (total, users) = if let Some(name) = &find.user_name {
+            let found = store::user_named(&self.sql, name)?;
+            (u64::from(found.is_some()), found.into_iter().collect())
+        } else {
+            let skip = u64::from(find.start_index.saturating_sub(1));
+            let page = store::users(&self.sql, false, skip, u64::from(find.count))?;
+            (store::count_users(&self.sql)?, page)
         };
+        let resources = users.iter().map(|one| rendered(context.users_url, one));
         Ok(Found {
             total,
-            resources: users
-                .iter()
-                .map(|stored| rendered(context, stored))
-                .collect(),
+            resources: resources.collect(),
         })
     }
 
@@ -314,7 +331,7 @@ impl<S: Sql> DirectoryService<S> {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), SqlError> {
-        let name = |stored: Option<&Stored>| stored.map(|(_, user)| user.user_name.to_lowercase());
+        let name = |stored: Option<&Stored>| stored.map(|(_, user)| folded(&user.user_name));
         if let Some((_, user)) = before.filter(|_| name(before) != name(after)) {
             registry::unprovision(&self.sql, &user.user_name)?;
         }
@@ -386,9 +403,19 @@ impl<S: Sql> Producer for DirectoryService<S> {
     }
 }
 
-fn rendered(context: &Context, (record, user): &Stored) -> String {
-    let location = format!("{}/{}", context.users_url, record.id.to_text());
-    user.resource(record, &location).to_string()
+const fn unconditional(id: UserId, change: UserChange) -> ChangeUser {
+    ChangeUser {
+        id,
+        change,
+        if_match: None,
+        if_none_match: None,
+    }
+}
+
+/// The resource as it is answered if nothing of it is asked for by name.
+pub(super) fn rendered(users_url: &str, (record, user): &Stored) -> String {
+    let whole = user.resource(record, users_url);
+    serde_json::Value::Object(projected(&USER, &whole, &Projection::default())).to_string()
 }
 
 /// What a change is called in the log.

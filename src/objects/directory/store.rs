@@ -4,7 +4,9 @@ use super::command::{About, Pending, SubjectCommand};
 use super::registry;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::id::SubjectKey;
+use portcullis_core::scim::resource::version::Version;
 use portcullis_core::scim::user::{Record, User, UserId};
+use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 
@@ -13,10 +15,11 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_directory.sql"),
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_registry.sql"),
+    include_str!("migrations/0003_scim.sql"),
 ];
 
-const USER: &str =
-    "SELECT id, user_name, external_id, active, attributes, created, modified FROM user";
+const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified, \
+     version FROM user";
 
 /// A user with what the directory adds.
 pub type Stored = (Record, User);
@@ -26,6 +29,7 @@ fn stored(row: &Row) -> Result<Stored, SqlError> {
         id: UserId::from_bytes(row.bytes(0)?),
         created: UnixMillis(row.integer(5)?),
         modified: UnixMillis(row.integer(6)?),
+        version: Version(row.integer(7)?),
     };
     let user = User {
         user_name: row.text(1)?.to_owned(),
@@ -50,7 +54,7 @@ pub fn user(sql: &impl Sql, id: UserId) -> Result<Option<Stored>, SqlError> {
 
 /// The user with that name, in any case.
 pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, SqlError> {
-    let folded = user_name.to_lowercase();
+    let folded = folded(user_name);
     sql.exec(
         &format!("{USER} WHERE folded_name = ?"),
         &[folded.as_str().into()],
@@ -60,15 +64,59 @@ pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, Sql
     .transpose()
 }
 
-/// A page of users by name, and how many there are.
-pub fn users(sql: &impl Sql, skip: u64, count: u64) -> Result<(u64, Vec<Stored>), SqlError> {
+/// The folded names and ids of users with that `externalId`, `most` at most.
+pub fn ids_of_external_id(
+    sql: &impl Sql,
+    external_id: &str,
+    most: u64,
+) -> Result<Vec<(String, UserId)>, SqlError> {
+    sql.exec(
+        "SELECT folded_name, id FROM user WHERE external_id = ? ORDER BY folded_name LIMIT ?",
+        &[external_id.into(), most.into()],
+    )?
+    .iter()
+    .map(|row| Ok((row.text(0)?.to_owned(), UserId::from_bytes(row.bytes(1)?))))
+    .collect()
+}
+
+/// How many users there are.
+pub fn count_users(sql: &impl Sql) -> Result<u64, SqlError> {
     let total = sql.exec("SELECT count(*) FROM user", &[])?;
-    let total = total.first().map_or(Ok(0), |row| row.integer(0))?;
-    let page = sql.exec(
-        &format!("{USER} ORDER BY folded_name LIMIT ? OFFSET ?"),
+    total.first().map_or(Ok(0), |row| row.integer(0))
+}
+
+/// Whether there are more users than that.
+pub fn has_more_users_than(sql: &impl Sql, number: u64) -> Result<bool, SqlError> {
+    let one_more = "SELECT 1 FROM user ORDER BY folded_name LIMIT 1 OFFSET ?";
+    Ok(!sql.exec(one_more, &[number.into()])?.is_empty())
+}
+
+/// A page of users by name, or backwards.
+pub fn users(
+    sql: &impl Sql,
+    is_backwards: bool,
+    skip: u64,
+    count: u64,
+) -> Result<Vec<Stored>, SqlError> {
+    let order = if is_backwards { "DESC" } else { "ASC" };
+    sql.exec(
+        &format!("{USER} ORDER BY folded_name {order} LIMIT ? OFFSET ?"),
         &[count.into(), skip.into()],
-    )?;
-    Ok((total, page.iter().map(stored).collect::<Result<_, _>>()?))
+    )?
+    .iter()
+    .map(stored)
+    .collect()
+}
+
+/// The users whose names come after that one, in order.
+pub fn users_after(sql: &impl Sql, folded_name: &str, most: u64) -> Result<Vec<Stored>, SqlError> {
+    sql.exec(
+        &format!("{USER} WHERE folded_name > ? ORDER BY folded_name LIMIT ?"),
+        &[folded_name.into(), most.into()],
+    )?
+    .iter()
+    .map(stored)
+    .collect()
 }
 
 /// Inserts or replaces a user.
@@ -77,16 +125,17 @@ pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError>
         serde_json::to_string(&user.attributes).map_err(|_| SqlError::corrupt("attributes"))?;
     sql.exec(
         "INSERT OR REPLACE INTO user (id, user_name, folded_name, external_id, active, attributes, \
-         created, modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+         created, modified, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             record.id.as_bytes().into(),
             user.user_name.as_str().into(),
-            user.user_name.to_lowercase().as_str().into(),
+            folded(&user.user_name).as_str().into(),
             user.external_id.as_deref().into(),
             user.active.into(),
             attributes.as_str().into(),
             record.created.0.into(),
             record.modified.0.into(),
+            record.version.0.into(),
         ],
     )
     .map(drop)

@@ -61,6 +61,11 @@ impl Scim {
             .send()
     }
 
+    /// `GET /Users` with these parameters, already encoded, as it comes.
+    pub fn list(&self, query: &str) -> Result<Response> {
+        self.request("GET", &format!("/Users?{query}")).send()
+    }
+
     /// `PATCH /Users/{id}` with these operations, as it comes.
     pub fn patch(&self, id: &str, operations: &Value) -> Result<Response> {
         let body = json!({ "schemas": [PATCH_OP], "Operations": operations });

@@ -4,12 +4,16 @@
 //! Bodies travel as the JSON text that came, and resources as the JSON text to answer.
 
 use super::ScimError;
+use super::query::Asked;
 use super::user::UserId;
 use crate::audit::event::RequestFacts;
 use crate::registry::{
     FindPerson, KnownPerson, ListPeople, LoggedOut, People, SeeLogin, SeenLogin, UpstreamLogout,
 };
 use serde::{Deserialize, Serialize};
+
+/// The most resources of an answer.
+pub const MAX_RESULTS: u32 = 100;
 
 /// Whose directory, and where its resources are found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +44,7 @@ pub struct GetUser {
     pub id: UserId,
 }
 
-/// GET by filter.
+/// GET by name, as it was asked before there were filters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindUser {
     /// The `userName` asked for; `None` lists all.
@@ -51,7 +55,38 @@ pub struct FindUser {
     pub count: u32,
 }
 
-/// PATCH.
+/// GET by filter, or a search.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchUsers {
+    /// What is asked. The whole resources are answered, whatever of them is wanted.
+    pub asked: Asked,
+}
+
+/// PUT, PATCH or DELETE, on the conditions that the request's headers name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeUser {
+    /// Which.
+    pub id: UserId,
+    /// How.
+    pub change: UserChange,
+    /// `If-Match`, as it came.
+    pub if_match: Option<String>,
+    /// `If-None-Match`, as it came.
+    pub if_none_match: Option<String>,
+}
+
+/// How a user is changed. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserChange {
+    /// By the body of a PUT.
+    Replace(String),
+    /// By the body of a PATCH.
+    Patch(String),
+    /// By being deleted.
+    Delete,
+}
+
+/// PATCH without conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatchUser {
     /// Which.
@@ -60,7 +95,7 @@ pub struct PatchUser {
     pub body: String,
 }
 
-/// DELETE.
+/// DELETE without conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteUser {
     /// Which.
@@ -78,6 +113,10 @@ pub struct Found {
 
 /// A resource as JSON, or why not.
 pub type UserReply = Result<String, ScimError>;
+/// A page, or why not.
+pub type SearchReply = Result<Found, ScimError>;
+/// The resource as JSON, nothing if it was deleted, or why not.
+pub type ChangeReply = Result<Option<String>, ScimError>;
 /// Done, or why not.
 pub type DeleteReply = Result<(), ScimError>;
 
@@ -102,6 +141,10 @@ crate::object_calls! {
         ListPeople(ListPeople) -> People,
         /// Who is that?
         FindPerson(FindPerson) -> Option<KnownPerson>,
+        /// GET by filter, or a search.
+        Search(SearchUsers) -> SearchReply,
+        /// PUT, PATCH or DELETE.
+        Change(ChangeUser) -> ChangeReply,
     }
 }
 
@@ -126,6 +169,39 @@ mod tests {
         );
         let reply: UserReply = Err(ScimError::NotFound);
         assert_eq!(wire::encode(&reply), Ok(vec![1, 1, 6]));
+    }
+
+    #[test]
+    fn golden_bytes_of_searches_and_changes() {
+        let asked = Asked {
+            filter: Some("f".into()),
+            ..Asked::default()
+        };
+        assert_eq!(
+            wire::encode(&SearchUsers { asked }.into_request()),
+            Ok(vec![1, 9, 1, 1, b'f', 0, 0, 0, 0, 0, 0])
+        );
+        let found: SearchReply = Ok(Found {
+            total: 2,
+            resources: vec!["r".into()],
+        });
+        assert_eq!(wire::encode(&found), Ok(vec![1, 0, 2, 1, 1, b'r']));
+        for (change, bytes) in [
+            (UserChange::Replace("b".into()), &[0, 1, b'b'][..]),
+            (UserChange::Patch("b".into()), &[1, 1, b'b']),
+            (UserChange::Delete, &[2]),
+        ] {
+            let change = ChangeUser {
+                id: UserId::from_bytes([6; 16]),
+                change,
+                if_match: Some("m".into()),
+                if_none_match: None,
+            };
+            let expected = [&[1, 10][..], &[6; 16], bytes, &[1, 1, b'm', 0]].concat();
+            assert_eq!(wire::encode(&change.into_request()), Ok(expected));
+        }
+        let deleted: ChangeReply = Ok(None);
+        assert_eq!(wire::encode(&deleted), Ok(vec![1, 0, 0]));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Errors as RFC 7644 section 3.12 shapes them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The schema of an error.
+pub const ERROR_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
 /// Why a SCIM request was refused. Append only: the order is the wire form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +23,25 @@ pub enum ScimError {
     Uniqueness,
     /// No such resource.
     NotFound,
+    /// The filter is malformed or not supported, and how.
+    FilterRefused(String),
+    /// The `path` of a patch operation leads to nothing.
+    NoTarget(String),
+    /// The filter or the sorting would be too much work.
+    TooMany(String),
+    /// The version of the protocol is not supported.
+    InvalidVersion,
+    /// What was asked for must not stand in a URL.
+    Sensitive(String),
+    /// `If-Match` names a version that the resource does not have any more, or `If-None-Match` one that
+    /// it has.
+    PreconditionFailed,
+    /// The request has more operations, or is longer, than the service says it takes.
+    TooLarge(String),
+    /// What the operation rests on is not there.
+    Conflict(String),
+    /// The operation is none that the service has.
+    Unsupported(String),
 }
 
 impl ScimError {
@@ -26,8 +49,12 @@ impl ScimError {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
+            Self::Sensitive(_) => 403,
             Self::NotFound => 404,
-            Self::Uniqueness => 409,
+            Self::Uniqueness | Self::Conflict(_) => 409,
+            Self::PreconditionFailed => 412,
+            Self::TooLarge(_) => 413,
+            Self::Unsupported(_) => 501,
             _ => 400,
         }
     }
@@ -37,12 +64,19 @@ impl ScimError {
     pub const fn scim_type(&self) -> Option<&'static str> {
         match self {
             Self::InvalidSyntax(_) => Some("invalidSyntax"),
-            Self::InvalidValue(_) => Some("invalidValue"),
-            Self::InvalidFilter => Some("invalidFilter"),
+            Self::InvalidValue(_) | Self::Conflict(_) => Some("invalidValue"),
+            Self::InvalidFilter | Self::FilterRefused(_) => Some("invalidFilter"),
             Self::InvalidPath(_) => Some("invalidPath"),
             Self::Mutability(_) => Some("mutability"),
             Self::Uniqueness => Some("uniqueness"),
-            Self::NotFound => None,
+            Self::NoTarget(_) => Some("noTarget"),
+            Self::TooMany(_) => Some("tooMany"),
+            Self::InvalidVersion => Some("invalidVers"),
+            Self::Sensitive(_) => Some("sensitive"),
+            Self::NotFound
+            | Self::PreconditionFailed
+            | Self::TooLarge(_)
+            | Self::Unsupported(_) => None,
         }
     }
 
@@ -50,13 +84,88 @@ impl ScimError {
     #[must_use]
     pub fn detail(&self) -> String {
         match self {
-            Self::InvalidSyntax(what) => what.clone(),
+            Self::InvalidSyntax(what)
+            | Self::TooMany(what)
+            | Self::Sensitive(what)
+            | Self::TooLarge(what)
+            | Self::Conflict(what)
+            | Self::Unsupported(what) => what.clone(),
             Self::InvalidValue(attribute) => format!("{attribute} is missing or of a wrong type"),
-            Self::InvalidFilter => "the only filter supported is: userName eq \"value\"".into(),
+            Self::InvalidFilter => "the filter is not supported".into(),
             Self::InvalidPath(path) => format!("the path {path} is not supported"),
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
             Self::Uniqueness => "a user with this userName exists".into(),
             Self::NotFound => "no such resource".into(),
+            Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
+            Self::NoTarget(path) => format!("the path {path} leads to nothing"),
+            Self::InvalidVersion => "only version 2.0 of SCIM is supported".into(),
+            Self::PreconditionFailed => "the resource has another version".into(),
+        }
+    }
+
+    /// The body. The status is a text there.
+    #[must_use]
+    pub fn body(&self) -> Value {
+        let mut body = json!({
+            "schemas": [ERROR_SCHEMA],
+            "status": self.status().to_string(),
+            "detail": self.detail(),
+        });
+        if let (Some(scim_type), Some(fields)) = (self.scim_type(), body.as_object_mut()) {
+            fields.insert("scimType".into(), json!(scim_type));
+        }
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+
+    #[test]
+    fn every_scim_type_of_the_rfc_has_its_status() {
+        let what = || "x".to_owned();
+        for (error, status, scim_type) in [
+            (ScimError::InvalidFilter, 400, "invalidFilter"),
+            (ScimError::FilterRefused(what()), 400, "invalidFilter"),
+            (ScimError::TooMany(what()), 400, "tooMany"),
+            (ScimError::Uniqueness, 409, "uniqueness"),
+            (ScimError::Mutability(what()), 400, "mutability"),
+            (ScimError::InvalidSyntax(what()), 400, "invalidSyntax"),
+            (ScimError::InvalidPath(what()), 400, "invalidPath"),
+            (ScimError::NoTarget(what()), 400, "noTarget"),
+            (ScimError::InvalidValue(what()), 400, "invalidValue"),
+            (ScimError::InvalidVersion, 400, "invalidVers"),
+            (ScimError::Sensitive(what()), 403, "sensitive"),
+            (ScimError::Conflict(what()), 409, "invalidValue"),
+        ] {
+            let body = error.body();
+            assert_eq!(body["status"], status.to_string(), "{error:?}");
+            assert_eq!(body["scimType"], scim_type, "{error:?}");
+            assert_eq!(body["schemas"], json!([ERROR_SCHEMA]));
+        }
+        for (error, status) in [
+            (ScimError::NotFound, 404),
+            (ScimError::PreconditionFailed, 412),
+            (ScimError::TooLarge(what()), 413),
+            (ScimError::Unsupported(what()), 501),
+        ] {
+            assert_eq!((error.status(), error.scim_type()), (status, None));
+            assert!(error.body().get("scimType").is_none());
+        }
+    }
+
+    #[test]
+    fn golden_bytes() {
+        for (error, bytes) in [
+            (ScimError::InvalidFilter, vec![1, 2]),
+            (ScimError::NotFound, vec![1, 6]),
+            (ScimError::FilterRefused("x".into()), vec![1, 7, 1, b'x']),
+            (ScimError::PreconditionFailed, vec![1, 12]),
+            (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
+        ] {
+            assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }
     }
 }

@@ -1,13 +1,33 @@
-//! SCIM 2.0 users (RFC 7643, RFC 7644): parsing, patching, and what a change does to a subject.
+//! SCIM 2.0 (RFC 7643, RFC 7644): what resources are, how they are asked for and changed, and what a
+//! change does to people.
 //!
-//! A user is kept as the JSON the identity provider sent, with the few attributes that decide
-//! something lifted out: `userName`, `externalId` and `active`. Out of scope so far: groups, bulk,
-//! sorting, value paths, and any filter but `userName eq`.
+//! Everything is decided by one table of attributes ([`schema`]):
+//!
+//! | what | where |
+//! |---|---|
+//! | bodies, answers, lists, versions | [`resource`] |
+//! | what a list is asked by | [`query`], with [`filter`] |
+//! | changes | [`patch`], by [`path`]s |
+//! | many operations in one request | [`bulk`] |
+//! | who a user is, and what a change does to them | [`matching`], [`change`] |
+//!
+//! [`user`] and [`call`] are what the directory keeps and is asked so far: users alone, with the few
+//! attributes that decide something lifted out of the JSON the provider sent.
+//!
+//! Out of scope: storage, and which connection a request is for.
 
+pub mod bulk;
 pub mod call;
+pub mod change;
 pub mod error;
 pub mod filter;
+pub mod matching;
 pub mod patch;
+pub mod path;
+pub mod query;
+pub mod resource;
+pub mod schema;
 pub mod user;
+pub mod value;
 
 pub use error::ScimError;

@@ -1,18 +1,21 @@
-//! A user resource (RFC 7643 section 4.1).
+//! A user as the directory keeps it (RFC 7643 section 4.1): what decides something is lifted out of the
+//! attributes, which are in the form that [`super::resource`] gives them.
+//!
+//! Users from before there were schemas may have attributes that none knows. Those are kept until a PUT
+//! comes, and never answered.
 
 use super::ScimError;
+use super::patch::{apply, operations};
+use super::resource::render::{Meta, whole};
+use super::resource::version::Version;
+use super::resource::{created, replaced};
+use super::schema::USER;
+use super::value::{get, take, truth};
 use crate::connection::identity::MAX_PROFILE_BYTES;
 use crate::text::{base64url, from_base64url, truncated};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-
-/// The schema of the core user.
-pub const USER_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
-/// The longest `userName` and `externalId`.
-const MAX_NAME_BYTES: usize = 320;
-/// The most top-level attributes of a user.
-const MAX_ATTRIBUTES: usize = 64;
+use serde_json::{Map, Value};
 
 /// A resource's `id`, random and never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +47,7 @@ impl UserId {
     }
 }
 
-/// What decides something, and the rest as it came.
+/// What decides something, and the rest in the form in which it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// Identifies the person to the identity provider; case-insensitive.
@@ -58,78 +61,54 @@ pub struct User {
 }
 
 impl User {
-    /// Reads the body of a POST. `password` is dropped: nobody logs in here with one.
+    /// Reads the body of a POST.
     pub fn parse(body: &str) -> Result<Self, ScimError> {
-        let Ok(Value::Object(given)) = serde_json::from_str(body) else {
-            return Err(ScimError::InvalidSyntax(
-                "the body is no JSON object".into(),
-            ));
-        };
-        let mut user = Self {
-            user_name: String::new(),
-            external_id: None,
-            active: true,
-            attributes: Map::new(),
-        };
-        for (name, value) in given {
-            match name.to_ascii_lowercase().as_str() {
-                // The service's to give; clients may echo them (RFC 7644 section 3.3).
-                "id" | "meta" | "schemas" => {}
-                _ => user.set(&name, value)?,
-            }
-        }
-        if user.user_name.is_empty() {
-            return Err(ScimError::InvalidValue("userName".into()));
-        }
-        Ok(user)
+        Self::from_whole(created(&USER, &json(body)?)?.attributes)
     }
 
-    /// Sets one top-level attribute. Names are case-insensitive (RFC 7643 section 2.1), and the core
-    /// schema's URN says nothing: in front of a name it is dropped, and alone it holds attributes.
-    pub fn set(&mut self, name: &str, value: Value) -> Result<(), ScimError> {
-        match (without_core_urn(name), value) {
-            ("", Value::Object(attributes)) => attributes
-                .into_iter()
-                .try_for_each(|(name, value)| self.set_plain(&name, value)),
-            ("", _) => Err(ScimError::InvalidValue(name.to_owned())),
-            (plain, value) => self.set_plain(plain, value),
-        }
+    /// What the body of a PUT makes of the user.
+    pub fn replaced_by(&self, body: &str) -> Result<Self, ScimError> {
+        Self::from_whole(replaced(&USER, &self.to_whole(), &json(body)?)?.attributes)
     }
 
-    fn set_plain(&mut self, name: &str, value: Value) -> Result<(), ScimError> {
-        let invalid = || ScimError::InvalidValue(name.to_owned());
-        match name.to_ascii_lowercase().as_str() {
-            "username" => {
-                let name = value.as_str().filter(|name| is_name(name));
-                name.ok_or_else(invalid)?.clone_into(&mut self.user_name);
-            }
-            // A number here once let one tenant's user pass for another: text only.
-            "externalid" => match value {
-                Value::Null => self.external_id = None,
-                Value::String(id) if is_name(&id) => self.external_id = Some(id),
-                _ => return Err(invalid()),
-            },
-            "active" => self.active = boolean(&value).ok_or_else(invalid)?,
-            "password" => {}
-            "id" | "meta" => return Err(ScimError::Mutability(name.to_owned())),
-            _ => {
-                self.attributes
-                    .retain(|known, _| !known.eq_ignore_ascii_case(name));
-                if !value.is_null() {
-                    self.attributes.insert(name.to_owned(), value);
-                }
-                if self.attributes.len() > MAX_ATTRIBUTES {
-                    return Err(ScimError::InvalidSyntax("too many attributes".into()));
-                }
-            }
+    /// What the body of a PATCH makes of the user. `active` cannot be removed.
+    pub fn patched_by(&self, body: &str) -> Result<Self, ScimError> {
+        let operations = operations(&json(body)?)?;
+        Self::from_whole(apply(&USER, &self.to_whole(), &operations)?.after)
+    }
+
+    /// All attributes together, as the rules take them.
+    #[must_use]
+    pub fn to_whole(&self) -> Map<String, Value> {
+        let mut whole = self.attributes.clone();
+        whole.insert("userName".into(), self.user_name.clone().into());
+        whole.insert("active".into(), self.active.into());
+        if let Some(id) = &self.external_id {
+            whole.insert("externalId".into(), id.clone().into());
         }
-        Ok(())
+        whole
+    }
+
+    fn from_whole(mut whole: Map<String, Value>) -> Result<Self, ScimError> {
+        let mut text = |name: &str| match take(&mut whole, name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let user_name = text("userName");
+        let external_id = text("externalId");
+        let active = take(&mut whole, "active").and_then(|value| value.as_bool());
+        Ok(Self {
+            user_name: user_name.ok_or_else(|| ScimError::Mutability("userName".into()))?,
+            external_id,
+            active: active.ok_or_else(|| ScimError::Mutability("active".into()))?,
+            attributes: whole,
+        })
     }
 
     /// What the person is called: `displayName`, or what there is of `name` (RFC 7643 section 4.1.1).
     #[must_use]
     pub fn shown_name(&self) -> Option<String> {
-        let name = member(&self.attributes, "name").and_then(Value::as_object);
+        let name = get(&self.attributes, "name").and_then(Value::as_object);
         let of_name = |part| text_member(name?, part);
         let parts = [of_name("givenName"), of_name("familyName")];
         let joined = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -142,79 +121,43 @@ impl User {
     /// The address of `emails` that is primary, or the first (RFC 7643 section 4.1.2).
     #[must_use]
     pub fn email(&self) -> Option<String> {
-        let emails = member(&self.attributes, "emails").and_then(Value::as_array)?;
+        let emails = get(&self.attributes, "emails").and_then(Value::as_array)?;
         let emails = || emails.iter().filter_map(Value::as_object);
         let is_primary =
-            |email: &&Map<String, Value>| member(email, "primary").and_then(boolean) == Some(true);
+            |email: &&Map<String, Value>| get(email, "primary").and_then(truth) == Some(true);
         let chosen = emails().find(is_primary).or_else(|| emails().next());
         let address = chosen.and_then(|email| text_member(email, "value"));
         address.map(|address| truncated(address, MAX_PROFILE_BYTES))
     }
 
-    /// The resource as it is answered, at `location`.
+    /// The resource with all that it has, below `users_url`.
     #[must_use]
-    pub fn resource(&self, record: &Record, location: &str) -> Value {
-        let mut resource = json!({
-            "schemas": [USER_SCHEMA],
-            "id": record.id.to_text(),
-            "userName": self.user_name,
-            "active": self.active,
-            "meta": {
-                "resourceType": "User",
-                "created": record.created.to_rfc3339(),
-                "lastModified": record.modified.to_rfc3339(),
-                "location": location,
-            },
-        });
-        if let (Some(id), Some(fields)) = (&self.external_id, resource.as_object_mut()) {
-            fields.insert("externalId".into(), json!(id));
-        }
-        if let Some(fields) = resource.as_object_mut() {
-            fields.extend(self.attributes.clone());
-        }
-        resource
+    pub fn resource(&self, record: &Record, users_url: &str) -> Map<String, Value> {
+        let id = record.id.to_text();
+        let location = format!("{users_url}/{id}");
+        let meta = Meta {
+            id: &id,
+            created: record.created,
+            modified: record.modified,
+            version: record.version,
+            location: &location,
+        };
+        whole(&USER, &self.to_whole(), &meta, Map::new())
     }
 }
 
-/// `name` without the core schema's URN in front, in any case; empty if it is that URN alone.
-pub(super) fn without_core_urn(name: &str) -> &str {
-    match name.split_at_checked(USER_SCHEMA.len()) {
-        Some((urn, rest)) if urn.eq_ignore_ascii_case(USER_SCHEMA) => {
-            rest.strip_prefix(':').unwrap_or(rest)
-        }
-        _ => name,
-    }
-}
-
-/// The member of that name, in any case (RFC 7643 section 2.1).
-fn member<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m Value> {
-    let found = members
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| value)
+fn json(body: &str) -> Result<Value, ScimError> {
+    serde_json::from_str(body)
+        .map_err(|_| ScimError::InvalidSyntax("the body is no JSON object".into()))
 }
 
 fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m str> {
-    let text = member(members, name).and_then(Value::as_str);
+    let text = get(members, name).and_then(Value::as_str);
     text.filter(|text| !text.is_empty())
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
-}
-
-/// A boolean, also as the text that one large provider sends.
-fn boolean(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(value) => Some(*value),
-        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
-        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
-    }
-}
-
 /// What the directory adds to a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The resource's id.
     pub id: UserId,
@@ -222,12 +165,40 @@ pub struct Record {
     pub created: UnixMillis,
     /// When it last changed.
     pub modified: UnixMillis,
+    /// Which change that was.
+    pub version: Version,
+}
+
+impl Record {
+    /// Of a user that is new.
+    #[must_use]
+    pub fn new(id: UserId, now: UnixMillis) -> Self {
+        Self {
+            id,
+            created: now,
+            modified: now,
+            version: Version(now.0),
+        }
+    }
+
+    /// After a change. Versions follow the clock where they can: a directory that was restored to an
+    /// earlier time must not give a version that somebody has to something else.
+    #[must_use]
+    pub fn changed(self, now: UnixMillis) -> Self {
+        Self {
+            modified: now,
+            version: Version(now.0.max(self.version.0 + 1)),
+            ..self
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::resource::render::{Projection, projected};
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     #[test]
     fn the_core_urn_hides_no_attribute() {
@@ -247,10 +218,10 @@ mod tests {
 
     #[test]
     fn names_are_case_insensitive_and_passwords_are_dropped() {
-        let user = User::parse(r#"{"USERNAME":"a","Active":"False","password":"p","x":1}"#)
-            .expect("parses");
+        let body = r#"{"USERNAME":"a","Active":"False","password":"p","x":1,"TITLE":"t"}"#;
+        let user = User::parse(body).expect("parses");
         assert_eq!((user.user_name.as_str(), user.active), ("a", false));
-        assert_eq!(user.attributes.keys().collect::<Vec<_>>(), ["x"]);
+        assert_eq!(user.attributes.keys().collect::<Vec<_>>(), ["title"]);
     }
 
     #[test]
@@ -274,12 +245,7 @@ mod tests {
             name(json!({"name": {"formatted": "F"}})).as_deref(),
             Some("F")
         );
-        for nothing in [
-            json!({}),
-            json!({"displayName": ""}),
-            json!({"name": {}}),
-            json!({"name": "x"}),
-        ] {
+        for nothing in [json!({}), json!({"displayName": ""}), json!({"name": {}})] {
             assert_eq!(name(nothing), None);
         }
         let emails = json!([{"value": "a@x.example"}, {"value": "b@x.example", "primary": "True"}]);
@@ -295,8 +261,7 @@ mod tests {
         for nothing in [
             json!({}),
             json!({"emails": []}),
-            json!({"emails": ["x"]}),
-            json!({"emails": "x"}),
+            json!({"emails": [{"type": "work"}]}),
         ] {
             assert_eq!(email(nothing), None);
         }
@@ -313,6 +278,48 @@ mod tests {
         ] {
             assert!(User::parse(body).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn a_put_clears_what_it_does_not_say_and_keeps_who_is_out_out() {
+        let before = r#"{"userName":"a","externalId":"1","active":false,"title":"t"}"#;
+        let before = User::parse(before).expect("parses");
+        let after = before.replaced_by(r#"{"userName":"b"}"#).expect("replaces");
+        let expected = User {
+            user_name: "b".into(),
+            external_id: None,
+            active: false,
+            attributes: Map::new(),
+        };
+        assert_eq!(after, expected);
+        let refused = before.replaced_by(r#"{"active":true}"#);
+        assert_eq!(refused, Err(ScimError::InvalidValue("userName".into())));
+    }
+
+    #[test]
+    fn versions_only_grow_whatever_the_clock_does() {
+        let new = Record::new(UserId::from_bytes([1; 16]), UnixMillis(5));
+        let versions = [7, 7, 3]
+            .map(UnixMillis)
+            .into_iter()
+            .scan(new, |record, now| {
+                *record = record.changed(now);
+                Some(record.version.0)
+            });
+        assert_eq!(versions.collect::<Vec<_>>(), [7, 8, 9]);
+    }
+
+    #[test]
+    fn what_no_schema_knows_is_kept_and_not_answered() {
+        let mut user = User::parse(r#"{"userName":"a","title":"t"}"#).expect("parses");
+        user.attributes
+            .insert("favouriteTea".into(), json!("black"));
+        let record = Record::new(UserId::from_bytes([1; 16]), UnixMillis(5));
+        let whole = user.resource(&record, "u");
+        let answered = projected(&USER, &whole, &Projection::default());
+        assert_eq!(answered["title"], "t");
+        assert_eq!(answered["meta"]["version"], "W/\"5\"");
+        assert!(!answered.contains_key("favouriteTea"));
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! What SCIM changes mean for subjects, with storage failing both ways at every call.
 
 mod registry;
+mod scim;
 mod upstream;
 
 use super::command::{About, Pending, SubjectCommand};
@@ -141,6 +142,26 @@ fn a_renamed_user_loses_the_old_subject_and_deactivation_covers_both() {
     assert_eq!(
         commands(&directory)[2..],
         [(subject("alicia"), SubjectCommand::Reactivate)]
+    );
+}
+
+#[test]
+fn a_name_that_only_looks_alike_is_another_person() {
+    let directory = directory();
+    let alike = UserId::from_bytes([3; 16]);
+    // With the sign for Kelvin, of which Unicode's lower case is the letter.
+    for (id, name) in [(ALICE, "kate"), (alike, "\u{212a}ate")] {
+        let created = create(&directory, id, &format!(r#"{{"userName":"{name}"}}"#));
+        assert!(matches!(created, Some(Ok(_))), "{created:?}");
+    }
+    let reply: Option<DeleteReply> = ask(&directory, DeleteUser { id: alike });
+    assert_eq!(reply, Some(Ok(())));
+    assert_eq!(
+        commands(&directory),
+        [(
+            subject("\u{212a}ate"),
+            SubjectCommand::Disable(Cause::ScimDeleted)
+        )]
     );
 }
 

@@ -45,6 +45,8 @@ mod revocations;
 mod routes;
 mod saml;
 mod scim;
+mod scim_oracles;
+mod scim_users;
 mod sessions;
 mod step_up;
 mod stock_client;

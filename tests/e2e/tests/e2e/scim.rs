@@ -15,7 +15,7 @@ const UNKNOWN: &str = "/Users/00000000-0000-4000-8000-000000000000";
 
 /// Fails unless this is a SCIM error (RFC 7644 section 3.12) of that status and type.
 #[track_caller]
-fn expect_error(response: &Response, status: u16, scim_type: Option<&str>) -> Result {
+pub fn expect_error(response: &Response, status: u16, scim_type: Option<&str>) -> Result {
     let error = response.json()?;
     let whole = response.status == status
         && response
@@ -31,7 +31,7 @@ fn expect_error(response: &Response, status: u16, scim_type: Option<&str>) -> Re
     }
 }
 
-fn somebody() -> Result<String> {
+pub fn somebody() -> Result<String> {
     Ok(format!("scim-{}", random_text()?))
 }
 

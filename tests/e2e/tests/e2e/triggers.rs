@@ -114,6 +114,43 @@ fn scim_deactivates_by_an_add_as_one_change_among_others() -> Result {
 }
 
 #[test]
+fn scim_deactivates_by_a_put_of_the_whole_user() -> Result {
+    ends_it_all(
+        |person, _| {
+            let id = person.scim.provision(person.name)?;
+            let path = format!("/Users/{id}");
+            let body = portcullis_e2e::scim::user(person.name, false);
+            let put = person.scim.with_body("PUT", &path, &body).send()?;
+            assert_eq!(put.expect(200)?.json()?["active"], false);
+            Ok(())
+        },
+        "subject_disabled",
+        "kill",
+        "scim_deactivated",
+        "connection",
+    )
+    .map(drop)
+}
+
+#[test]
+fn scim_gives_the_user_another_name_by_a_put_and_the_old_one_is_ended() -> Result {
+    ends_it_all(
+        |person, _| {
+            let id = person.scim.provision(person.name)?;
+            let path = format!("/Users/{id}");
+            let body = portcullis_e2e::scim::user(&format!("{}-x", person.name), true);
+            let put = person.scim.with_body("PUT", &path, &body).send()?;
+            put.expect(200).map(drop)
+        },
+        "subject_disabled",
+        "kill",
+        "scim_renamed",
+        "connection",
+    )
+    .map(drop)
+}
+
+#[test]
 fn scim_deletes() -> Result {
     let delete = |person: &Person, _: &Tokens| {
         let id = person.scim.provision(person.name)?;
