@@ -50,13 +50,13 @@ impl Feed {
 impl Feed {
     async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
         let request: FeedRequest = received(message)?;
-        if let FeedRequest::Read(read) = &request {
-            self.wait_for_news(read).await?;
-        }
         if !self.service.has_begun()? {
             self.begin().await?;
         }
-        let answer = self.service.answer(request, now(), self.new_life()?)?;
+        if let FeedRequest::Read(read) = &request {
+            self.wait_for_news(read).await?;
+        }
+        let answer = self.service.answer(request, now())?;
         if answer.news {
             // Who waits reads what is durable: the output gate holds this object's answers until then.
             for reader in self.waiting.take() {
@@ -68,19 +68,15 @@ impl Feed {
 
     /// Begins with the wide revocations that there are. One that is made meanwhile comes by itself.
     async fn begin(&self) -> Result<()> {
-        let new_life = self.new_life()?;
+        let age_ms = config(&self.env).map_or(0, |config| config.feed.age_ms);
+        let new_life = Incarnation {
+            id: IncarnationId::from_bytes(new_id()?),
+            began_at: UnixMillis(now().0.saturating_sub(age_ms)),
+        };
         let view = call::policy_object(&self.env, GetView { known: None }).await;
         let view = view.map_err(|error| Error::from(error.to_string()))?;
         let revoked = view.map(|view| view.revoked).unwrap_or_default();
         Ok(self.service.begin(new_life, &revoked, now())?)
-    }
-
-    fn new_life(&self) -> Result<Incarnation> {
-        let age_ms = config(&self.env).map_or(0, |config| config.feed.age_ms);
-        Ok(Incarnation {
-            id: IncarnationId::from_bytes(new_id()?),
-            began_at: UnixMillis(now().0.saturating_sub(age_ms)),
-        })
     }
 
     /// Waits as long as the reader wants to while there is nothing for it.

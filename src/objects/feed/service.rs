@@ -42,18 +42,11 @@ impl<S: Sql> FeedService<S> {
         &self.sql
     }
 
-    /// Answers `request`. The feed begins `new_life` with it if it had none.
-    pub fn answer(
-        &self,
-        request: FeedRequest,
-        now: UnixMillis,
-        new_life: Incarnation,
-    ) -> Result<Answer, SqlError> {
+    /// Answers `request`, of a feed that has begun.
+    pub fn answer(&self, request: FeedRequest, now: UnixMillis) -> Result<Answer, SqlError> {
         let (bytes, news) = match request {
-            FeedRequest::Append(append) => {
-                (wire::encode(&self.append(&append, now, new_life)?), true)
-            }
-            FeedRequest::Read(read) => (wire::encode(&self.read(&read, now, new_life)?), false),
+            FeedRequest::Append(append) => (wire::encode(&self.append(&append, now)?), true),
+            FeedRequest::Read(read) => (wire::encode(&self.read(&read, now)?), false),
             FeedRequest::Restart(restart) => (wire::encode(&self.restart(restart, now)?), true),
         };
         Ok(Answer {
@@ -64,16 +57,10 @@ impl<S: Sql> FeedService<S> {
 
     /// Takes in what is news. Answering means that all of it is durable, whether it came now or before;
     /// failing means that none of what is new is.
-    pub fn append(
-        &self,
-        append: &Append,
-        now: UnixMillis,
-        new_life: Incarnation,
-    ) -> Result<Appended, SqlError> {
+    pub fn append(&self, append: &Append, now: UnixMillis) -> Result<Appended, SqlError> {
         self.ready()?;
         self.sql.transaction(|| {
-            let known = store::head(&self.sql)?;
-            let mut head = known.unwrap_or(begun(new_life));
+            let mut head = self.head()?;
             store::forget_ended(&self.sql, long_before(now), FORGET_AT_ONCE)?;
             let mut highest = 0;
             for entry in &append.entries {
@@ -122,7 +109,10 @@ impl<S: Sql> FeedService<S> {
             if store::head(&self.sql)?.is_some() {
                 return Ok(());
             }
-            let mut head = begun(new_life);
+            let mut head = Head {
+                incarnation: new_life,
+                sequence: 0,
+            };
             for revocation in revoked {
                 self.put(&of_wide(revocation), &mut head, now)?;
             }
@@ -130,20 +120,10 @@ impl<S: Sql> FeedService<S> {
         })
     }
 
-    /// What came after a place. A feed that never was begins with the question, so that readers know
-    /// from when on they miss nothing.
-    pub fn read(
-        &self,
-        read: &Read,
-        now: UnixMillis,
-        new_life: Incarnation,
-    ) -> Result<Batch, SqlError> {
+    /// What came after a place.
+    pub fn read(&self, read: &Read, now: UnixMillis) -> Result<Batch, SqlError> {
         self.ready()?;
-        let known = store::head(&self.sql)?;
-        let head = known.unwrap_or(begun(new_life));
-        if known.is_none() {
-            store::put_head(&self.sql, &head)?;
-        }
+        let head = self.head()?;
         let mut named = read.incarnation.iter();
         let same_life = named.all(|id| *id == head.incarnation.id);
         let after = if same_life { read.after } else { 0 };
@@ -168,19 +148,17 @@ impl<S: Sql> FeedService<S> {
     pub fn restart(&self, restart: Restart, now: UnixMillis) -> Result<Incarnation, SqlError> {
         self.ready()?;
         self.sql.transaction(|| {
-            let earlier = store::head(&self.sql)?;
-            let last = earlier.map_or(UnixMillis(0), |head| head.incarnation.began_at);
+            let head = self.head()?;
             let incarnation = Incarnation {
                 id: restart.id,
                 // Later than the one before, also by a clock that went back.
-                began_at: now.max(UnixMillis(last.0 + 1)),
+                began_at: now.max(UnixMillis(head.incarnation.began_at.0 + 1)),
             };
-            let sequence = earlier.map_or(0, |head| head.sequence);
             store::put_head(
                 &self.sql,
                 &Head {
                     incarnation,
-                    sequence,
+                    ..head
                 },
             )?;
             Ok(incarnation)
@@ -190,7 +168,12 @@ impl<S: Sql> FeedService<S> {
     /// The last sequence, for whoever waits for the next.
     pub fn sequence(&self) -> Result<u64, SqlError> {
         self.ready()?;
-        Ok(store::head(&self.sql)?.map_or(0, |head| head.sequence))
+        Ok(self.head()?.sequence)
+    }
+
+    fn head(&self) -> Result<Head, SqlError> {
+        let head = store::head(&self.sql)?;
+        head.ok_or_else(|| SqlError("the feed has not begun".to_owned()))
     }
 
     fn ready(&self) -> Result<(), SqlError> {
@@ -205,12 +188,4 @@ impl<S: Sql> FeedService<S> {
 /// What had ended then has ended by any clock.
 const fn long_before(now: UnixMillis) -> UnixMillis {
     UnixMillis(now.0.saturating_sub(FORGET_AFTER_SECS * 1000))
-}
-
-/// A feed that begins.
-const fn begun(incarnation: Incarnation) -> Head {
-    Head {
-        incarnation,
-        sequence: 0,
-    }
 }
