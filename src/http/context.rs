@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use url::Url;
-use worker::{Context, Env, Request, Result, console_error};
+use worker::{Cf, Context, Env, Request, Result, console_error};
 
 /// The largest body of an API call.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -76,6 +76,8 @@ impl Ctx {
             ip: header("cf-connecting-ip"),
             user_agent: header("user-agent"),
             ray: header("cf-ray"),
+            asn: self.request.cf().and_then(Cf::asn),
+            country: self.request.cf().and_then(Cf::country),
         }
         .bounded()
     }

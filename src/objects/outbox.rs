@@ -8,7 +8,6 @@ use super::sql::{Sql, SqlError};
 use portcullis_core::audit::event::Event;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::ProducerId;
-use portcullis_core::wire;
 
 /// An object with an outbox.
 pub trait Producer {
@@ -52,7 +51,7 @@ pub fn append(
     )?;
     sql.exec(
         "INSERT INTO outbox (first_sequence, pack) VALUES (?, ?)",
-        &[first_sequence.into(), wire::encode(&pack)?.into()],
+        &[first_sequence.into(), pack.to_bytes()?.into()],
     )?;
     Ok(())
 }
@@ -70,7 +69,7 @@ pub fn waiting(sql: &impl Sql) -> Result<Vec<Pack>, SqlError> {
         &[MAX_PACKS.into()],
     )?
     .iter()
-    .map(|row| Ok(wire::decode(row.blob(0)?)?))
+    .map(|row| Ok(Pack::from_bytes(row.blob(0)?)?))
     .collect()
 }
 

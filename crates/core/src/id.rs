@@ -132,7 +132,7 @@ identifier!(
     "saml_"
 );
 identifier!(
-    /// What the log says in place of a session or token id: enough to correlate by, of no use to
+    /// What the log says in place of a session or token id, or of a policy: enough to correlate by, of no use to
     /// anyone who wants to present it.
     LogHash,
     "h_"
@@ -183,6 +183,12 @@ impl LogHash {
     #[must_use]
     pub fn of_token(token: TokenId) -> Self {
         Self(first_half(Hash::hash(token.as_bytes())))
+    }
+
+    /// The log's name for a policy, by its text.
+    #[must_use]
+    pub fn of_policy(text: &str) -> Self {
+        Self(first_half(Hash::hash(text.as_bytes())))
     }
 
     /// The log's name for a token of somebody else's, by its `jti`, or by its text if it has none.

@@ -6,7 +6,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 
-/// The version that this build writes and the only one that it reads.
+/// The version of all but what says otherwise.
 const VERSION: u8 = 1;
 
 /// The bytes are not a message of this version and type.
@@ -23,14 +23,25 @@ impl std::error::Error for Malformed {}
 
 /// `message` in its envelope.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Malformed> {
-    postcard::to_extend(message, vec![VERSION]).map_err(|_| Malformed)
+    encode_as(VERSION, message)
 }
 
 /// The message in `bytes`; nothing may follow it.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
-    let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else {
-        return Err(Malformed);
-    };
+    match bytes.split_first() {
+        Some((&VERSION, body)) => decode_body(body),
+        _ => Err(Malformed),
+    }
+}
+
+/// `message` in the envelope of a version of its own: for what outlives the build that wrote it and has
+/// changed otherwise than by appending.
+pub fn encode_as<T: Serialize>(version: u8, message: &T) -> Result<Vec<u8>, Malformed> {
+    postcard::to_extend(message, vec![version]).map_err(|_| Malformed)
+}
+
+/// The message in what is left of an envelope without its version; nothing may follow it.
+pub fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
     match postcard::take_from_bytes(body) {
         Ok((message, [])) => Ok(message),
         _ => Err(Malformed),

@@ -1,6 +1,7 @@
 //! Who sent a request: what the rest of the gateway uses of a token that was verified, be it the
 //! service's own or an identity provider's.
 
+use portcullis_core::audit::event::Credential;
 use portcullis_core::id::{LogHash, SubjectKey};
 use portcullis_core::jwt::access_token::VerifiedAccessToken;
 use portcullis_core::session::foreign::ForeignHolder;
@@ -31,6 +32,25 @@ pub struct Caller {
     pub session: Option<LogHash>,
     /// The log's name for the token.
     pub token: LogHash,
+    /// Who issued it, for a token of the service's.
+    pub issuer: Option<String>,
+    /// The key that signed it, for a token of the service's.
+    pub kid: Option<String>,
+    /// Who acts in the subject's stead, the present actor first.
+    pub act: Vec<SubjectKey>,
+}
+
+impl Caller {
+    /// What the log says of the credential.
+    #[must_use]
+    pub fn credential(&self) -> Credential {
+        Credential {
+            issuer: self.issuer.clone(),
+            kid: self.kid.clone(),
+            connection: self.connection.clone(),
+            act: self.act.clone(),
+        }
+    }
 }
 
 impl From<&VerifiedAccessToken> for Caller {
@@ -48,6 +68,9 @@ impl From<&VerifiedAccessToken> for Caller {
             idp_claims: claims.idp_claims.clone(),
             session: Some(LogHash::of_session(claims.sid)),
             token: LogHash::of_token(claims.jti),
+            issuer: Some(claims.iss.clone()),
+            kid: Some(token.kid().to_owned()),
+            act: token.actors().map(|actor| actor.sub).collect(),
         }
     }
 }
@@ -67,6 +90,9 @@ impl From<ForeignHolder> for Caller {
             idp_claims: Map::new(),
             session: None,
             token: holder.token,
+            issuer: None,
+            kid: None,
+            act: Vec::new(),
         }
     }
 }
@@ -86,5 +112,8 @@ pub(crate) fn example() -> Caller {
         idp_claims: Map::new(),
         session: Some(LogHash::from_bytes([3; 16])),
         token: LogHash::from_bytes([2; 16]),
+        issuer: Some("https://id.example".to_owned()),
+        kid: Some("k".to_owned()),
+        act: vec![SubjectKey::from_bytes([4; 16])],
     }
 }

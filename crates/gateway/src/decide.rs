@@ -27,6 +27,7 @@ use crate::proof::ProofError;
 use crate::route::Guard;
 use crate::route::access::Missing;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
+use portcullis_core::id::LogHash;
 use portcullis_core::jwt::TokenError;
 use portcullis_core::session::check::{CheckReply, DenyReason, Verdict};
 use portcullis_core::time::UnixMillis;
@@ -142,6 +143,8 @@ pub struct Place<'a> {
     pub config: &'a Config,
     /// How its route is guarded.
     pub guard: &'a Guard,
+    /// What the log calls the file that says so.
+    pub policy: LogHash,
     /// When.
     pub now: UnixMillis,
 }
@@ -282,6 +285,10 @@ fn event_of(caller: &Caller, action: Action, outcome: Outcome, place: Place<'_>)
         token: Some(caller.token),
         client_id: caller.client_id.clone(),
         request: Some(place.inbound.facts()),
+        credential: Some(caller.credential()),
+        resource: Some(place.config.audience.clone()),
+        claims: place.guard.audit.claims_of(caller),
+        policy: Some(place.policy),
         ..Event::new(place.now, action, outcome, Actor::Subject(caller.subject))
     }
 }
@@ -300,7 +307,8 @@ mod tests {
     use crate::config;
     use crate::inbound::example;
     use crate::route::access::Requirements;
-    use portcullis_core::id::{LogHash, SubjectKey};
+    use crate::route::claim::Claim;
+    use portcullis_core::id::SubjectKey;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const AUDIENCE: &str = "https://app.example";
@@ -327,6 +335,7 @@ mod tests {
             inbound,
             config,
             guard,
+            policy: LogHash::from_bytes([9; 16]),
             now: NOW,
         };
         rule(finding, place)
@@ -357,10 +366,13 @@ mod tests {
     #[test]
     fn what_is_in_force_passes_and_leaves_an_event() {
         let inbound = example("GET", "/a?b", &[]);
-        let ruling = ruled(said(active()), &inbound, &config::example(), &with_login());
+        let mut guard = with_login();
+        guard.audit.claims = vec![Claim::ClientId, Claim::Acr, Claim::Scope];
+        let ruling = ruled(said(active()), &inbound, &config::example(), &guard);
         let Ruling::Forward(passage) = ruling else {
             panic!("refused");
         };
+        let credential = passage.caller().credential();
         assert_eq!(passage.caller().subject, SubjectKey::from_bytes([1; 16]));
         assert_eq!(passage.checked, Checked::Strict { at: UnixMillis(7) });
         let event = passage.into_event(Some(204));
@@ -370,6 +382,12 @@ mod tests {
         );
         assert_eq!(event.actor, Actor::Subject(SubjectKey::from_bytes([1; 16])));
         assert_eq!(event.token, Some(LogHash::from_bytes([2; 16])));
+        assert_eq!(event.credential, Some(credential));
+        assert_eq!(event.resource.as_deref(), Some("https://app.example"));
+        assert_eq!(event.policy, Some(LogHash::from_bytes([9; 16])));
+        let claims = [("client_id", "gateway"), ("scope", "openid profile")];
+        let claims = claims.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(event.claims, claims);
         let facts = event.request.expect("facts");
         assert_eq!((facts.path.as_str(), facts.status), ("/a", Some(204)));
     }

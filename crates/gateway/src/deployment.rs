@@ -13,6 +13,7 @@ use crate::file;
 use crate::headers::{self, Stripping};
 use crate::route::Route;
 use crate::route::table::{Table, Upstream};
+use portcullis_core::id::LogHash;
 use portcullis_core::jwt::sign::SigningKey;
 use portcullis_core::text::from_base64url;
 use url::Url;
@@ -30,6 +31,8 @@ pub struct Deployment {
     pub assertion_key: Option<SigningKey>,
     /// How old a view of the revocations may become, in milliseconds, before no route is content with it.
     pub freshest_view_ms: Option<u64>,
+    /// What the log calls the file.
+    pub policy: LogHash,
     stripped: Vec<String>,
 }
 
@@ -69,6 +72,7 @@ impl Deployment {
         let asserted = config.assertion_header.as_deref();
         let stripped = table.claim_headers().chain(asserted);
         Ok(Self {
+            policy: LogHash::of_policy(file),
             stripped: stripped.map(headers::as_servers_read).collect(),
             assertion_key: assertion_key.flatten(),
             config,

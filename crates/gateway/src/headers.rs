@@ -28,7 +28,6 @@ use crate::consistency::Checked;
 use crate::cookie;
 use crate::inbound::Headers;
 use crate::route::claim::Claim;
-use serde_json::Value;
 use std::fmt::Write;
 
 /// Says how fresh the answer to "is it still in force" was.
@@ -158,45 +157,14 @@ pub fn returned(from_origin: &[(String, String)], checked: Option<Checked>) -> H
     headers
 }
 
+/// What a claim holds, encoded; empty without a value.
 fn value_of(claim: &Claim, caller: &Caller) -> String {
-    let text = |text: &Option<String>| encoded(text.as_deref().unwrap_or_default());
-    match claim {
-        Claim::Sub => caller.subject.to_string(),
-        Claim::ClientId => text(&caller.client_id),
-        Claim::Connection => text(&caller.connection),
-        Claim::Acr => text(&caller.acr),
-        Claim::Scope => list(caller.scope.as_deref().unwrap_or_default().split(' '), " "),
-        Claim::Roles => list(texts(&caller.roles), ","),
-        Claim::Groups => list(texts(&caller.groups), ","),
-        Claim::AuthTime => caller
-            .auth_time_secs
-            .map(|secs| secs.to_string())
-            .unwrap_or_default(),
-        Claim::IdpClaim(name) => caller.idp_claims.get(name).map(of_json).unwrap_or_default(),
-    }
-}
-
-/// A text, a number, true or false, or a list of those; nothing for anything else.
-fn of_json(value: &Value) -> String {
-    match value {
-        Value::String(text) => encoded(text),
-        Value::Number(number) => encoded(&number.to_string()),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Array(items) => {
-            let nested = items.iter().any(|it| it.is_array() || it.is_object());
-            let items: Vec<String> = if nested {
-                Vec::new()
-            } else {
-                items
-                    .iter()
-                    .map(of_json)
-                    .filter(|it| !it.is_empty())
-                    .collect()
-            };
-            items.join(",")
-        }
-        Value::Null | Value::Object(_) => String::new(),
-    }
+    let values: Vec<String> = claim
+        .values(caller)
+        .iter()
+        .map(|one| encoded(one))
+        .collect();
+    values.join(claim.separator())
 }
 
 fn identity(caller: &Caller) -> impl Iterator<Item = (String, String)> {
@@ -243,15 +211,6 @@ pub fn as_servers_read(name: &str) -> String {
             }
         })
         .collect()
-}
-
-fn texts(list: &[String]) -> impl Iterator<Item = &str> {
-    list.iter().map(String::as_str)
-}
-
-fn list<'t>(items: impl Iterator<Item = &'t str>, separator: &str) -> String {
-    let items: Vec<String> = items.filter(|item| !item.is_empty()).map(encoded).collect();
-    items.join(separator)
 }
 
 fn encoded(text: &str) -> String {

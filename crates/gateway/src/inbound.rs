@@ -15,6 +15,10 @@ pub struct Inbound {
     pub url: Url,
     /// The headers.
     pub headers: Headers,
+    /// The network that it came from, as the edge knows it.
+    pub asn: Option<u32>,
+    /// The country that it came from, as the edge knows it.
+    pub country: Option<String>,
 }
 
 /// Who seems to be asking, for the form of a refusal only.
@@ -90,6 +94,8 @@ impl Inbound {
             ip: header("cf-connecting-ip"),
             user_agent: header("user-agent"),
             ray: header("cf-ray"),
+            asn: self.asn,
+            country: self.country.clone(),
         }
         .bounded()
     }
@@ -105,6 +111,8 @@ pub(crate) fn example(method: &str, path: &str, headers: &[(&str, &str)]) -> Inb
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        asn: Some(64_496),
+        country: Some("CH".to_owned()),
     }
 }
 
@@ -154,6 +162,10 @@ mod tests {
             ("/a", "app.example")
         );
         assert_eq!(facts.ip.as_deref(), Some("192.0.2.1"));
+        assert_eq!(
+            (facts.asn, facts.country.as_deref()),
+            (Some(64_496), Some("CH"))
+        );
         assert_eq!(inbound.path_and_query(), "/a?token=secret");
     }
 }

@@ -218,7 +218,7 @@ impl Packer {
     }
 }
 
-/// What an event takes in a pack, and the version byte that it has only here.
+/// What an event takes in a pack, and a version byte that it has only here.
 fn size(event: &Event) -> usize {
     wire::encode(event).map_or(MAX_PACK_BYTES, |bytes| bytes.len())
 }

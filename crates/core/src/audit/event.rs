@@ -1,9 +1,12 @@
 //! One audit event: who did what to whom, when, and how it ended.
 //!
 //! Nothing here can hold a credential: sessions and tokens appear as [`LogHash`], paths without
-//! their query, and free text is bounded. The list of [`Action`]s is the list of what is audited.
+//! their query, and free text is bounded and [scrubbed](super::scrub). The list of [`Action`]s is the
+//! list of what is audited.
 
+use super::scrub::scrubbed;
 use crate::id::{LogHash, SubjectKey};
+use crate::jwt::actor::MAX_ACTORS;
 use crate::text::truncated;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -183,27 +186,76 @@ pub struct RequestFacts {
     pub user_agent: Option<String>,
     /// The edge's id of the request.
     pub ray: Option<String>,
+    /// The number of the network that the client's address is in, as the edge knows it.
+    pub asn: Option<u32>,
+    /// The country of that address (ISO 3166-1 alpha-2), as the edge knows it.
+    pub country: Option<String>,
+}
+
+/// What a verified credential says of where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Who issued it (`iss`).
+    pub issuer: Option<String>,
+    /// The key that signed it.
+    pub kid: Option<String>,
+    /// The connection, of an identity provider's own.
+    pub connection: Option<String>,
+    /// Who acts with it in the subject's stead, the present actor first (RFC 8693 section 4.1).
+    pub act: Vec<SubjectKey>,
 }
 
 const MAX_PATH_BYTES: usize = 512;
 const MAX_TEXT_BYTES: usize = 256;
+const MAX_CLAIM_NAME_BYTES: usize = 64;
+/// The most claims that an event says.
+pub const MAX_CLAIMS: usize = 16;
 
 impl RequestFacts {
     /// The same facts within the bounds of what is logged, with any query removed.
     #[must_use]
-    pub fn bounded(&self) -> Self {
-        let path = self.path.split(['?', '#']).next().unwrap_or_default();
-        let short = |text: &String| truncated(text, MAX_TEXT_BYTES);
+    pub fn bounded(self) -> Self {
+        let mut path = self.path;
+        path.truncate(path.find(['?', '#']).unwrap_or(path.len()));
         Self {
-            method: truncated(&self.method, 16),
-            host: short(&self.host),
-            path: truncated(path, MAX_PATH_BYTES),
+            method: clean(self.method, 16),
+            host: short(self.host),
+            path: clean(path, MAX_PATH_BYTES),
             status: self.status,
-            ip: self.ip.as_ref().map(short),
-            user_agent: self.user_agent.as_ref().map(short),
-            ray: self.ray.as_ref().map(short),
+            ip: self.ip.map(short),
+            user_agent: self.user_agent.map(short),
+            ray: self.ray.map(short),
+            asn: self.asn,
+            country: self.country.map(|country| clean(country, 2)),
         }
     }
+}
+
+impl Credential {
+    fn bounded(self) -> Self {
+        let mut act = self.act;
+        act.truncate(MAX_ACTORS);
+        Self {
+            issuer: self.issuer.map(short),
+            // Not scrubbed: of a verified credential it is a published name, and looks random.
+            kid: self.kid.map(|kid| truncated(&kid, MAX_TEXT_BYTES)),
+            connection: self.connection.map(short),
+            act,
+        }
+    }
+}
+
+/// What was said, without what looks like a credential, and not too long.
+fn clean(text: String, max_bytes: usize) -> String {
+    let scrubbed = scrubbed(text);
+    if scrubbed.len() <= max_bytes {
+        return scrubbed;
+    }
+    truncated(&scrubbed, max_bytes)
+}
+
+fn short(text: String) -> String {
+    clean(text, MAX_TEXT_BYTES)
 }
 
 /// One audit event, as its producer states it.
@@ -229,6 +281,14 @@ pub struct Event {
     pub client_id: Option<String>,
     /// Through which request.
     pub request: Option<RequestFacts>,
+    /// What the credential says that it was done with.
+    pub credential: Option<Credential>,
+    /// At which resource (RFC 8707).
+    pub resource: Option<String>,
+    /// Claims that whoever declares the route wants to see here, as texts.
+    pub claims: Vec<(String, String)>,
+    /// By which policy it was decided: the gateway's file, hashed.
+    pub policy: Option<LogHash>,
 }
 
 impl Event {
@@ -246,16 +306,27 @@ impl Event {
             token: None,
             client_id: None,
             request: None,
+            credential: None,
+            resource: None,
+            claims: Vec::new(),
+            policy: None,
         }
     }
 
-    /// The same event with every text within bounds; ingestion applies it to what arrives.
+    /// The same event with every text within bounds and without what looks like a credential.
+    /// Producers apply it to what they say, and ingestion to what arrives.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        let short = |text: String| truncated(&text, MAX_TEXT_BYTES);
         self.reason = self.reason.map(short);
         self.client_id = self.client_id.map(short);
-        self.request = self.request.map(|facts| facts.bounded());
+        self.request = self.request.map(RequestFacts::bounded);
+        self.credential = self.credential.map(Credential::bounded);
+        self.resource = self.resource.map(short);
+        self.claims.truncate(MAX_CLAIMS);
+        for (name, value) in &mut self.claims {
+            *name = clean(std::mem::take(name), MAX_CLAIM_NAME_BYTES);
+            *value = short(std::mem::take(value));
+        }
         self.actor = match self.actor {
             Actor::Operator(name) => Actor::Operator(short(name)),
             Actor::Connection(name) => Actor::Connection(short(name)),

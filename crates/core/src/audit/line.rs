@@ -3,11 +3,12 @@
 //! The line is written once and kept as bytes; every reader gets those bytes. Absent fields are
 //! left out. Times are RFC 3339 in UTC with milliseconds.
 
-use super::event::{Action, Actor, Event, Outcome, RequestFacts};
+use super::event::{Action, Actor, Credential, Event, Outcome, RequestFacts};
 use crate::id::ProducerId;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Where and when an event entered the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,15 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<RequestFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialFields<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    claims: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
 }
 
 /// Who did something, as JSON has it.
@@ -76,6 +85,33 @@ struct RequestFields<'a> {
     user_agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ray: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asn: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CredentialFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    act: Vec<String>,
+}
+
+impl<'a> From<&'a Credential> for CredentialFields<'a> {
+    fn from(credential: &'a Credential) -> Self {
+        Self {
+            issuer: credential.issuer.as_deref(),
+            kid: credential.kid.as_deref(),
+            connection: credential.connection.as_deref(),
+            act: credential.act.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 impl<'a> From<&'a Actor> for ActorFields<'a> {
@@ -101,6 +137,8 @@ impl<'a> From<&'a RequestFacts> for RequestFields<'a> {
             ip: facts.ip.as_deref(),
             user_agent: facts.user_agent.as_deref(),
             ray: facts.ray.as_deref(),
+            asn: facts.asn,
+            country: facts.country.as_deref(),
         }
     }
 }
@@ -127,7 +165,15 @@ pub fn render(event: &Event, position: &Position) -> Result<String, serde_json::
         session: event.session.map(|hash| hash.to_string()),
         token: event.token.map(|hash| hash.to_string()),
         client_id: event.client_id.as_deref(),
+        resource: event.resource.as_deref(),
         request: event.request.as_ref().map(Into::into),
+        credential: event.credential.as_ref().map(Into::into),
+        claims: event
+            .claims
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        policy: event.policy.map(|hash| hash.to_string()),
     })
 }
 
@@ -217,6 +263,58 @@ mod tests {
         let read = Line::parse(&line).expect("parses");
         assert_eq!((read.index, read.action()), (7, Some(Action::Kill)));
         assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn golden_line_of_what_a_gateway_says() {
+        let subject = SubjectKey::from_bytes([1; 16]);
+        let event = Event {
+            request: Some(RequestFacts {
+                method: "GET".into(),
+                host: "h".into(),
+                path: "/p".into(),
+                asn: Some(13335),
+                country: Some("CH".into()),
+                ..RequestFacts::default()
+            }),
+            credential: Some(Credential {
+                issuer: Some("https://id.example".into()),
+                kid: Some("k".into()),
+                connection: None,
+                act: vec![SubjectKey::from_bytes([2; 16])],
+            }),
+            resource: Some("https://api.example".into()),
+            claims: vec![("dept".into(), "b".into()), ("cost".into(), "a".into())],
+            policy: Some(LogHash::from_bytes([5; 16])),
+            ..Event::new(
+                UnixMillis(1000),
+                Action::RequestAllowed,
+                Outcome::Success,
+                Actor::Subject(subject),
+            )
+        };
+        let position = Position {
+            index: 8,
+            lane: 0,
+            producer: ProducerId::from_bytes([3; 16]),
+            sequence: 5,
+            received: UnixMillis(2000),
+            committed: UnixMillis(3000),
+        };
+        assert_eq!(
+            render(&event, &position).expect("renders"),
+            concat!(
+                r#"{"index":8,"lane":0,"producer":"prd_AwMDAwMDAwMDAwMDAwMDAw","sequence":5,"#,
+                r#""occurred":"1970-01-01T00:00:01.000Z","received":"1970-01-01T00:00:02.000Z","#,
+                r#""committed":"1970-01-01T00:00:03.000Z","action":"request.allowed","#,
+                r#""outcome":"success","actor":{"type":"subject","id":"sub_AQEBAQEBAQEBAQEBAQEBAQ"},"#,
+                r#""resource":"https://api.example","#,
+                r#""request":{"method":"GET","host":"h","path":"/p","asn":13335,"country":"CH"},"#,
+                r#""credential":{"issuer":"https://id.example","kid":"k","#,
+                r#""act":["sub_AgICAgICAgICAgICAgICAg"]},"claims":{"cost":"a","dept":"b"},"#,
+                r#""policy":"h_BQUFBQUFBQUFBQUFBQUFBQ"}"#
+            )
+        );
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! keeps it as a [line](line::Line) of JSON. Readers [query](query) lines by index.
 
 pub mod call;
+mod earlier;
 pub mod event;
 pub mod line;
 pub mod pack;
 pub mod query;
 pub mod ranges;
+pub mod scrub;

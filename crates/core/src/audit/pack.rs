@@ -1,9 +1,10 @@
 //! A pack: consecutive events of one producer, as they travel to the log.
 //!
 //! `(producer, sequence)` identifies an event for good: a pack may arrive twice, in parts or out of
-//! order, and each of its events still enters the log once. Wire form: the
-//! [`wire`](crate::wire) envelope, at most [`MAX_PACK_BYTES`].
+//! order, and each of its events still enters the log once. Wire form: the [`wire`] envelope of version 2,
+//! at most [`MAX_PACK_BYTES`]; version 1 is read, too.
 
+use super::earlier::PackV1;
 use super::event::{Action, Actor, Event};
 use crate::id::ProducerId;
 use crate::time::UnixMillis;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 /// The largest pack that is accepted, below the queue's limit of 128 KB a message.
 pub const MAX_PACK_BYTES: usize = 120_000;
+
+/// The version that is written.
+const VERSION: u8 = 2;
 
 /// Events `first_sequence ..` of one producer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +32,7 @@ impl Pack {
     /// The bytes for a queue message; `Malformed` if it would break the bounds.
     pub fn encode(&self) -> Result<Vec<u8>, Malformed> {
         self.checked()?;
-        wire::encode(self).and_then(|bytes| {
+        self.to_bytes().and_then(|bytes| {
             if bytes.len() <= MAX_PACK_BYTES {
                 Ok(bytes)
             } else {
@@ -42,10 +46,24 @@ impl Pack {
         if bytes.len() > MAX_PACK_BYTES {
             return Err(Malformed);
         }
-        let mut pack: Self = wire::decode(bytes)?;
+        let mut pack = Self::from_bytes(bytes)?;
         pack.checked()?;
         pack.events = pack.events.into_iter().map(Event::bounded).collect();
         Ok(pack)
+    }
+
+    /// The bytes for a store of our own, without bounds.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Malformed> {
+        wire::encode_as(VERSION, self)
+    }
+
+    /// Reads what [`Self::to_bytes`] of this version or an earlier one wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes.split_first() {
+            Some((&VERSION, body)) => wire::decode_body(body),
+            Some((1, body)) => wire::decode_body::<PackV1>(body).map(Self::from),
+            _ => Err(Malformed),
+        }
     }
 
     /// The sequence of the last event.
@@ -94,7 +112,8 @@ impl Pack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::event::Outcome;
+    use crate::audit::event::{Credential, Outcome, RequestFacts};
+    use crate::id::{LogHash, SubjectKey};
     use proptest::prelude::*;
 
     fn pack(first_sequence: u64, events: usize) -> Pack {
@@ -113,10 +132,111 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let mut expected = vec![1];
+        let mut expected = vec![2];
         expected.extend([3; 16]);
-        expected.extend([1, 1, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([1, 1, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(pack(1, 1).encode(), Ok(expected));
+    }
+
+    #[test]
+    fn golden_bytes_of_all_that_an_event_can_say() {
+        let full = Event {
+            reason: Some("r".into()),
+            request: Some(RequestFacts {
+                asn: Some(7),
+                country: Some("CH".into()),
+                ..RequestFacts::default()
+            }),
+            credential: Some(Credential {
+                issuer: Some("i".into()),
+                kid: Some("k".into()),
+                connection: Some("c".into()),
+                act: vec![SubjectKey::from_bytes([4; 16])],
+            }),
+            resource: Some("u".into()),
+            claims: vec![("n".into(), "v".into())],
+            policy: Some(LogHash::from_bytes([5; 16])),
+            ..pack(1, 1).events.remove(0)
+        };
+        let full = Pack {
+            events: vec![full],
+            ..pack(1, 1)
+        };
+        let mut expected = vec![2];
+        expected.extend([3; 16]);
+        expected.extend([1, 1, 9, 5, 0, 1, 1, b'r', 0, 0, 0, 0, 0]);
+        expected.extend([1, 0, 0, 0, 0, 0, 0, 0, 1, 7, 1, 2, b'C', b'H']);
+        expected.extend([1, 1, 1, b'i', 1, 1, b'k', 1, 1, b'c', 1]);
+        expected.extend([4; 16]);
+        expected.extend([1, 1, b'u', 1, 1, b'n', 1, b'v', 1]);
+        expected.extend([5; 16]);
+        assert_eq!(full.encode(), Ok(expected.clone()));
+        assert_eq!(Pack::decode(&expected), Ok(full));
+    }
+
+    #[test]
+    fn packs_of_version_1_are_read() {
+        let mut bytes = vec![1];
+        bytes.extend([3; 16]);
+        bytes.extend([1, 1, 9, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Pack::decode(&bytes), Ok(pack(1, 1)));
+        assert_eq!(Pack::from_bytes(&bytes), Ok(pack(1, 1)));
+        let mut with_request = vec![1];
+        with_request.extend([3; 16]);
+        with_request.extend([1, 1, 9, 5, 0, 0, 0, 0, 0, 0, 0, 1]);
+        with_request.extend([1, b'm', 1, b'h', 1, b'p', 0, 1, 1, b'i', 0, 0]);
+        let read = Pack::decode(&with_request).expect("reads");
+        let facts = read
+            .events
+            .into_iter()
+            .next()
+            .and_then(|event| event.request);
+        let expected = RequestFacts {
+            method: "m".into(),
+            host: "h".into(),
+            path: "p".into(),
+            ip: Some("i".into()),
+            ..RequestFacts::default()
+        };
+        assert_eq!(facts, Some(expected));
+        for other in [0, 3, 255] {
+            bytes[0] = other;
+            assert_eq!(Pack::from_bytes(&bytes), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn what_arrives_is_scrubbed() {
+        let secret = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln";
+        let said = Event {
+            reason: Some(secret.into()),
+            client_id: Some(format!("x {secret}")),
+            request: Some(RequestFacts {
+                host: secret.into(),
+                path: format!("/a/{secret}"),
+                user_agent: Some(format!("Bearer {secret}")),
+                ray: Some(secret.into()),
+                ip: Some(secret.into()),
+                ..RequestFacts::default()
+            }),
+            credential: Some(Credential {
+                issuer: Some(secret.into()),
+                connection: Some(secret.into()),
+                ..Credential::default()
+            }),
+            resource: Some(secret.into()),
+            claims: vec![(secret.into(), secret.into())],
+            actor: Actor::Client(secret.into()),
+            ..pack(1, 1).events.remove(0)
+        };
+        let pack = Pack {
+            events: vec![said],
+            ..pack(1, 1)
+        };
+        let arrived = Pack::decode(&pack.to_bytes().expect("encodes")).expect("decodes");
+        let text = format!("{:?}", arrived.events);
+        assert!(!text.contains("eyJ"), "{text}");
+        assert_eq!(text.matches("[redacted:").count(), 13, "{text}");
     }
 
     #[test]
@@ -127,9 +247,9 @@ mod tests {
             event.outcome = Outcome::Denied;
             event.actor = Actor::Unproven(300);
         }
-        let mut expected = vec![1];
+        let mut expected = vec![2];
         expected.extend([3; 16]);
-        expected.extend([1, 1, 9, 8, 1, 0, 5, 172, 2, 0, 0, 0, 0, 0]);
+        expected.extend([1, 1, 9, 8, 1, 0, 5, 172, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(counted.encode(), Ok(expected));
     }
 

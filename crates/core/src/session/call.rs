@@ -122,7 +122,7 @@ mod tests {
         let asked = || {
             let mut bytes = vec![1, b'c', 0, 0, 0, 0];
             bytes.extend([5; 16]);
-            bytes.extend([0; 7]);
+            bytes.extend([0; 9]);
             bytes
         };
         let redeem = bytes_of(Redeem {

@@ -128,7 +128,7 @@ impl IssueToService {
             auth_time_secs: None,
             acr: None,
             groups: Vec::new(),
-            device: self.ask.request.bounded().user_agent,
+            device: self.ask.request.clone().bounded().user_agent,
             expires_at: now.plus_secs(SESSION_TTL_SECS),
             ended: None,
             last_used_at: now,

@@ -52,7 +52,7 @@ fn of_a_guard(guard: &Guard) -> [(&'static str, Value); 10] {
         ("groups_all", json!(groups_all)),
         ("scopes", json!(scopes)),
         ("consistency", json!(consistency(guard.consistency))),
-        ("audit", json!(audit(guard.audit))),
+        ("audit", json!(audit(&guard.audit))),
         ("headers", json!(headers)),
         ("browser_login", json!(guard.browser_login)),
         ("assertion", json!(guard.assertion)),
@@ -77,10 +77,12 @@ fn consistency(consistency: Consistency) -> String {
     }
 }
 
-fn audit(audit: Audit) -> String {
+fn audit(audit: &Audit) -> String {
     let loss = match audit.loss {
         Loss::Tolerate => "tolerate",
         Loss::Wait => "wait",
     };
-    format!("{} {loss}", audit.sample.share())
+    let claims = audit.claims.iter().map(|claim| format!(" {claim}"));
+    let claims: String = claims.collect();
+    format!("{} {loss}{claims}", audit.sample.share())
 }

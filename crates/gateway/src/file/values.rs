@@ -6,6 +6,7 @@ use crate::consistency::{Consistency, DEFAULT_MAX_AGE_MS, LONGEST_MAX_AGE_MS, Wh
 use crate::headers;
 use crate::route::audit::{Audit, Loss, Sample};
 use crate::route::claim::Claim;
+use portcullis_core::audit::event::MAX_CLAIMS;
 use toml::de::DeValue;
 use url::Host;
 
@@ -142,11 +143,31 @@ pub fn audit(field: Field<'_>, problems: &mut Problems<'_>) -> Option<Audit> {
             }
         }
     });
+    let claims = fields
+        .take("claims")
+        .map_or(Some(Vec::new()), |field| audited_claims(field, problems));
     fields.finish(problems);
     Some(Audit {
         sample: sample?,
         loss: loss?,
+        claims: claims?,
     })
+}
+
+fn audited_claims(field: Field<'_>, problems: &mut Problems<'_>) -> Option<Vec<Claim>> {
+    let texts = field.texts(problems);
+    if texts.len() > MAX_CLAIMS {
+        field.refuse(problems, format!("more than {MAX_CLAIMS} claims"));
+        return None;
+    }
+    let mut claims = Vec::new();
+    for (name, span) in texts {
+        match name.parse() {
+            Ok(claim) => claims.push(claim),
+            Err(unknown) => problems.add(&span, unknown),
+        }
+    }
+    Some(claims)
 }
 
 /// Headers, each with the claim that it holds.

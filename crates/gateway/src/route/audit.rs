@@ -1,13 +1,35 @@
 //! What a route records of the requests that it lets pass. Denials of those who are known are
 //! always recorded, before they are told.
 
+use super::claim::Claim;
+use crate::caller::Caller;
+
 /// What is recorded, and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Audit {
     /// How many.
     pub sample: Sample,
     /// Whether one may be lost.
     pub loss: Loss,
+    /// The claims of its sender that are recorded with it, and with a denial.
+    pub claims: Vec<Claim>,
+}
+
+impl Audit {
+    /// What is recorded of `caller`: what has a value.
+    #[must_use]
+    pub fn claims_of(&self, caller: &Caller) -> Vec<(String, String)> {
+        let claims = self.claims.iter();
+        claims
+            .map(|claim| {
+                (
+                    claim.to_string(),
+                    claim.values(caller).join(claim.separator()),
+                )
+            })
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
+    }
 }
 
 /// The share of requests that is recorded.
@@ -73,7 +95,7 @@ impl Default for Sample {
 impl Audit {
     /// What to do about a request that passes and for which chance has drawn this number.
     #[must_use]
-    pub fn recording(self, draw: u32) -> Recording {
+    pub fn recording(&self, draw: u32) -> Recording {
         match (self.sample.takes(draw), self.loss) {
             (false, _) => Recording::None,
             (true, Loss::Tolerate) => Recording::OffThePath,
@@ -104,6 +126,7 @@ mod tests {
         let audit = |share, loss| Audit {
             sample: Sample::new(share).expect("a share"),
             loss,
+            claims: Vec::new(),
         };
         let half = 1 << 31;
         assert_eq!(audit(0.5, Loss::Wait).recording(half), Recording::None);

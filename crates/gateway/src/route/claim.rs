@@ -1,17 +1,19 @@
-//! The claims that can become headers of a route's own.
+//! The claims that can become headers of a route's own, and that the audit log can be told.
 //!
-//! | claim | header |
+//! | claim | value |
 //! |---|---|
 //! | `sub` | the subject key |
 //! | `client_id`, `connection`, `acr` | the text |
 //! | `scope` | what was granted, space separated |
-//! | `roles`, `groups` | comma separated |
+//! | `roles`, `groups` | each, comma separated |
 //! | `auth_time` | seconds since 1970 |
 //! | `idp_claims.NAME` | a text, a number, true or false; of a list of those, comma separated |
 //!
-//! Without a value there is no header. Values are encoded as in the gateway's own headers
+//! Without a value there is nothing. In headers values are encoded as in the gateway's own
 //! ([`crate::headers`]). An identity provider's own token brings no `idp_claims`.
 
+use crate::caller::Caller;
+use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 
@@ -87,6 +89,61 @@ impl fmt::Display for Claim {
             Self::Connection => "connection",
             Self::IdpClaim(name) => return write!(f, "{IDP_CLAIMS}{name}"),
         })
+    }
+}
+
+impl Claim {
+    /// What `caller` has of it: nothing that is empty.
+    #[must_use]
+    pub fn values(&self, caller: &Caller) -> Vec<String> {
+        let text = |text: &Option<String>| text.iter().cloned().collect();
+        let mut values: Vec<String> = match self {
+            Self::Sub => vec![caller.subject.to_string()],
+            Self::ClientId => text(&caller.client_id),
+            Self::Connection => text(&caller.connection),
+            Self::Acr => text(&caller.acr),
+            Self::Scope => {
+                let scope = caller.scope.as_deref().unwrap_or_default();
+                scope.split(' ').map(str::to_owned).collect()
+            }
+            Self::Roles => caller.roles.clone(),
+            Self::Groups => caller.groups.clone(),
+            Self::AuthTime => {
+                let at = caller.auth_time_secs.iter();
+                at.map(ToString::to_string).collect()
+            }
+            Self::IdpClaim(name) => caller.idp_claims.get(name).map(of_json).unwrap_or_default(),
+        };
+        values.retain(|value| !value.is_empty());
+        values
+    }
+
+    /// What stands between several.
+    #[must_use]
+    pub const fn separator(&self) -> &'static str {
+        match self {
+            Self::Scope => " ",
+            _ => ",",
+        }
+    }
+}
+
+/// A text, a number, true or false, or a list of those; nothing for anything else.
+fn of_json(value: &Value) -> Vec<String> {
+    let plain = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null => Some(String::new()),
+        Value::Array(_) | Value::Object(_) => None,
+    };
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .map(plain)
+            .collect::<Option<_>>()
+            .unwrap_or_default(),
+        one => plain(one).into_iter().collect(),
     }
 }
 

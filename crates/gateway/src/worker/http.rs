@@ -10,8 +10,8 @@ use std::time::Duration;
 use url::Url;
 use worker::wasm_bindgen::JsValue;
 use worker::{
-    AbortController, Delay, Error, Fetch, Method, Request, RequestInit, RequestRedirect, Response,
-    ResponseBody, ResponseBuilder, Result,
+    AbortController, Cf, Delay, Error, Fetch, Method, Request, RequestInit, RequestRedirect,
+    Response, ResponseBody, ResponseBuilder, Result,
 };
 
 /// How long anybody may take to answer us.
@@ -51,7 +51,10 @@ impl From<Error> for FetchError {
 
 /// The parts of a request that are looked at.
 pub fn inbound(request: &Request) -> Result<Inbound> {
+    let edge = request.cf();
     Ok(Inbound {
+        asn: edge.and_then(Cf::asn),
+        country: edge.and_then(Cf::country),
         // Not `request.method()`: that one calls a method it does not know GET.
         method: request.inner().method(),
         url: request.url()?,

@@ -123,6 +123,7 @@ impl Call<'_> {
             inbound: self.inbound,
             config,
             guard,
+            policy: self.deployment.policy,
             now: now(),
         };
         match decide::rule(finding, place) {

@@ -157,7 +157,7 @@ fn how_a_route_is_guarded_is_judged_value_by_value() {
         ),
         (
             "audit = { denials = 0 }",
-            "6:11: unknown key \"denials\"; known here: sample, loss",
+            "6:11: unknown key \"denials\"; known here: sample, loss, claims",
         ),
         (
             "consistency = { bounded = \"61s\" }",
@@ -202,6 +202,14 @@ fn how_a_route_is_guarded_is_judged_value_by_value() {
     ] {
         assert_eq!(of_a_route(keys), [told], "{keys}");
     }
+    let unknown_claim = of_a_route("audit = { claims = [\"acr\", \"email\"] }");
+    assert!(
+        unknown_claim[0].starts_with("6:28: no such claim; there are sub,"),
+        "{unknown_claim:?}"
+    );
+    let many: String = (0..17).map(|n| format!("\"idp_claims.{n}\", ")).collect();
+    let many = format!("audit = {{ claims = [{many}] }}");
+    assert_eq!(of_a_route(&many), ["6:20: more than 16 claims"]);
     let unknown_claim = of_a_route("headers = { X-Email = \"email\" }");
     assert!(
         unknown_claim

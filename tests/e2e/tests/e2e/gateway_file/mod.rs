@@ -274,5 +274,44 @@ fn what_passes_is_recorded_as_the_route_says() -> Result {
         &Value::Null
     );
     assert_eq!(of_this_session("/metrics")?, Vec::<Value>::new());
+    // What the credential, the route and the edge say, and only the claims that are declared and there.
+    assert_eq!(waited["claims"]["scope"], "openid profile");
+    assert_eq!(waited["claims"].get("acr"), None, "{waited}");
+    assert_eq!(waited["resource"], site.endpoints().gateway.as_str());
+    assert_eq!(
+        waited["credential"]["issuer"],
+        site.endpoints().service.as_str()
+    );
+    assert!(waited["credential"]["kid"].is_string(), "{waited}");
+    assert_eq!(waited["policy"], last["policy"]);
+    assert!(
+        waited["policy"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("h_")),
+        "{waited}"
+    );
+    assert_eq!(last.get("claims"), None, "{last}");
+    Ok(())
+}
+
+#[test]
+fn what_looks_like_a_credential_in_a_path_is_not_in_the_log() -> Result {
+    let site = site()?;
+    let tokens = site.app.log_in("carol")?;
+    let secret = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+    get(&site, &tokens, &format!("/payments/{secret}"))?;
+    get(&site, &tokens, &format!("/staff/%65{}", &secret[1..]))?;
+    get(&site, &tokens, "/payments")?.expect(200)?;
+    let query = format!("subject={}", tokens.subject);
+    let session = portcullis_e2e::api::session_in_log(&tokens.session)?;
+    let events = portcullis_e2e::wait::until("the event of what passes", || {
+        let mut events = site.api.events(&query)?;
+        events.retain(|event| event["session"] == session.as_str());
+        let is_there = |event: &Value| event["request"]["path"] == "/payments";
+        Ok(events.iter().any(is_there).then_some(events))
+    })?;
+    let log = Value::Array(events).to_string();
+    assert!(!log.contains("hbGciOiJFUzI1NiJ9"), "{log}");
+    assert!(log.contains("/staff/[redacted:"), "{log}");
     Ok(())
 }
