@@ -207,8 +207,8 @@ fn how_a_route_is_guarded_is_judged_value_by_value() {
         unknown_claim[0].starts_with("6:28: no such claim; there are sub,"),
         "{unknown_claim:?}"
     );
-    let many: String = (0..17).map(|n| format!("\"idp_claims.{n}\", ")).collect();
-    let many = format!("audit = {{ claims = [{many}] }}");
+    let many: Vec<String> = (0..17).map(|n| format!("\"idp_claims.{n}\"")).collect();
+    let many = format!("audit = {{ claims = [{}] }}", many.join(", "));
     assert_eq!(of_a_route(&many), ["6:20: more than 16 claims"]);
     let unknown_claim = of_a_route("headers = { X-Email = \"email\" }");
     assert!(
