@@ -41,8 +41,9 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
         allowed,
     } = arrival;
     let subject = person.subject;
-    match seen(ctx, &person, begun_at).await {
-        Ok(SeenLogin::Seen) => {}
+    let provisioned = match seen(ctx, &person, begun_at).await {
+        Ok(SeenLogin::Seen) => None,
+        Ok(SeenLogin::Provisioned(said)) => Some(said),
         Ok(SeenLogin::Ended) => {
             denied(ctx, &request, &person, "upstream_logout").await?;
             return refuse(ctx, &request, ErrorCode::AccessDenied);
@@ -51,7 +52,7 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
             worker::console_error!("{error}");
             return refuse(ctx, &request, ErrorCode::TemporarilyUnavailable);
         }
-    }
+    };
     let code = AuthorizationCode::new(&ctx.config.routing_key, subject, &random()?);
     let login = Login {
         session: SessionId::from_bytes(new_id()?),
@@ -70,6 +71,7 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
         client: request.client.clone(),
         code: code.digest,
         request: ctx.facts(),
+        provisioned,
     };
     match call::subject(&ctx.env, subject, login).await {
         Ok(LoginReply::Begun) => {

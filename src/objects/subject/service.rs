@@ -85,6 +85,7 @@ impl<S: Sql> SubjectService<S> {
             }
             SubjectRequest::LookUp(_) => wire::encode(&self.overview(&call.revoked, now)?),
             SubjectRequest::Receipts(ask) => wire::encode(&self.receipts(ask)?),
+            SubjectRequest::Provision(command) => run!(command),
         };
         Ok(reply?)
     }

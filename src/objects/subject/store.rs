@@ -9,6 +9,7 @@ use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::check::CheckRequest;
 use portcullis_core::session::foreign::{CheckForeign, ForeignFacts};
 use portcullis_core::session::grant::{OneTime, Replayed};
+use portcullis_core::session::provision::Provisioned;
 use portcullis_core::session::revoke::IdempotencyKey;
 use portcullis_core::session::{
     Change, CheckFacts, Code, EarlierReply, Family, Needs, Session, Sessions, State, Subject,
@@ -24,6 +25,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_upstream.sql"),
     include_str!("migrations/0004_feed.sql"),
     include_str!("../feed_outbox.sql"),
+    include_str!("migrations/0005_provisioned.sql"),
 ];
 
 /// How long an idempotent reply is kept, in seconds.
@@ -73,6 +75,11 @@ pub fn load(
             feed_outbox::next_serial(sql, now)?
         } else {
             0
+        },
+        provisioned: if needs.provisioned {
+            provisioned(sql)?
+        } else {
+            None
         },
     })
 }
@@ -212,6 +219,7 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
                 now.plus_secs(REPLY_MEMORY_SECS).0.into(),
             ],
         ),
+        Change::PutProvisioned(said) => put_provisioned(sql, said),
         // Kept with the entries of the feed that it waits for.
         Change::PutReceipt(_) => Ok(()),
         Change::Sweep { now } => sweep(sql, *now),
@@ -309,6 +317,17 @@ fn put_subject(sql: &impl Sql, subject: &Subject) -> Result<(), SqlError> {
     )
 }
 
+fn put_provisioned(sql: &impl Sql, said: &Provisioned) -> Result<(), SqlError> {
+    run(
+        sql,
+        "INSERT OR REPLACE INTO provisioned (id, version, names) VALUES (1, ?, ?)",
+        &[
+            said.version.into(),
+            wire::encode(&(&said.groups, &said.roles))?.into(),
+        ],
+    )
+}
+
 fn put_consent(
     sql: &impl Sql,
     client_id: &str,
@@ -355,6 +374,19 @@ impl TryFrom<&Row> for Subject {
             killed_at: row.optional_integer(4)?.map(UnixMillis),
             reactivated_at: row.optional_integer(5)?.map(UnixMillis),
             upstream_ended_at: row.optional_integer(6)?.map(UnixMillis),
+        })
+    }
+}
+
+impl TryFrom<&Row> for Provisioned {
+    type Error = SqlError;
+
+    fn try_from(row: &Row) -> Result<Self, SqlError> {
+        let (groups, roles) = wire::decode(row.blob(1)?)?;
+        Ok(Self {
+            version: row.integer(0)?,
+            groups,
+            roles,
         })
     }
 }
@@ -444,6 +476,13 @@ fn consented(sql: &impl Sql, client_id: &str) -> Result<Option<String>, SqlError
     .first()
     .map(|row| row.text(0).map(str::to_owned))
     .transpose()
+}
+
+fn provisioned(sql: &impl Sql) -> Result<Option<Provisioned>, SqlError> {
+    sql.first("SELECT version, names FROM provisioned", &[])?
+        .as_ref()
+        .map(Provisioned::try_from)
+        .transpose()
 }
 
 fn earlier(

@@ -157,6 +157,7 @@ mod tests {
     use crate::id::SubjectKey;
     use crate::registry::{Place, ScimUser};
     use crate::secret::Digest;
+    use crate::session::provision::Provisioned;
     use crate::session::{Profile, Upstream};
     use crate::time::UnixMillis;
     use crate::wire::{self, Call};
@@ -228,6 +229,13 @@ mod tests {
             bytes(&[&[1, 5], &[7; 16], &[1, b'v', 1], &[8; 32], &rest])
         );
         assert_eq!(wire::encode(&SeenLogin::Ended), Ok(vec![1, 1]));
+        let said = SeenLogin::Provisioned(Provisioned {
+            version: 300,
+            groups: vec!["g".into()],
+            roles: vec!["r".into()],
+        });
+        let said_bytes = [1, 2, 0xac, 2, 1, 1, b'g', 1, 1, b'r'];
+        assert_eq!(wire::encode(&said), Ok(said_bytes.to_vec()));
         let logout = UpstreamLogout {
             replay: Digest::from_bytes([9; 32]),
             expires_at: UnixMillis(3),

@@ -17,6 +17,7 @@ pub mod foreign;
 pub mod grant;
 pub mod login;
 pub mod overview;
+pub mod provision;
 pub mod reactivate;
 pub mod redeem;
 pub mod refresh;

@@ -106,6 +106,7 @@ fn logs_in(person: &Subject, n: u8, sid: Option<&str>, begun: UnixMillis) -> Log
         allowed: false,
         code: Digest::of(&[n]),
         request: RequestFacts::default(),
+        provisioned: None,
     };
     let now = UnixMillis(begun.0 + 10_000);
     let reply = person.run(subject("alice"), &[], login, now, PRODUCER);

@@ -59,6 +59,7 @@ fn login(n: u8, begun: UnixMillis) -> Login {
         allowed: false,
         code: Digest::of(&[n]),
         request: RequestFacts::default(),
+        provisioned: None,
     }
 }
 
