@@ -1,6 +1,7 @@
 //! Whom a connection's provider knows: users as SCIM provisions them, and whoever logs in through it.
 
 mod command;
+mod jobs;
 mod logins;
 pub mod object;
 mod registry;

@@ -16,6 +16,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_registry.sql"),
     include_str!("migrations/0003_scim.sql"),
+    include_str!("migrations/0004_groups.sql"),
 ];
 
 const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified, \
@@ -145,6 +146,7 @@ pub fn put_user(sql: &impl Sql, (record, user): &Stored) -> Result<(), SqlError>
 pub fn delete_user(sql: &impl Sql, id: UserId) -> Result<(), SqlError> {
     for statement in [
         "DELETE FROM user WHERE id = ?",
+        "DELETE FROM member WHERE user = ?",
         "DELETE FROM linked_subject WHERE user = ?",
     ] {
         sql.exec(statement, &[id.as_bytes().into()])?;

@@ -11,8 +11,8 @@
 //! | many operations in one request | [`bulk`] |
 //! | who a user is, and what a change does to them | [`matching`], [`change`], by a connection's [`rules`] |
 //!
-//! [`user`] and [`call`] are what the directory keeps and is asked so far: users alone, with the few
-//! attributes that decide something lifted out of the JSON the provider sent.
+//! [`user`], [`group`] and [`call`] are what the directory keeps and is asked: the few attributes that decide
+//! something are lifted out of the JSON the provider sent.
 //!
 //! Out of scope: storage, and which connection a request is for.
 
@@ -21,6 +21,7 @@ pub mod call;
 pub mod change;
 pub mod error;
 pub mod filter;
+pub mod group;
 pub mod matching;
 pub mod patch;
 pub mod path;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// A resource's `id`, random and never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UserId([u8; 16]);
 
 impl UserId {
@@ -146,7 +146,7 @@ impl User {
     }
 }
 
-fn json(body: &str) -> Result<Value, ScimError> {
+pub(super) fn json(body: &str) -> Result<Value, ScimError> {
     serde_json::from_str(body)
         .map_err(|_| ScimError::InvalidSyntax("the body is no JSON object".into()))
 }
@@ -156,11 +156,11 @@ fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m st
     text.filter(|text| !text.is_empty())
 }
 
-/// What the directory adds to a user.
+/// What the directory adds to a user, or to a resource with another kind of id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<I = UserId> {
     /// The resource's id.
-    pub id: UserId,
+    pub id: I,
     /// When it was created.
     pub created: UnixMillis,
     /// When it last changed.
@@ -169,10 +169,10 @@ pub struct Record {
     pub version: Version,
 }
 
-impl Record {
-    /// Of a user that is new.
+impl<I> Record<I> {
+    /// Of a resource that is new.
     #[must_use]
-    pub fn new(id: UserId, now: UnixMillis) -> Self {
+    pub const fn new(id: I, now: UnixMillis) -> Self {
         Self {
             id,
             created: now,
