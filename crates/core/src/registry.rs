@@ -76,7 +76,7 @@ pub enum LoggedOut {
 pub struct Place {
     /// What was found, in lower case.
     pub found: String,
-    /// Their value, in lower case.
+    /// Their value, in the form in which two are compared.
     pub value: String,
 }
 
@@ -109,6 +109,10 @@ pub struct FindPerson {
     pub subject: SubjectKey,
 }
 
+/// How many seats are held?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountSeats;
+
 /// Somebody who has logged in through the connection, or whom its provider provisions, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownPerson {
@@ -130,6 +134,8 @@ pub struct KnownPerson {
     pub last_login_at: Option<UnixMillis>,
     /// Their SCIM user.
     pub scim: Option<ScimUser>,
+    /// Whether they hold a seat: from their first log-in until they are deprovisioned.
+    pub seat: bool,
 }
 
 /// A SCIM user, in brief.

@@ -1,10 +1,13 @@
 //! Whom a connection's provider knows: users as SCIM provisions them, and whoever logs in through it.
 
 mod command;
+mod delivery;
+mod effects;
 mod jobs;
 mod logins;
 pub mod object;
 mod registry;
+mod runner;
 mod search;
 pub mod service;
 mod store;

@@ -4,7 +4,8 @@
 //! transaction, and so is a log-out at the provider. The commands are then sent until each subject has
 //! confirmed; the reply waits for those of the user or log-out it is about.
 
-use super::command::{About, Pending, SubjectCommand};
+use super::command::{About, Pending};
+use super::jobs;
 use super::registry;
 use super::search;
 use super::store::{self, Stored};
@@ -16,14 +17,14 @@ use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{
-    ChangeReply, ChangeUser, DirectoryCall, DirectoryRequest, FindUser, Found, UserChange,
+    ChangeReply, ChangeUser, DirectoryCall, DirectoryRequest, UserChange,
 };
+use portcullis_core::scim::matching::{Matching, MatchingAttribute};
 use portcullis_core::scim::resource::render::{Projection, projected};
 use portcullis_core::scim::resource::version::Conditions;
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::scim::schema::USER;
 use portcullis_core::scim::user::{Record, User, UserId};
-use portcullis_core::session::revoke::Cause;
-use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -37,7 +38,13 @@ pub struct Answer {
     /// What the answer must wait for the pending commands of: also a user that the request was refused
     /// because of, for a provider takes "exists" and "not found" for done.
     pub concerns: Option<About>,
+    /// What an operator has to know.
+    pub warning: Option<&'static str>,
 }
+
+/// The connection has another rule than its users were provisioned under.
+const OTHER_MATCHING: &str =
+    "the connection matches users and log-ins by another rule than this directory was filled under";
 
 /// A directory over its storage.
 pub struct DirectoryService<S> {
@@ -51,6 +58,7 @@ pub struct DirectoryService<S> {
 pub(super) struct Context<'a> {
     pub connection: &'a str,
     pub users_url: &'a str,
+    pub rules: Rules,
     pub request: &'a RequestFacts,
     pub now: UnixMillis,
     pub new_producer: ProducerId,
@@ -91,11 +99,15 @@ impl<S: Sql> DirectoryService<S> {
         let context = Context {
             connection: &call.connection,
             users_url: &users_url,
+            rules: call.rules,
             request: &call.request,
             now,
             new_producer,
         };
         self.register_users(&context)?;
+        if call.operation.goes_by_rules() && !self.goes_by(&context.rules.matching)? {
+            return self.refused(&call.operation);
+        }
         let (bytes, changed, concerns) = match call.operation {
             DirectoryRequest::Create(create) => {
                 let (reply, concerns) = self.create(&context, create.id, &create.body)?;
@@ -111,27 +123,10 @@ impl<S: Sql> DirectoryService<S> {
                     .ok_or(ScimError::NotFound);
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
-            DirectoryRequest::Find(find) => {
-                (wire::encode(&self.find(&context, &find)?), false, None)
-            }
-            DirectoryRequest::Patch(patch) => {
-                let change = UserChange::Patch(patch.body);
-                let reply = self.change(&context, &unconditional(patch.id, change))?;
-                let reply = reply.map(Option::unwrap_or_default);
-                (
-                    wire::encode(&reply),
-                    reply.is_ok(),
-                    Some(About::User(patch.id)),
-                )
-            }
-            DirectoryRequest::Delete(delete) => {
-                let delete = unconditional(delete.id, UserChange::Delete);
-                let reply = self.change(&context, &delete)?.map(drop);
-                (
-                    wire::encode(&reply),
-                    reply.is_ok(),
-                    Some(About::User(delete.id)),
-                )
+            DirectoryRequest::Retired2(_)
+            | DirectoryRequest::Retired3(_)
+            | DirectoryRequest::Retired4(_) => {
+                return Err(SqlError("nothing is asked for by that any more".to_owned()));
             }
             DirectoryRequest::Search(search) => {
                 let reply = search::users(&self.sql, context.users_url, &search.asked)?;
@@ -164,31 +159,60 @@ impl<S: Sql> DirectoryService<S> {
                 let found = registry::person(&self.sql, find.subject)?;
                 (wire::encode(&found), false, None)
             }
+            DirectoryRequest::ListJobs(list) => {
+                (wire::encode(&jobs::jobs(&self.sql, list)?), false, None)
+            }
+            DirectoryRequest::FindJob(find) => {
+                (wire::encode(&jobs::job(&self.sql, find.id)?), false, None)
+            }
+            DirectoryRequest::CountSeats(_) => {
+                (wire::encode(&registry::seats(&self.sql)?), false, None)
+            }
         };
         Ok(Answer {
             bytes: bytes?,
             changed,
             concerns,
+            warning: None,
         })
     }
 
-    /// Commands not confirmed that an answer about that must wait for, or all.
+    /// Whether that is the rule that the directory was filled under, if it was.
+    fn goes_by(&self, matching: &Matching) -> Result<bool, SqlError> {
+        let remembered = store::matching(&self.sql)?;
+        Ok(remembered.is_none_or(|remembered| remembered == *matching))
+    }
+
+    /// Under another rule everybody would be somebody else: nobody is provisioned, and nobody logs in.
+    fn refused(&self, operation: &DirectoryRequest) -> Result<Answer, SqlError> {
+        if matches!(operation, DirectoryRequest::SeeLogin(_)) {
+            return Err(SqlError(OTHER_MATCHING.to_owned()));
+        }
+        let reply: Result<(), ScimError> = Err(ScimError::OtherMatching);
+        Ok(Answer {
+            bytes: wire::encode(&reply)?,
+            changed: false,
+            concerns: None,
+            warning: Some(OTHER_MATCHING),
+        })
+    }
+
+    /// Commands not confirmed that an answer about that must wait for; of tests, or all.
     pub fn pending(&self, about: Option<About>) -> Result<Vec<Pending>, SqlError> {
         self.ready()?;
-        store::pending(&self.sql, about)
+        match about {
+            Some(about) => store::pending(&self.sql, about),
+            None => store::due_after(&self.sql, 0, UnixMillis((1 << 53) - 1), (1 << 53) - 1),
+        }
     }
 
     /// Whether nothing waits: no command for a subject, no event for the lane.
     pub fn is_settled(&self) -> Result<bool, SqlError> {
-        Ok(self.pending(None)?.is_empty() && self.waiting()?.is_empty())
+        self.ready()?;
+        Ok(!store::has_pending(&self.sql)? && !outbox::has_waiting(&self.sql)?)
     }
 
-    /// The subject has committed the command of that version.
-    pub fn confirm(&self, version: u64) -> Result<(), SqlError> {
-        store::confirm(&self.sql, version)
-    }
-
-    fn ready(&self) -> Result<(), SqlError> {
+    pub(super) fn ready(&self) -> Result<(), SqlError> {
         if !self.migrated.get() {
             migrate(&self.sql, store::MIGRATIONS)?;
             self.migrated.set(true);
@@ -206,8 +230,15 @@ impl<S: Sql> DirectoryService<S> {
             self.sql.transaction(|| {
                 for id in users {
                     if let Some(stored) = store::user(&self.sql, id)? {
-                        let subject = self.subject_of(context, &stored.1);
-                        registry::provision(&self.sql, &stored, subject)?;
+                        // At that time people were known by their userName, in any case.
+                        let name = stored.1.user_name.clone();
+                        let matching = Matching {
+                            attribute: MatchingAttribute::UserName,
+                            folds_case: true,
+                        };
+                        let subject = self.subject_of(context.connection, &matching, &name);
+                        let key = matching.key(&name);
+                        registry::provision(&self.sql, &stored, subject, &name, &key)?;
                     }
                 }
                 registry::all_registered(&self.sql)
@@ -227,12 +258,47 @@ impl<S: Sql> DirectoryService<S> {
             Ok(user) => user,
             Err(error) => return Ok((Err(error), None)),
         };
-        if let Some((namesake, _)) = store::user_named(&self.sql, &user.user_name)? {
-            return Ok((Err(ScimError::Uniqueness), Some(namesake.id)));
+        if let Some(namesake) = store::user_named(&self.sql, &user.user_name)? {
+            let concerned = namesake.0.id;
+            if !user.active {
+                self.deactivate(context, namesake)?;
+            }
+            return Ok((Err(ScimError::Uniqueness), Some(concerned)));
+        }
+        if let Some(other) = self.known_by_the_value_of(context, &user)? {
+            return Ok((Err(ScimError::Uniqueness), Some(other)));
         }
         let stored = (Record::new(id, context.now), user);
         self.store_change(context, None, Some(&stored))?;
         Ok((Ok(rendered(context.users_url, &stored)), Some(id)))
+    }
+
+    /// Whoever says that a user is not active means that they be out, also by a POST of somebody who exists
+    /// (ADR 18). Nothing else of the user changes.
+    fn deactivate(&self, context: &Context, before: Stored) -> Result<(), SqlError> {
+        let (record, user) = &before;
+        let record = if user.active {
+            record.changed(context.now)
+        } else {
+            *record
+        };
+        let user = User {
+            active: false,
+            ..user.clone()
+        };
+        self.store_change(context, Some(&before), Some(&(record, user)))
+    }
+
+    /// The user who is a person by the value that makes `user` one.
+    fn known_by_the_value_of(
+        &self,
+        context: &Context,
+        user: &User,
+    ) -> Result<Option<UserId>, SqlError> {
+        match matched(&context.rules.matching, user) {
+            Some(key) => Ok(store::user_matched(&self.sql, &key)?.map(|(record, _)| record.id)),
+            None => Ok(None),
+        }
     }
 
     /// A PUT, PATCH or DELETE. What changes nothing of a user leaves its version and its date, and is
@@ -262,7 +328,9 @@ impl<S: Sql> DirectoryService<S> {
             Err(error) => return Ok(Err(error)),
         };
         let namesake = store::user_named(&self.sql, &user.user_name)?;
-        if namesake.is_some_and(|(record, _)| record.id != id) {
+        let namesake = namesake.map(|(record, _)| record.id);
+        let same = self.known_by_the_value_of(context, &user)?;
+        if [namesake, same].into_iter().flatten().any(|one| one != id) {
             return Ok(Err(ScimError::Uniqueness));
         }
         let record = if user == before.1 {
@@ -275,22 +343,6 @@ impl<S: Sql> DirectoryService<S> {
         Ok(Ok(Some(rendered(context.users_url, &after))))
     }
 
-    fn find(&self, context: &Context, find: &FindUser) -> Result<Found, SqlError> {
-        let (total, users) = if let Some(name) = &find.user_name {
-            let found = store::user_named(&self.sql, name)?;
-            (u64::from(found.is_some()), found.into_iter().collect())
-        } else {
-            let skip = u64::from(find.start_index.saturating_sub(1));
-            let page = store::users(&self.sql, false, skip, u64::from(find.count))?;
-            (store::count_users(&self.sql)?, page)
-        };
-        let resources = users.iter().map(|one| rendered(context.users_url, one));
-        Ok(Found {
-            total,
-            resources: resources.collect(),
-        })
-    }
-
     /// Stores a user's change, what it means for subjects, and its event: all or nothing.
     fn store_change(
         &self,
@@ -298,14 +350,18 @@ impl<S: Sql> DirectoryService<S> {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), SqlError> {
-        let Some((record, named)) = after.or(before) else {
+        let Some((record, user)) = after.or(before) else {
             return Ok(());
         };
-        let (id, subject) = (record.id, self.subject_of(context, named));
+        let id = record.id;
+        let matching = &context.rules.matching;
+        let whole = user.to_whole();
+        let value = matching.value(&whole);
+        let subject = value.map(|value| self.subject_of(context.connection, matching, value));
         let change = Change::between(before, after);
         let event = Event {
             reason: Some(change.as_str().to_owned()),
-            subject: Some(subject),
+            subject,
             request: Some(context.request.clone()),
             ..Event::new(
                 context.now,
@@ -315,81 +371,33 @@ impl<S: Sql> DirectoryService<S> {
             )
         };
         self.sql.transaction(|| {
-            self.command_subjects(context, id, before, after)?;
+            if store::matching(&self.sql)?.is_none() {
+                store::set_matching(&self.sql, matching)?;
+            }
+            self.carry_out(context, id, before, after)?;
             match after {
-                Some(after) => store::put_user(&self.sql, after)?,
+                Some(after) => {
+                    let key = value.map(|value| matching.key(value));
+                    store::put_user(&self.sql, after, key.as_deref())?;
+                }
                 None => store::delete_user(&self.sql, id)?,
             }
-            self.register(context, before, after)?;
             outbox::append(&self.sql, vec![event], context.new_producer)
         })
     }
 
-    /// Has the registry say who is provisioned under which name.
-    fn register(
+    /// The subject of the person with that value.
+    pub(super) fn subject_of(
         &self,
-        context: &Context,
-        before: Option<&Stored>,
-        after: Option<&Stored>,
-    ) -> Result<(), SqlError> {
-        let name = |stored: Option<&Stored>| stored.map(|(_, user)| folded(&user.user_name));
-        if let Some((_, user)) = before.filter(|_| name(before) != name(after)) {
-            registry::unprovision(&self.sql, &user.user_name)?;
+        connection: &str,
+        matching: &Matching,
+        value: &str,
+    ) -> SubjectKey {
+        if matching.folds_case {
+            SubjectKey::derive_folded(&self.naming_key, connection, value)
+        } else {
+            SubjectKey::derive(&self.naming_key, connection, value)
         }
-        match after {
-            Some(after) => {
-                registry::provision(&self.sql, after, self.subject_of(context, &after.1))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Adds the commands that a change means. Every way to end access is a `Disable`.
-    fn command_subjects(
-        &self,
-        context: &Context,
-        id: UserId,
-        before: Option<&Stored>,
-        after: Option<&Stored>,
-    ) -> Result<(), SqlError> {
-        if let Some((_, user)) = before {
-            store::link(&self.sql, id, self.subject_of(context, user))?;
-        }
-        let Some((_, user)) = after else {
-            return self.disable_all(context, id, None, Cause::ScimDeleted);
-        };
-        let subject = self.subject_of(context, user);
-        store::link(&self.sql, id, subject)?;
-        if !user.active {
-            return self.disable_all(context, id, None, Cause::ScimDeactivated);
-        }
-        // Names that this user no longer has must not log in as anyone.
-        self.disable_all(context, id, Some(subject), Cause::ScimRenamed)?;
-        if store::is_held(&self.sql, subject)? {
-            let (about, reactivate) = (About::User(id), SubjectCommand::Reactivate);
-            store::add_pending(&self.sql, about, subject, reactivate, context.now)?;
-        }
-        Ok(())
-    }
-
-    fn disable_all(
-        &self,
-        context: &Context,
-        id: UserId,
-        except: Option<SubjectKey>,
-        cause: Cause,
-    ) -> Result<(), SqlError> {
-        for subject in store::linked(&self.sql, id)? {
-            if Some(subject) != except && !store::is_held(&self.sql, subject)? {
-                let (about, disable) = (About::User(id), SubjectCommand::Disable(cause));
-                store::add_pending(&self.sql, about, subject, disable, context.now)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn subject_of(&self, context: &Context, user: &User) -> SubjectKey {
-        SubjectKey::derive_folded(&self.naming_key, context.connection, &user.user_name)
     }
 }
 
@@ -404,13 +412,10 @@ impl<S: Sql> Producer for DirectoryService<S> {
     }
 }
 
-const fn unconditional(id: UserId, change: UserChange) -> ChangeUser {
-    ChangeUser {
-        id,
-        change,
-        if_match: None,
-        if_none_match: None,
-    }
+/// What of a user is compared, to see who they are; `None`: nobody.
+fn matched(matching: &Matching, user: &User) -> Option<String> {
+    let whole = user.to_whole();
+    matching.value(&whole).map(|value| matching.key(value))
 }
 
 /// The resource as it is answered if nothing of it is asked for by name.

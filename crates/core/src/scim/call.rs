@@ -4,12 +4,14 @@
 //! Bodies travel as the JSON text that came, and resources as the JSON text to answer.
 
 use super::ScimError;
+use super::job::{FindJob, Job, Jobs, ListJobs};
 use super::query::Asked;
 use super::rules::Rules;
 use super::user::UserId;
 use crate::audit::event::RequestFacts;
 use crate::registry::{
-    FindPerson, KnownPerson, ListPeople, LoggedOut, People, SeeLogin, SeenLogin, UpstreamLogout,
+    CountSeats, FindPerson, KnownPerson, ListPeople, LoggedOut, People, SeeLogin, SeenLogin,
+    UpstreamLogout,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,17 +49,6 @@ pub struct GetUser {
     pub id: UserId,
 }
 
-/// GET by name, as it was asked before there were filters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FindUser {
-    /// The `userName` asked for; `None` lists all.
-    pub user_name: Option<String>,
-    /// 1-based, as in RFC 7644 section 3.4.2.4.
-    pub start_index: u32,
-    /// The most resources to return.
-    pub count: u32,
-}
-
 /// GET by filter, or a search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchUsers {
@@ -89,21 +80,9 @@ pub enum UserChange {
     Delete,
 }
 
-/// PATCH without conditions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PatchUser {
-    /// Which.
-    pub id: UserId,
-    /// The body.
-    pub body: String,
-}
-
-/// DELETE without conditions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeleteUser {
-    /// Which.
-    pub id: UserId,
-}
+/// A place in the order of requests that none has any more. What was sent under it cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired<const PLACE: u8>;
 
 /// A page of resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,8 +99,6 @@ pub type UserReply = Result<String, ScimError>;
 pub type SearchReply = Result<Found, ScimError>;
 /// The resource as JSON, nothing if it was deleted, or why not.
 pub type ChangeReply = Result<Option<String>, ScimError>;
-/// Done, or why not.
-pub type DeleteReply = Result<(), ScimError>;
 
 crate::object_calls! {
     /// One operation of a directory.
@@ -130,12 +107,12 @@ crate::object_calls! {
         Create(CreateUser) -> UserReply,
         /// GET by id.
         Get(GetUser) -> UserReply,
-        /// GET by filter.
-        Find(FindUser) -> Found,
-        /// PATCH.
-        Patch(PatchUser) -> UserReply,
-        /// DELETE.
-        Delete(DeleteUser) -> DeleteReply,
+        /// Was GET by name.
+        Retired2(Retired<2>) -> (),
+        /// Was PATCH without conditions.
+        Retired3(Retired<3>) -> (),
+        /// Was DELETE without conditions.
+        Retired4(Retired<4>) -> (),
         /// Somebody is about to log in.
         SeeLogin(SeeLogin) -> SeenLogin,
         /// The provider has logged somebody out.
@@ -148,6 +125,21 @@ crate::object_calls! {
         Search(SearchUsers) -> SearchReply,
         /// PUT, PATCH or DELETE.
         Change(ChangeUser) -> ChangeReply,
+        /// What is and was done for changes of groups?
+        ListJobs(ListJobs) -> Jobs,
+        /// How far is it?
+        FindJob(FindJob) -> Option<Job>,
+        /// How many seats are held?
+        CountSeats(CountSeats) -> u64,
+    }
+}
+
+impl DirectoryRequest {
+    /// Whether a connection's rules have a say in it: in changes of users and groups, and in log-ins. All but log-ins
+    /// answer with an error of SCIM if they are refused.
+    #[must_use]
+    pub const fn goes_by_rules(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Change(_) | Self::SeeLogin(_))
     }
 }
 
@@ -156,6 +148,8 @@ mod tests {
     use super::*;
     use crate::id::SubjectKey;
     use crate::registry::{Place, ScimUser};
+    use crate::scim::group::GroupId;
+    use crate::scim::job::{JobId, JobKind};
     use crate::secret::Digest;
     use crate::session::provision::Provisioned;
     use crate::session::{Profile, Upstream};
@@ -164,13 +158,10 @@ mod tests {
 
     #[test]
     fn golden_bytes() {
-        let mut expected = vec![1, 4];
+        let mut expected = vec![1, 1];
         expected.extend([6; 16]);
         let id = UserId::from_bytes([6; 16]);
-        assert_eq!(
-            wire::encode(&DeleteUser { id }.into_request()),
-            Ok(expected)
-        );
+        assert_eq!(wire::encode(&GetUser { id }.into_request()), Ok(expected));
         let reply: UserReply = Err(ScimError::NotFound);
         assert_eq!(wire::encode(&reply), Ok(vec![1, 1, 6]));
     }
@@ -206,6 +197,56 @@ mod tests {
         }
         let deleted: ChangeReply = Ok(None);
         assert_eq!(wire::encode(&deleted), Ok(vec![1, 0, 0]));
+    }
+
+    #[test]
+    fn what_was_sent_under_a_place_that_is_retired_cannot_be_read() {
+        // As a name was asked for, a user changed, and one deleted.
+        let find = [&[1, 2][..], &[1, 1, b'a', 1, 100]].concat();
+        let patch = [&[1, 3][..], &[6; 16], &[1, b'p']].concat();
+        let delete = [&[1, 4][..], &[6; 16]].concat();
+        for bytes in [find, patch, delete] {
+            assert!(
+                wire::decode::<DirectoryRequest>(&bytes).is_err(),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn golden_bytes_of_jobs_and_seats() {
+        let list = ListJobs {
+            before: Some(JobId(300)),
+            limit: 5,
+        };
+        assert_eq!(
+            wire::encode(&list.into_request()),
+            Ok(vec![1, 11, 1, 172, 2, 5])
+        );
+        let find = FindJob { id: JobId(300) };
+        assert_eq!(wire::encode(&find.into_request()), Ok(vec![1, 12, 172, 2]));
+        assert_eq!(wire::encode(&CountSeats.into_request()), Ok(vec![1, 13]));
+        let job = Job {
+            id: JobId(7),
+            what: JobKind::Renamed,
+            group: GroupId::from_bytes([6; 16]),
+            group_name: "g".into(),
+            cause: Some("c".into()),
+            total: 3,
+            done: 2,
+            failing: 1,
+            created: UnixMillis(8),
+            finished: None,
+        };
+        let expected = [&[7, 1][..], &[6; 16], &[1, b'g', 1, 1, b'c', 3, 2, 1, 8, 0]].concat();
+        let jobs = Jobs {
+            jobs: vec![job],
+            next: Some(JobId(7)),
+        };
+        assert_eq!(
+            wire::encode(&jobs),
+            Ok([&[1, 1][..], &expected, &[1, 7]].concat())
+        );
     }
 
     #[test]
@@ -275,6 +316,7 @@ mod tests {
                 id: UserId::from_bytes([6; 16]),
                 active: false,
             }),
+            seat: true,
         };
         let people = People {
             people: vec![person],
@@ -288,7 +330,7 @@ mod tests {
                 &[7; 16],
                 &of_person,
                 &[6; 16],
-                &[0, 1, 1, b'f', 1, b'v']
+                &[0, 1, 1, 1, b'f', 1, b'v']
             ])
         );
         assert_eq!(

@@ -42,6 +42,8 @@ pub enum ScimError {
     Conflict(String),
     /// The operation is none that the service has.
     Unsupported(String),
+    /// The directory goes by another rule than the connection has now, of who a user is.
+    OtherMatching,
 }
 
 impl ScimError {
@@ -55,6 +57,7 @@ impl ScimError {
             Self::PreconditionFailed => 412,
             Self::TooLarge(_) => 413,
             Self::Unsupported(_) => 501,
+            Self::OtherMatching => 500,
             _ => 400,
         }
     }
@@ -76,7 +79,8 @@ impl ScimError {
             Self::NotFound
             | Self::PreconditionFailed
             | Self::TooLarge(_)
-            | Self::Unsupported(_) => None,
+            | Self::Unsupported(_)
+            | Self::OtherMatching => None,
         }
     }
 
@@ -94,12 +98,17 @@ impl ScimError {
             Self::InvalidFilter => "the filter is not supported".into(),
             Self::InvalidPath(path) => format!("the path {path} is not supported"),
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
-            Self::Uniqueness => "a user with this userName exists".into(),
+            Self::Uniqueness => "another one has this name, or is known by this value".into(),
             Self::NotFound => "no such resource".into(),
             Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
             Self::InvalidVersion => "only version 2.0 of SCIM is supported".into(),
             Self::PreconditionFailed => "the resource has another version".into(),
+            Self::OtherMatching => {
+                "the connection matches users by another rule than the one they were \
+                 provisioned under: have the old one back, or make another connection"
+                    .into()
+            }
         }
     }
 
@@ -150,6 +159,7 @@ mod tests {
             (ScimError::PreconditionFailed, 412),
             (ScimError::TooLarge(what()), 413),
             (ScimError::Unsupported(what()), 501),
+            (ScimError::OtherMatching, 500),
         ] {
             assert_eq!((error.status(), error.scim_type()), (status, None));
             assert!(error.body().get("scimType").is_none());
@@ -164,6 +174,7 @@ mod tests {
             (ScimError::FilterRefused("x".into()), vec![1, 7, 1, b'x']),
             (ScimError::PreconditionFailed, vec![1, 12]),
             (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
+            (ScimError::OtherMatching, vec![1, 16]),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }

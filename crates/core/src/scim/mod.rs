@@ -22,6 +22,7 @@ pub mod change;
 pub mod error;
 pub mod filter;
 pub mod group;
+pub mod job;
 pub mod matching;
 pub mod patch;
 pub mod path;

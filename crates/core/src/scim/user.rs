@@ -16,6 +16,7 @@ use crate::text::{base64url, from_base64url, truncated};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// A resource's `id`, random and never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,6 +104,17 @@ impl User {
             active: active.ok_or_else(|| ScimError::Mutability("active".into()))?,
             attributes: whole,
         })
+    }
+
+    /// The values of `roles` (RFC 7643 section 4.1.2).
+    #[must_use]
+    pub fn roles(&self) -> BTreeSet<String> {
+        let roles = get(&self.attributes, "roles").and_then(Value::as_array);
+        let roles = roles.into_iter().flatten().filter_map(Value::as_object);
+        roles
+            .filter_map(|role| text_member(role, "value"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What the person is called: `displayName`, or what there is of `name` (RFC 7643 section 4.1.1).
@@ -265,6 +277,27 @@ mod tests {
         ] {
             assert_eq!(email(nothing), None);
         }
+    }
+
+    #[test]
+    fn roles_are_their_values_once_each() {
+        let of = |roles: Value| {
+            let body = json!({"userName": "a", "roles": roles});
+            User::parse(&body.to_string()).expect("parses").roles()
+        };
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(of(json!([])), BTreeSet::new());
+        assert_eq!(
+            of(
+                json!([{"value": "b", "primary": true}, {"value": "a"}, {"value": "B", "type": "x"}])
+            ),
+            set(&["B", "a", "b"])
+        );
+        assert_eq!(of(json!([{"display": "a"}])), BTreeSet::new());
+        assert_eq!(
+            User::parse(r#"{"userName":"a"}"#).expect("parses").roles(),
+            BTreeSet::new()
+        );
     }
 
     #[test]

@@ -111,10 +111,16 @@ fn a_put_means_for_subjects_what_a_patch_does() {
     put(&directory, r#"{"userName":"alicia"}"#);
     assert_eq!(
         commands(&directory)[2..],
-        [(
-            subject("alice"),
-            SubjectCommand::Disable(Cause::ScimRenamed)
-        )]
+        [
+            (
+                subject("alice"),
+                SubjectCommand::Disable(Cause::ScimRenamed)
+            ),
+            (
+                subject("alicia"),
+                SubjectCommand::End(Cause::ScimReassigned)
+            ),
+        ]
     );
 }
 
