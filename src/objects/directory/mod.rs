@@ -5,6 +5,7 @@ mod logins;
 pub mod object;
 mod registry;
 mod search;
+mod secrets;
 pub mod service;
 mod store;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use portcullis_core::scim::call::{
 use portcullis_core::scim::resource::render::{Projection, projected};
 use portcullis_core::scim::resource::version::Conditions;
 use portcullis_core::scim::schema::USER;
+use portcullis_core::scim::secret::{Knock, KnockReply, ListSecrets, SecretMade};
 use portcullis_core::scim::user::{Record, User, UserId};
 use portcullis_core::session::revoke::Cause;
 use portcullis_core::text::folded;
@@ -96,6 +97,15 @@ impl<S: Sql> DirectoryService<S> {
             new_producer,
         };
         self.register_users(&context)?;
+        if let Some(secret) = &call.secret
+            && !self.knows_secret(secret, now)?
+        {
+            return Ok(Answer {
+                bytes: wire::encode(&Err::<(), _>(ScimError::SecretRefused))?,
+                changed: false,
+                concerns: None,
+            });
+        }
         let (bytes, changed, concerns) = match call.operation {
             DirectoryRequest::Create(create) => {
                 let (reply, concerns) = self.create(&context, create.id, &create.body)?;
@@ -163,6 +173,21 @@ impl<S: Sql> DirectoryService<S> {
             DirectoryRequest::FindPerson(find) => {
                 let found = registry::person(&self.sql, find.subject)?;
                 (wire::encode(&found), false, None)
+            }
+            DirectoryRequest::Knock(Knock) => {
+                let known: KnockReply = Ok(());
+                (wire::encode(&known), false, None)
+            }
+            DirectoryRequest::MakeSecret(make) => {
+                let made = self.make_secret(&context, &make)?;
+                (wire::encode(&made), made != SecretMade::TooMany, None)
+            }
+            DirectoryRequest::ListSecrets(ListSecrets) => {
+                (wire::encode(&self.secrets(now)?), false, None)
+            }
+            DirectoryRequest::RemoveSecrets(remove) => {
+                let removed = self.remove_secrets(&context, &remove)?;
+                (wire::encode(&removed), removed > 0, None)
             }
         };
         Ok(Answer {

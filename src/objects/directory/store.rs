@@ -16,6 +16,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("../outbox.sql"),
     include_str!("migrations/0002_registry.sql"),
     include_str!("migrations/0003_scim.sql"),
+    include_str!("migrations/0006_scim_secrets.sql"),
 ];
 
 const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified, \

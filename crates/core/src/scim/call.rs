@@ -6,11 +6,15 @@
 use super::ScimError;
 use super::query::Asked;
 use super::rules::Rules;
+use super::secret::{
+    KeptSecret, Knock, KnockReply, ListSecrets, MakeSecret, RemoveSecrets, SecretMade,
+};
 use super::user::UserId;
 use crate::audit::event::RequestFacts;
 use crate::registry::{
     FindPerson, KnownPerson, ListPeople, LoggedOut, People, SeeLogin, SeenLogin, UpstreamLogout,
 };
+use crate::secret::Digest;
 use serde::{Deserialize, Serialize};
 
 /// The most resources of an answer.
@@ -29,6 +33,9 @@ pub struct DirectoryCall {
     pub request: RequestFacts,
     /// What to do.
     pub operation: DirectoryRequest,
+    /// The secret by which a provider asks, which must be good or nothing is done; `None`: whoever asks was let
+    /// in by something else. Only what is answered by a [`ScimError`] is asked by a secret.
+    pub secret: Option<Digest>,
 }
 
 /// POST.
@@ -148,6 +155,14 @@ crate::object_calls! {
         Search(SearchUsers) -> SearchReply,
         /// PUT, PATCH or DELETE.
         Change(ChangeUser) -> ChangeReply,
+        /// Is the secret good?
+        Knock(Knock) -> KnockReply,
+        /// Keep a new secret.
+        MakeSecret(MakeSecret) -> SecretMade,
+        /// Which secrets are there?
+        ListSecrets(ListSecrets) -> Vec<KeptSecret>,
+        /// Remove secrets.
+        RemoveSecrets(RemoveSecrets) -> u32,
     }
 }
 
@@ -156,7 +171,6 @@ mod tests {
     use super::*;
     use crate::id::SubjectKey;
     use crate::registry::{Place, ScimUser};
-    use crate::secret::Digest;
     use crate::session::{Profile, Upstream};
     use crate::time::UnixMillis;
     use crate::wire::{self, Call};
@@ -205,6 +219,28 @@ mod tests {
         }
         let deleted: ChangeReply = Ok(None);
         assert_eq!(wire::encode(&deleted), Ok(vec![1, 0, 0]));
+    }
+
+    #[test]
+    fn golden_bytes_of_secrets() {
+        use crate::audit::event::Actor;
+        use crate::id::ScimSecretId;
+        let by = || Actor::Operator("o".into());
+        let make = MakeSecret {
+            digest: Digest::from_bytes([8; 32]),
+            overlap_secs: 5,
+            by: by(),
+        };
+        let expected = [&[1, 12][..], &[8; 32], &[5, 2, 1, b'o']].concat();
+        assert_eq!(wire::encode(&make.into_request()), Ok(expected));
+        assert_eq!(wire::encode(&Knock.into_request()), Ok(vec![1, 11]));
+        assert_eq!(wire::encode(&ListSecrets.into_request()), Ok(vec![1, 13]));
+        let one = RemoveSecrets {
+            id: Some(ScimSecretId::from_bytes([7; 16])),
+            by: by(),
+        };
+        let expected = [&[1, 14, 1][..], &[7; 16], &[2, 1, b'o']].concat();
+        assert_eq!(wire::encode(&one.into_request()), Ok(expected));
     }
 
     #[test]
