@@ -2,23 +2,24 @@
 
 use super::context::Ctx;
 use crate::auth::{Access, Role};
+use crate::config::Config;
 use crate::error::json;
-use crate::routes::{ROUTES, Route};
+use crate::routes::{Route, rows};
 use serde_json::{Map, Value, json};
 use worker::{Response, Result};
 
 /// The description.
 pub async fn get(ctx: Ctx) -> Result<Response> {
-    json(200, &describe(&ctx.config.issuer))
+    json(200, &describe(&ctx.config))
 }
 
-fn describe(server: &str) -> Value {
+fn describe(config: &Config) -> Value {
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in rows() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Some(operations) = path.as_object_mut() {
             let method = route.method.to_lowercase();
-            operations.insert(method, operation(route));
+            operations.insert(method, operation(route, &config.connection.id));
         }
     }
     let schemes: Map<String, Value> = Role::ALL
@@ -33,7 +34,7 @@ fn describe(server: &str) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Portcullis", "version": env!("CARGO_PKG_VERSION")},
-        "servers": [{"url": server}],
+        "servers": [{"url": config.issuer}],
         "paths": paths,
         "components": {
             "securitySchemes": schemes,
@@ -94,15 +95,16 @@ fn describe(server: &str) -> Value {
     })
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Route, configured: &str) -> Value {
     let security: Vec<Value> = match route.access {
         Access::Public => vec![],
+        Access::Scim => vec![json!({Role::Scim.as_str(): []})],
         Access::AnyOf(roles) => roles
             .iter()
             .map(|role| json!({role.as_str(): []}))
             .collect(),
     };
-    let example = example(route.path);
+    let example = example(route.path, configured);
     let mut parameters: Vec<Value> = route
         .path
         .split('/')
@@ -193,9 +195,10 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-/// The path with something in place of each pair of braces.
-fn example(path: &str) -> String {
-    path.replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
+/// The path with something in place of each pair of braces: of SCIM's, the connection that all of them have.
+fn example(path: &str, configured: &str) -> String {
+    path.replace("/scim/{connection}/", &format!("/scim/{configured}/"))
+        .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
@@ -257,11 +260,12 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::dev;
 
     #[test]
     fn every_row_is_described_with_what_it_requires() {
-        let description = describe("https://id.example");
-        for route in ROUTES {
+        let description = describe(&dev());
+        for route in rows() {
             let method = route.method.to_lowercase();
             let operation = &description["paths"][route.path][method.as_str()];
             assert_eq!(operation["summary"], route.summary);

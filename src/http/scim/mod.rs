@@ -1,10 +1,12 @@
-//! `/scim/v2`: SCIM 2.0 (RFC 7643, RFC 7644) as identity providers use it to provision people.
+//! SCIM 2.0 (RFC 7643, RFC 7644) as identity providers use it to provision people: of every connection below
+//! `/scim/{connection}/v2`, and of the configuration's below `/scim/v2` as well.
 //!
 //! | path | file |
 //! |---|---|
 //! | `/Users`, `/Users/{id}` | [`users`] |
 //! | `/Users` asked by a filter, `/Users/.search`, `/.search` | [`search`] |
 //! | `/ServiceProviderConfig`, `/ResourceTypes`, `/Schemas` | [`discovery`] |
+//! | who may, at all of them | [`admit`] |
 //!
 //! A change is answered after the subjects have committed what it means for them. A 503 means that the
 //! change is kept and will be carried out, though it has not been confirmed; sending it again is safe.
@@ -12,17 +14,20 @@
 //! Errors are of RFC 7644 section 3.12. What of a resource is answered is decided here: the directory
 //! gives all that is answered without being asked for.
 
+pub mod admit;
 pub mod discovery;
 pub mod search;
 pub mod users;
 
+pub use admit::{Admitted, Whose, answer, turn_away};
+
 use super::context::Ctx;
-use crate::error::scim_error;
-use crate::objects::call::{CallError, DirectoryFrame};
+use crate::auth::Refusal;
+use crate::error::{refused, scim_error};
+use crate::objects::call::CallError;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::query::Asked;
 use portcullis_core::scim::resource::render::{Projection, projected};
-use portcullis_core::scim::rules::Rules;
 use portcullis_core::scim::schema::{ResourceType, USER};
 use serde_json::Value;
 use worker::{Response, Result};
@@ -31,20 +36,6 @@ const CONTENT_TYPE: &str = "application/scim+json";
 
 /// What the service has. What is published of it, and what is found by a search of everything, follows.
 const TYPES: [&ResourceType; 1] = [&USER];
-
-/// The connection's SCIM URL.
-fn base(ctx: &Ctx) -> String {
-    format!("{}/scim/v2", ctx.config.issuer)
-}
-
-fn frame(ctx: &Ctx) -> DirectoryFrame {
-    DirectoryFrame {
-        connection: ctx.config.connection.id.clone(),
-        base: base(ctx),
-        rules: Rules::of(&ctx.config.connection),
-        request: ctx.facts(),
-    }
-}
 
 /// What a request's parameters ask for.
 fn asked(ctx: &Ctx) -> std::result::Result<Asked, ScimError> {
@@ -84,6 +75,9 @@ impl View {
 }
 
 fn failed(error: &ScimError) -> Result<Response> {
+    if *error == ScimError::SecretRefused {
+        return refused(Refusal::Unknown, true);
+    }
     scim_error(error.status(), error.scim_type(), &error.detail())
 }
 

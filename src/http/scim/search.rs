@@ -4,10 +4,8 @@
 //! The same is asked either way, and the same is answered: a list, of which a page has 100 at most. Users
 //! are all that there is, so `/.search` finds them alone.
 
-use super::super::context::Ctx;
-use super::{CONTENT_TYPE, View, asked, failed, frame, unavailable};
+use super::{Admitted, CONTENT_TYPE, View, asked, failed, unavailable};
 use crate::error::{json_as, scim_problem};
-use crate::objects::call;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{MAX_RESULTS, SearchUsers};
 use portcullis_core::scim::query::Asked;
@@ -17,7 +15,7 @@ use serde_json::Value;
 use worker::{Response, Result};
 
 /// GET by filter, or all in pages.
-pub async fn get(ctx: Ctx) -> Result<Response> {
+pub async fn get(ctx: Admitted) -> Result<Response> {
     match asked(&ctx) {
         Ok(asked) => answer(&ctx, asked).await,
         Err(error) => failed(&error),
@@ -25,7 +23,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 }
 
 /// POST.
-pub async fn post(mut ctx: Ctx) -> Result<Response> {
+pub async fn post(mut ctx: Admitted) -> Result<Response> {
     let body = match ctx.text().await? {
         Ok(body) => body,
         Err(problem) => return scim_problem(&problem),
@@ -39,13 +37,13 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
     }
 }
 
-async fn answer(ctx: &Ctx, asked: Asked) -> Result<Response> {
+async fn answer(ctx: &Admitted, asked: Asked) -> Result<Response> {
     let checked = asked.checked(&USER, MAX_RESULTS);
     let (query, view) = match checked.and_then(|query| Ok((query, View::of(&asked)?))) {
         Ok(both) => both,
         Err(error) => return failed(&error),
     };
-    let found = match call::directory(&ctx.env, frame(ctx), SearchUsers { asked }).await {
+    let found = match ctx.ask(SearchUsers { asked }).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return failed(&error),
         Err(error) => return unavailable(&error),

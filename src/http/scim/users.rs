@@ -4,10 +4,9 @@
 //! heeded by all but POST: 412 where they do not hold, and 304 for a GET of what the caller has.
 //! `attributes` and `excludedAttributes` narrow what is answered, also to writes.
 
-use super::super::context::Ctx;
-use super::{CONTENT_TYPE, View, asked, base, failed, frame, unavailable};
+use super::{Admitted, CONTENT_TYPE, View, asked, failed, unavailable};
 use crate::error::scim_problem;
-use crate::objects::call::{self, CallError};
+use crate::objects::call::CallError;
 use crate::runtime::new_id;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{ChangeUser, CreateUser, GetUser, UserChange, UserReply};
@@ -17,7 +16,7 @@ use serde::Deserialize;
 use worker::{Response, Result};
 
 /// POST.
-pub async fn create(mut ctx: Ctx) -> Result<Response> {
+pub async fn create(mut ctx: Admitted) -> Result<Response> {
     let view = match asked(&ctx).and_then(|asked| View::of(&asked)) {
         Ok(view) => view,
         Err(error) => return failed(&error),
@@ -27,17 +26,17 @@ pub async fn create(mut ctx: Ctx) -> Result<Response> {
         Err(problem) => return scim_problem(&problem),
     };
     let id = UserId::from_bytes(new_id()?);
-    let reply = call::directory(&ctx.env, frame(&ctx), CreateUser { id, body }).await;
+    let reply = ctx.ask(CreateUser { id, body }).await;
     let response = resource(201, reply, &view)?;
     if response.status_code() == 201 {
-        let location = format!("{}/Users/{}", base(&ctx), id.to_text());
+        let location = format!("{}/Users/{}", ctx.base(), id.to_text());
         response.headers().set("location", &location)?;
     }
     Ok(response)
 }
 
 /// GET by id.
-pub async fn get(ctx: Ctx) -> Result<Response> {
+pub async fn get(ctx: Admitted) -> Result<Response> {
     let (view, conditions) = match asked(&ctx).and_then(|asked| View::of(&asked)) {
         Ok(view) => (view, conditions(&ctx)?),
         Err(error) => return failed(&error),
@@ -49,7 +48,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     let Some(id) = UserId::from_text(ctx.param(0)) else {
         return failed(&ScimError::NotFound);
     };
-    let reply = call::directory(&ctx.env, frame(&ctx), GetUser { id }).await;
+    let reply = ctx.ask(GetUser { id }).await;
     if let Ok(Ok(resource)) = &reply {
         let version = version(resource)?;
         match conditions.check(Some(version), true) {
@@ -67,17 +66,17 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 }
 
 /// PUT.
-pub async fn replace(ctx: Ctx) -> Result<Response> {
+pub async fn replace(ctx: Admitted) -> Result<Response> {
     change_by_body(ctx, UserChange::Replace).await
 }
 
 /// PATCH.
-pub async fn patch(ctx: Ctx) -> Result<Response> {
+pub async fn patch(ctx: Admitted) -> Result<Response> {
     change_by_body(ctx, UserChange::Patch).await
 }
 
 /// DELETE.
-pub async fn delete(ctx: Ctx) -> Result<Response> {
+pub async fn delete(ctx: Admitted) -> Result<Response> {
     let view = match asked(&ctx).and_then(|asked| View::of(&asked)) {
         Ok(view) => view,
         Err(error) => return failed(&error),
@@ -85,7 +84,7 @@ pub async fn delete(ctx: Ctx) -> Result<Response> {
     change(&ctx, UserChange::Delete, &view).await
 }
 
-async fn change_by_body(mut ctx: Ctx, by: fn(String) -> UserChange) -> Result<Response> {
+async fn change_by_body(mut ctx: Admitted, by: fn(String) -> UserChange) -> Result<Response> {
     let view = match asked(&ctx).and_then(|asked| View::of(&asked)) {
         Ok(view) => view,
         Err(error) => return failed(&error),
@@ -97,7 +96,7 @@ async fn change_by_body(mut ctx: Ctx, by: fn(String) -> UserChange) -> Result<Re
     change(&ctx, by(body), &view).await
 }
 
-async fn change(ctx: &Ctx, change: UserChange, view: &View) -> Result<Response> {
+async fn change(ctx: &Admitted, change: UserChange, view: &View) -> Result<Response> {
     let Some(id) = UserId::from_text(ctx.param(0)) else {
         return failed(&ScimError::NotFound);
     };
@@ -108,7 +107,7 @@ async fn change(ctx: &Ctx, change: UserChange, view: &View) -> Result<Response> 
         if_match: headers.get("if-match")?,
         if_none_match: headers.get("if-none-match")?,
     };
-    match call::directory(&ctx.env, frame(ctx), change).await {
+    match ctx.ask(change).await {
         Ok(Ok(None)) => Ok(Response::empty()?.with_status(204)),
         Ok(Ok(Some(changed))) => resource(200, Ok(Ok(changed)), view),
         Ok(Err(error)) => failed(&error),
@@ -116,7 +115,7 @@ async fn change(ctx: &Ctx, change: UserChange, view: &View) -> Result<Response> 
     }
 }
 
-fn conditions(ctx: &Ctx) -> Result<std::result::Result<Conditions, ScimError>> {
+fn conditions(ctx: &Admitted) -> Result<std::result::Result<Conditions, ScimError>> {
     let headers = ctx.request.headers();
     let (if_match, if_none_match) = (headers.get("if-match")?, headers.get("if-none-match")?);
     Ok(Conditions::new(

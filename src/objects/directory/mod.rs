@@ -9,6 +9,7 @@ pub mod object;
 mod registry;
 mod runner;
 mod search;
+mod secrets;
 pub mod service;
 mod store;
 #[cfg(test)]

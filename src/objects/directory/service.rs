@@ -24,6 +24,7 @@ use portcullis_core::scim::resource::render::{Projection, projected};
 use portcullis_core::scim::resource::version::Conditions;
 use portcullis_core::scim::rules::Rules;
 use portcullis_core::scim::schema::USER;
+use portcullis_core::scim::secret::{Knock, KnockReply, ListSecrets, SecretMade};
 use portcullis_core::scim::user::{Record, User, UserId};
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -105,6 +106,16 @@ impl<S: Sql> DirectoryService<S> {
             new_producer,
         };
         self.register_users(&context)?;
+        if let Some(secret) = &call.secret
+            && !self.knows_secret(secret, now)?
+        {
+            return Ok(Answer {
+                bytes: wire::encode(&Err::<(), _>(ScimError::SecretRefused))?,
+                changed: false,
+                concerns: None,
+                warning: None,
+            });
+        }
         if call.operation.goes_by_rules() && !self.goes_by(&context.rules.matching)? {
             return self.refused(&call.operation);
         }
@@ -158,6 +169,21 @@ impl<S: Sql> DirectoryService<S> {
             DirectoryRequest::FindPerson(find) => {
                 let found = registry::person(&self.sql, find.subject)?;
                 (wire::encode(&found), false, None)
+            }
+            DirectoryRequest::Knock(Knock) => {
+                let known: KnockReply = Ok(());
+                (wire::encode(&known), false, None)
+            }
+            DirectoryRequest::MakeSecret(make) => {
+                let made = self.make_secret(&context, &make)?;
+                (wire::encode(&made), made != SecretMade::TooMany, None)
+            }
+            DirectoryRequest::ListSecrets(ListSecrets) => {
+                (wire::encode(&self.secrets(now)?), false, None)
+            }
+            DirectoryRequest::RemoveSecrets(remove) => {
+                let removed = self.remove_secrets(&context, &remove)?;
+                (wire::encode(&removed), removed > 0, None)
             }
             DirectoryRequest::ListJobs(list) => {
                 (wire::encode(&jobs::jobs(&self.sql, list)?), false, None)

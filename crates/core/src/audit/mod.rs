@@ -10,3 +10,4 @@ pub mod line;
 pub mod pack;
 pub mod query;
 pub mod ranges;
+pub mod refusals;

@@ -7,12 +7,16 @@ use super::ScimError;
 use super::job::{FindJob, Job, Jobs, ListJobs};
 use super::query::Asked;
 use super::rules::Rules;
+use super::secret::{
+    KeptSecret, Knock, KnockReply, ListSecrets, MakeSecret, RemoveSecrets, SecretMade,
+};
 use super::user::UserId;
 use crate::audit::event::RequestFacts;
 use crate::registry::{
     CountSeats, FindPerson, KnownPerson, ListPeople, LoggedOut, People, SeeLogin, SeenLogin,
     UpstreamLogout,
 };
+use crate::secret::Digest;
 use serde::{Deserialize, Serialize};
 
 /// The most resources of an answer.
@@ -31,6 +35,9 @@ pub struct DirectoryCall {
     pub request: RequestFacts,
     /// What to do.
     pub operation: DirectoryRequest,
+    /// The secret by which a provider asks, which must be good or nothing is done; `None`: whoever asks was let
+    /// in by something else. Only what is answered by a [`ScimError`] is asked by a secret.
+    pub secret: Option<Digest>,
 }
 
 /// POST.
@@ -125,6 +132,14 @@ crate::object_calls! {
         Search(SearchUsers) -> SearchReply,
         /// PUT, PATCH or DELETE.
         Change(ChangeUser) -> ChangeReply,
+        /// Is the secret good?
+        Knock(Knock) -> KnockReply,
+        /// Keep a new secret.
+        MakeSecret(MakeSecret) -> SecretMade,
+        /// Which secrets are there?
+        ListSecrets(ListSecrets) -> Vec<KeptSecret>,
+        /// Remove secrets.
+        RemoveSecrets(RemoveSecrets) -> u32,
         /// What is and was done for changes of groups?
         ListJobs(ListJobs) -> Jobs,
         /// How far is it?
@@ -150,7 +165,6 @@ mod tests {
     use crate::registry::{Place, ScimUser};
     use crate::scim::group::GroupId;
     use crate::scim::job::{JobId, JobKind};
-    use crate::secret::Digest;
     use crate::session::provision::Provisioned;
     use crate::session::{Profile, Upstream};
     use crate::time::UnixMillis;
@@ -221,11 +235,11 @@ mod tests {
         };
         assert_eq!(
             wire::encode(&list.into_request()),
-            Ok(vec![1, 11, 1, 172, 2, 5])
+            Ok(vec![1, 15, 1, 172, 2, 5])
         );
         let find = FindJob { id: JobId(300) };
-        assert_eq!(wire::encode(&find.into_request()), Ok(vec![1, 12, 172, 2]));
-        assert_eq!(wire::encode(&CountSeats.into_request()), Ok(vec![1, 13]));
+        assert_eq!(wire::encode(&find.into_request()), Ok(vec![1, 16, 172, 2]));
+        assert_eq!(wire::encode(&CountSeats.into_request()), Ok(vec![1, 17]));
         let job = Job {
             id: JobId(7),
             what: JobKind::Renamed,
@@ -247,6 +261,28 @@ mod tests {
             wire::encode(&jobs),
             Ok([&[1, 1][..], &expected, &[1, 7]].concat())
         );
+    }
+
+    #[test]
+    fn golden_bytes_of_secrets() {
+        use crate::audit::event::Actor;
+        use crate::id::ScimSecretId;
+        let by = || Actor::Operator("o".into());
+        let make = MakeSecret {
+            digest: Digest::from_bytes([8; 32]),
+            overlap_secs: 5,
+            by: by(),
+        };
+        let expected = [&[1, 12][..], &[8; 32], &[5, 2, 1, b'o']].concat();
+        assert_eq!(wire::encode(&make.into_request()), Ok(expected));
+        assert_eq!(wire::encode(&Knock.into_request()), Ok(vec![1, 11]));
+        assert_eq!(wire::encode(&ListSecrets.into_request()), Ok(vec![1, 13]));
+        let one = RemoveSecrets {
+            id: Some(ScimSecretId::from_bytes([7; 16])),
+            by: by(),
+        };
+        let expected = [&[1, 14, 1][..], &[7; 16], &[2, 1, b'o']].concat();
+        assert_eq!(wire::encode(&one.into_request()), Ok(expected));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum ScimError {
     Conflict(String),
     /// The operation is none that the service has.
     Unsupported(String),
+    /// The secret that came is not, or not any more, one of the connection's.
+    SecretRefused,
     /// The directory goes by another rule than the connection has now, of who a user is.
     OtherMatching,
 }
@@ -51,6 +53,7 @@ impl ScimError {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
+            Self::SecretRefused => 401,
             Self::Sensitive(_) => 403,
             Self::NotFound => 404,
             Self::Uniqueness | Self::Conflict(_) => 409,
@@ -80,6 +83,7 @@ impl ScimError {
             | Self::PreconditionFailed
             | Self::TooLarge(_)
             | Self::Unsupported(_)
+            | Self::SecretRefused
             | Self::OtherMatching => None,
         }
     }
@@ -104,6 +108,7 @@ impl ScimError {
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
             Self::InvalidVersion => "only version 2.0 of SCIM is supported".into(),
             Self::PreconditionFailed => "the resource has another version".into(),
+            Self::SecretRefused => "the credential is not valid".into(),
             Self::OtherMatching => {
                 "the connection matches users by another rule than the one they were \
                  provisioned under: have the old one back, or make another connection"
@@ -155,6 +160,7 @@ mod tests {
             assert_eq!(body["schemas"], json!([ERROR_SCHEMA]));
         }
         for (error, status) in [
+            (ScimError::SecretRefused, 401),
             (ScimError::NotFound, 404),
             (ScimError::PreconditionFailed, 412),
             (ScimError::TooLarge(what()), 413),
@@ -174,7 +180,8 @@ mod tests {
             (ScimError::FilterRefused("x".into()), vec![1, 7, 1, b'x']),
             (ScimError::PreconditionFailed, vec![1, 12]),
             (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
-            (ScimError::OtherMatching, vec![1, 16]),
+            (ScimError::SecretRefused, vec![1, 16]),
+            (ScimError::OtherMatching, vec![1, 17]),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }

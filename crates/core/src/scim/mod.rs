@@ -9,6 +9,7 @@
 //! | what a list is asked by | [`query`], with [`filter`] |
 //! | changes | [`patch`], by [`path`]s |
 //! | many operations in one request | [`bulk`] |
+//! | what a provider proves itself by | [`secret`] |
 //! | who a user is, and what a change does to them | [`matching`], [`change`], by a connection's [`rules`] |
 //!
 //! [`user`], [`group`] and [`call`] are what the directory keeps and is asked: the few attributes that decide
@@ -30,6 +31,7 @@ pub mod query;
 pub mod resource;
 pub mod rules;
 pub mod schema;
+pub mod secret;
 pub mod user;
 pub mod value;
 

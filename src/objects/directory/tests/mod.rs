@@ -50,6 +50,7 @@ where
         rules: RULES,
         request: RequestFacts::default(),
         operation: call.into_request(),
+        secret: None,
     };
     let answer = directory.answer(call, UnixMillis(1), ProducerId::from_bytes([2; 16]));
     answer
@@ -276,6 +277,7 @@ fn an_answer_about_a_user_waits_for_earlier_commands_even_if_it_is_a_refusal() {
             rules: RULES,
             request: RequestFacts::default(),
             operation,
+            secret: None,
         };
         let answer = directory.answer(call, UnixMillis(1), ProducerId::from_bytes([2; 16]));
         let user = answer.expect("answers").concerns.expect("a user");
@@ -308,6 +310,7 @@ fn versions_go_on_above_those_before_a_restore() {
             body: r#"{"userName":"alice","active":false}"#.into(),
         }
         .into_request(),
+        secret: None,
     };
     restored
         .answer(call, UnixMillis(1_000), ProducerId::from_bytes([2; 16]))

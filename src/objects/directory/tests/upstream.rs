@@ -75,6 +75,7 @@ where
         rules: RULES,
         request: RequestFacts::default(),
         operation: call.into_request(),
+        secret: None,
     };
     let answer = directory.answer(call, now, PRODUCER).ok()?;
     Some(wire::decode(&answer.bytes).expect("decodes"))
@@ -240,6 +241,7 @@ fn a_token_that_comes_again_ends_nothing_more_and_waits_for_what_is_pending() {
         rules: RULES,
         request: RequestFacts::default(),
         operation: logout.into_request(),
+        secret: None,
     };
     let answer = directory.answer(call, at(4), PRODUCER).expect("answers");
     assert_eq!(answer.concerns, Some(About::Logout(logout.replay)));
