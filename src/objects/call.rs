@@ -23,7 +23,7 @@ use portcullis_core::scim::rules::Rules;
 use portcullis_core::secret::Digest;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest, DenyReason, Verdict};
-use portcullis_core::session::foreign::CheckForeign;
+use portcullis_core::session::foreign::{CheckForeign, ForeignStanding};
 use portcullis_core::wire::{self, Call};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -161,7 +161,7 @@ pub fn begin_check(
 }
 
 /// Asks whether an identity provider's token, which the caller has verified, is in force.
-pub async fn check_foreign(env: &Env, request: CheckForeign) -> Result<CheckReply, CallError> {
+pub async fn check_foreign(env: &Env, request: CheckForeign) -> Result<ForeignStanding, CallError> {
     subject(env, request.subject, request).await
 }
 

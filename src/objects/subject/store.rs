@@ -112,10 +112,21 @@ pub fn check_facts(sql: &impl Sql, request: &CheckRequest) -> Result<CheckFacts,
     })
 }
 
-/// What the check of a provider's token looks at.
+/// What the check of a provider's token looks at. What the directory says comes with the subject: a statement costs
+/// more than what it reads.
 pub fn foreign_facts(sql: &impl Sql, request: &CheckForeign) -> Result<ForeignFacts, SqlError> {
+    let row = sql.first(
+        "SELECT key, generation, disabled, directory_version, killed_at, reactivated_at, \
+         upstream_ended_at, version, names FROM subject LEFT JOIN provisioned",
+        &[],
+    )?;
+    let provisioned = |row: &Row| match row.0.get(7) {
+        Some(Value::Null) => Ok(None),
+        _ => provisioned_in(row, 7).map(Some),
+    };
     Ok(ForeignFacts {
-        subject: subject(sql)?,
+        subject: row.as_ref().map(Subject::try_from).transpose()?,
+        provisioned: row.as_ref().map(provisioned).transpose()?.flatten(),
         sid_ended: match &request.sid {
             Some(sid) => has_ended(sql, sid)?,
             None => false,
@@ -378,19 +389,6 @@ impl TryFrom<&Row> for Subject {
     }
 }
 
-impl TryFrom<&Row> for Provisioned {
-    type Error = SqlError;
-
-    fn try_from(row: &Row) -> Result<Self, SqlError> {
-        let (groups, roles) = wire::decode(row.blob(1)?)?;
-        Ok(Self {
-            version: row.integer(0)?,
-            groups,
-            roles,
-        })
-    }
-}
-
 impl TryFrom<&Row> for Announcement {
     type Error = SqlError;
 
@@ -481,8 +479,18 @@ fn consented(sql: &impl Sql, client_id: &str) -> Result<Option<String>, SqlError
 fn provisioned(sql: &impl Sql) -> Result<Option<Provisioned>, SqlError> {
     sql.first("SELECT version, names FROM provisioned", &[])?
         .as_ref()
-        .map(Provisioned::try_from)
+        .map(|row| provisioned_in(row, 0))
         .transpose()
+}
+
+/// From version and names, which begin at that column.
+fn provisioned_in(row: &Row, at: usize) -> Result<Provisioned, SqlError> {
+    let (groups, roles) = wire::decode(row.blob(at + 1)?)?;
+    Ok(Provisioned {
+        version: row.integer(at)?,
+        groups,
+        roles,
+    })
 }
 
 fn earlier(

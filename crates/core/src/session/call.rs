@@ -5,7 +5,7 @@ use super::check::{CheckReply, CheckRequest};
 use super::consent::AskConsent;
 use super::describe::{Describe, DescribeRefresh, Described, DescribedRefresh, UseOnce};
 use super::exchange::Exchange;
-use super::foreign::CheckForeign;
+use super::foreign::{CheckForeign, ForeignStanding};
 use super::grant::{Refusal, TokenFacts};
 use super::login::{Login, LoginReply};
 use super::overview::{LookUp, Overview};
@@ -54,7 +54,7 @@ crate::object_calls! {
         /// What the person allowed a client.
         AskConsent(AskConsent) -> Option<String>,
         /// Is this token of an identity provider in force?
-        CheckForeign(CheckForeign) -> CheckReply,
+        CheckForeign(CheckForeign) -> ForeignStanding,
         /// How is it with this subject?
         LookUp(LookUp) -> Overview,
         /// What became of revocations.

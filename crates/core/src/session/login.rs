@@ -187,10 +187,10 @@ impl Login {
             &self.connection,
             self.flow_begun_at,
         );
-        let killed_since = state
-            .subject
-            .killed_at
-            .is_some_and(|killed_at| self.flow_begun_at <= killed_at);
+        // Who was let in again is let in with a log-in from after that: nothing that they proved while they were out
+        // counts.
+        let ended_at = state.subject.killed_at.max(state.subject.reactivated_at);
+        let killed_since = ended_at.is_some_and(|ended_at| self.flow_begun_at <= ended_at);
         (killed_since || revoked_since || state.upstream_ended).then_some(LoginReply::Superseded)
     }
 

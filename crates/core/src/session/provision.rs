@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 /// The most groups, and the most roles, that are kept of a person. More than tokens have room for, because the
 /// connection's rules look at all of them.
 pub const MAX_PROVISIONED: usize = 1000;
+/// How much of their names, of each.
+pub const MAX_PROVISIONED_BYTES: usize = 64 * 1024;
 
 /// What a directory says of somebody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +30,18 @@ pub struct Provisioned {
 }
 
 impl Provisioned {
-    /// As much of it as is kept: the first of each.
+    /// As much of it as is kept. What there is no room for is left out whole, so that it gives nothing.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        self.groups.truncate(MAX_PROVISIONED);
-        self.roles.truncate(MAX_PROVISIONED);
+        for names in [&mut self.groups, &mut self.roles] {
+            names.truncate(MAX_PROVISIONED);
+            let mut room = MAX_PROVISIONED_BYTES;
+            names.retain(|name| {
+                let left = room.checked_sub(name.len());
+                room = left.unwrap_or(room);
+                left.is_some()
+            });
+        }
         self
     }
 
@@ -105,20 +114,29 @@ mod tests {
     }
 
     #[test]
-    fn more_than_is_kept_is_left_out_from_the_end() {
+    fn what_there_is_no_room_for_is_left_out_whole() {
         let state = State::unseen(SubjectKey::from_bytes([1; 16]));
-        let names: Vec<String> = (0..=MAX_PROVISIONED).map(|n| n.to_string()).collect();
+        let many: Vec<String> = (0..=MAX_PROVISIONED).map(|n| n.to_string()).collect();
+        let long = |name: char, bytes: usize| name.to_string().repeat(bytes);
         let kept = decided(
             &state,
             Provisioned {
                 version: 1,
-                groups: names.clone(),
-                roles: names.clone(),
+                groups: many.clone(),
+                roles: vec![
+                    long('a', MAX_PROVISIONED_BYTES - 1),
+                    long('b', 2),
+                    long('c', 1),
+                    long('d', 1),
+                ],
             },
         );
         let kept = kept.expect("newer than nothing");
-        assert_eq!(kept.groups.len(), MAX_PROVISIONED);
-        assert_eq!(kept.roles, names.get(..MAX_PROVISIONED).unwrap_or_default());
+        assert_eq!(kept.groups, many.get(..MAX_PROVISIONED).unwrap_or_default());
+        assert_eq!(
+            kept.roles,
+            [long('a', MAX_PROVISIONED_BYTES - 1), long('c', 1)]
+        );
     }
 
     proptest! {

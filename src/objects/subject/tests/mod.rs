@@ -4,6 +4,7 @@ mod announce;
 mod feed;
 mod grants;
 mod history;
+mod provision;
 mod sign_out;
 mod upstream;
 
