@@ -5,7 +5,7 @@ use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
     audit, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
-    receipts, revocations, scim, sessions, subjects, trusts,
+    receipts, revocations, scim, scim_jobs, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -144,6 +144,9 @@ const ROUTES: &[Route] = &[
     route!("POST", "/v1/connections/{connection}/test", ADMIN, "Make a link that tests a connection in a browser", connections::test),
     route!("GET", "/v1/connections/{connection}/jwks-sync", ADMIN, "A connection's keys at API Shield: what would be sent, what was, and how it went", jwks_sync::get),
     route!("POST", "/v1/connections/{connection}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
+    route!("GET", "/v1/connections/{connection}/scim-jobs", ADMIN, "What changes of groups have done to people, newest first", scim_jobs::list),
+    route!("GET", "/v1/connections/{connection}/scim-jobs/{job}", ADMIN, "How far what a change of a group does to people is", scim_jobs::get),
+    route!("GET", "/v1/connections/{connection}/seats", ADMIN, "How many people hold a seat", scim_jobs::seats),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
 ];
 

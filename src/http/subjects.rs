@@ -50,6 +50,7 @@ struct Item {
     state: &'static str,
     last_login_at: Option<String>,
     scim: Option<Scim>,
+    seat: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Live>,
 }
@@ -83,6 +84,7 @@ impl Item {
                 id: user.id.to_text(),
                 active: user.active,
             }),
+            seat: person.seat,
             live: None,
         }
     }
@@ -100,6 +102,7 @@ impl Item {
             state: state(overview.disabled),
             last_login_at: None,
             scim: None,
+            seat: false,
             live: None,
         }
     }
@@ -308,6 +311,7 @@ fn properties() -> Value {
             "description": "null: not provisioned",
             "properties": {"id": {"type": "string"}, "active": {"type": "boolean"}},
         },
+        "seat": {"type": "boolean", "description": "whether they hold one: from the first log-in until they are deprovisioned"},
     })
 }
 
