@@ -16,6 +16,7 @@ pub mod preflight;
 pub mod receipts;
 pub mod revocations;
 pub mod scim;
+pub mod scim_secrets;
 pub mod sessions;
 pub mod short_check;
 pub mod subjects;
