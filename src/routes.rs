@@ -5,7 +5,7 @@ use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
     audit, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
-    receipts, revocations, scim, scim_jobs, sessions, subjects, trusts,
+    receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -142,6 +142,9 @@ const ROUTES: &[Route] = &[
     route!("POST", "/v1/connections/{connection}/enable", ADMIN, "Turn a connection on", connections::enable),
     route!("POST", "/v1/connections/{connection}/disable", ADMIN, "Turn a connection off and end all that rests on it", connections::disable),
     route!("POST", "/v1/connections/{connection}/test", ADMIN, "Make a link that tests a connection in a browser", connections::test),
+    route!("POST", "/v1/connections/{connection}/scim-secrets", ADMIN, "Make a secret for a connection's SCIM endpoint", scim_secrets::create),
+    route!("GET", "/v1/connections/{connection}/scim-secrets", ADMIN, "The secrets of a connection's SCIM endpoint, but for themselves", scim_secrets::list),
+    route!("DELETE", "/v1/connections/{connection}/scim-secrets/{secret}", ADMIN, "Remove a secret of a connection's SCIM endpoint, at once", scim_secrets::delete),
     route!("GET", "/v1/connections/{connection}/jwks-sync", ADMIN, "A connection's keys at API Shield: what would be sent, what was, and how it went", jwks_sync::get),
     route!("POST", "/v1/connections/{connection}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
     route!("GET", "/v1/connections/{connection}/scim-jobs", ADMIN, "What changes of groups have done to people, newest first", scim_jobs::list),

@@ -17,6 +17,7 @@ pub mod receipts;
 pub mod revocations;
 pub mod scim;
 pub mod scim_jobs;
+pub mod scim_secrets;
 pub mod sessions;
 pub mod short_check;
 pub mod subjects;

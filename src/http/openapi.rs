@@ -8,6 +8,9 @@ use crate::routes::{Route, rows};
 use serde_json::{Map, Value, json};
 use worker::{Response, Result};
 
+/// Where something is made without anything that has to be said.
+const SCIM_SECRETS: &str = "/v1/connections/{connection}/scim-secrets";
+
 /// The description.
 pub async fn get(ctx: Ctx) -> Result<Response> {
     json(200, &describe(&ctx.config))
@@ -38,61 +41,91 @@ fn describe(config: &Config) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": schemes,
-            "schemas": {
-                "Problem": {
-                    "description": "RFC 9457",
-                    "type": "object",
-                    "required": ["type", "title", "status", "detail"],
-                    "properties": {
-                        "type": {"type": "string"},
-                        "title": {"type": "string"},
-                        "status": {"type": "integer"},
-                        "detail": {"type": "string"},
-                    },
-                },
-                "CheckRequest": {"anyOf": [
-                    super::check::request_schema(),
-                    super::check_batch::request_schema(),
-                ]},
-                "CheckReply": {"anyOf": [
-                    super::check::reply_schema(),
-                    super::check_batch::reply_schema(),
-                ]},
-                "RevocationRequest": super::revocations::request_schema(),
-                "Revocation": {"anyOf": [
-                    super::revocations::reply_schema(),
-                    {"$ref": "#/components/schemas/WideRevocation"},
-                ]},
-                "WideRevocation": super::wide::reply_schema(),
-                "Receipt": super::receipts::schema(),
-                "Receipts": super::receipts::list_schema(),
-                "Feed": super::feed::schema(),
-                "FeedRestart": super::feed::restart_schema(),
-                "ClientMetadata": super::clients::request_schema(),
-                "Client": super::clients::reply_schema(),
-                "Clients": super::clients::page_schema(),
-                "Rotation": super::clients::rotation_schema(),
-                "Trust": super::trusts::schema(),
-                "Trusts": super::trusts::list_schema(),
-                "Connection": super::connections::schema(),
-                "Connections": super::connections::list_schema(),
-                "ConnectionEnabled": super::connections::enabled_schema(),
-                "ConnectionTest": super::connections::test_schema(),
-                "Subjects": super::subjects::page_schema(),
-                "Subject": super::subjects::schema(),
-                "Sessions": super::sessions::reply_schema(),
-                "SignOut": super::sessions::sign_out_schema(),
-                "Empty": {"type": "object", "additionalProperties": false},
-                "Keys": super::keys::list_schema(),
-                "KeyRotation": super::keys::rotation_schema(),
-                "KeyCompromise": super::keys::compromise_schema(),
-                "JwksSync": super::jwks_sync::view_schema(),
-                "JwksSyncRequest": super::jwks_sync::request_schema(),
-                "JwksSyncOutcome": super::jwks_sync::outcome_schema(),
-                "Events": super::audit::reply_schema(),
-            },
+            "schemas": schemas(),
         },
     })
+}
+
+/// What bodies are made of.
+fn schemas() -> Map<String, Value> {
+    let schemas = [
+        (
+            "Problem",
+            json!({
+                "description": "RFC 9457",
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }),
+        ),
+        (
+            "CheckRequest",
+            json!({"anyOf": [
+                super::check::request_schema(),
+                super::check_batch::request_schema(),
+            ]}),
+        ),
+        (
+            "CheckReply",
+            json!({"anyOf": [
+                super::check::reply_schema(),
+                super::check_batch::reply_schema(),
+            ]}),
+        ),
+        ("RevocationRequest", super::revocations::request_schema()),
+        (
+            "Revocation",
+            json!({"anyOf": [
+                super::revocations::reply_schema(),
+                {"$ref": "#/components/schemas/WideRevocation"},
+            ]}),
+        ),
+        ("WideRevocation", super::wide::reply_schema()),
+        ("Receipt", super::receipts::schema()),
+        ("Receipts", super::receipts::list_schema()),
+        ("Feed", super::feed::schema()),
+        ("FeedRestart", super::feed::restart_schema()),
+        ("ClientMetadata", super::clients::request_schema()),
+        ("Client", super::clients::reply_schema()),
+        ("Clients", super::clients::page_schema()),
+        ("Rotation", super::clients::rotation_schema()),
+        ("Trust", super::trusts::schema()),
+        ("Trusts", super::trusts::list_schema()),
+        ("Connection", super::connections::schema()),
+        ("Connections", super::connections::list_schema()),
+        ("ConnectionEnabled", super::connections::enabled_schema()),
+        ("ConnectionTest", super::connections::test_schema()),
+        ("ScimSecretRequest", super::scim_secrets::request_schema()),
+        ("ScimSecret", super::scim_secrets::made_schema()),
+        ("ScimSecrets", super::scim_secrets::list_schema()),
+        ("Subjects", super::subjects::page_schema()),
+        ("Subject", super::subjects::schema()),
+        ("Sessions", super::sessions::reply_schema()),
+        ("SignOut", super::sessions::sign_out_schema()),
+        (
+            "Empty",
+            json!({"type": "object", "additionalProperties": false}),
+        ),
+        ("Keys", super::keys::list_schema()),
+        ("KeyRotation", super::keys::rotation_schema()),
+        ("KeyCompromise", super::keys::compromise_schema()),
+        ("JwksSync", super::jwks_sync::view_schema()),
+        ("JwksSyncRequest", super::jwks_sync::request_schema()),
+        ("JwksSyncOutcome", super::jwks_sync::outcome_schema()),
+        ("ScimJob", super::scim_jobs::schema()),
+        ("ScimJobs", super::scim_jobs::page_schema()),
+        ("Seats", super::scim_jobs::seats_schema()),
+        ("Events", super::audit::reply_schema()),
+    ];
+    let named = schemas.into_iter();
+    named
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
 }
 
 fn operation(route: &Route, configured: &str) -> Value {
@@ -160,11 +193,22 @@ fn operation(route: &Route, configured: &str) -> Value {
         "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
             (None, Some("ConnectionEnabled"))
         }
+        SCIM_SECRETS => match route.method {
+            "POST" => (Some("ScimSecretRequest"), Some("ScimSecret")),
+            _ => (None, Some("ScimSecrets")),
+        },
         path if path.starts_with("/v1/keys") => of_keys(path),
         "/v1/connections/{connection}/jwks-sync" => match route.method {
             "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
             _ => (None, Some("JwksSync")),
         },
+        "/v1/connections/{connection}/scim-jobs" => {
+            let names = super::scim_jobs::PARAMETERS;
+            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
+            (None, Some("ScimJobs"))
+        }
+        "/v1/connections/{connection}/scim-jobs/{job}" => (None, Some("ScimJob")),
+        "/v1/connections/{connection}/seats" => (None, Some("Seats")),
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
@@ -172,7 +216,7 @@ fn operation(route: &Route, configured: &str) -> Value {
         }
         _ => (None, None),
     };
-    let made = ["/v1/clients", "/v1/trusts", "/v1/connections"];
+    let made = ["/v1/clients", "/v1/trusts", "/v1/connections", SCIM_SECRETS];
     let creates = route.method == "POST" && made.contains(&route.path);
     let done = if creates { "201" } else { "200" };
     let mut operation = json!({
@@ -189,7 +233,8 @@ fn operation(route: &Route, configured: &str) -> Value {
         },
     });
     if let (Some(schema), Some(fields)) = (request, operation.as_object_mut()) {
-        let body = json!({"required": true, "content": content("application/json", schema)});
+        let needed = route.path != SCIM_SECRETS;
+        let body = json!({"required": needed, "content": content("application/json", schema)});
         fields.insert("requestBody".to_owned(), body);
     }
     operation
@@ -206,6 +251,8 @@ fn example(path: &str, configured: &str) -> String {
         .replace("{urn}", "urn:ietf:params:scim:schemas:core:2.0:User")
         .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
         .replace("{connection}", "okta")
+        .replace("{secret}", "scs_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{job}", "job_1700000000000")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
 }

@@ -313,3 +313,27 @@ pub fn answered(reply: Result<Vec<u8>, worker::Error>) -> Result<Vec<u8>, JsValu
         worker::js_sys::Error::new("failed").into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::dev;
+    use portcullis_core::scim::matching::MatchingAttribute;
+
+    #[test]
+    fn a_frame_has_the_rules_and_the_url_of_its_connection() {
+        let config = dev();
+        let configured = DirectoryFrame::of(&config, &config.connection, RequestFacts::default());
+        assert_eq!(configured.base, "https://id.example/scim/v2");
+        assert!(configured.rules.matching.folds_case);
+        let document = r#"{"id":"b","issuer":"https://b.example","client_id":"c",
+            "scim":{"matching":"work_email"}}"#;
+        let other: Connection = serde_json::from_str(document).expect("a connection");
+        let frame = DirectoryFrame::of(&config, &other, RequestFacts::default());
+        assert_eq!(frame.connection, "b");
+        assert_eq!(frame.base, "https://id.example/scim/b/v2");
+        let matching = frame.rules.matching;
+        assert_eq!(matching.attribute, MatchingAttribute::WorkEmail);
+        assert!(!matching.folds_case);
+    }
+}

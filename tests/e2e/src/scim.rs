@@ -15,6 +15,7 @@ const MEDIA_TYPE: &str = "application/scim+json";
 #[derive(Clone, Debug)]
 pub struct Scim {
     base: String,
+    bearer: String,
 }
 
 impl Scim {
@@ -23,6 +24,16 @@ impl Scim {
     pub fn new(at: &Endpoints) -> Self {
         Self {
             base: format!("{}/scim/v2", at.service),
+            bearer: bearer::SCIM.to_owned(),
+        }
+    }
+
+    /// The endpoint at that URL, by that secret.
+    #[must_use]
+    pub fn at(base: &str, secret: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            bearer: secret.to_owned(),
         }
     }
 
@@ -30,7 +41,7 @@ impl Scim {
     #[must_use]
     pub fn request(&self, method: &'static str, path: &str) -> Request {
         Request::new(method, format!("{}{path}", self.base))
-            .bearer(bearer::SCIM)
+            .bearer(&self.bearer)
             .header("accept", MEDIA_TYPE)
     }
 

@@ -2,6 +2,7 @@
 
 mod registry;
 mod scim;
+mod secrets;
 mod upstream;
 
 use super::command::{About, Pending, SubjectCommand};
