@@ -175,7 +175,9 @@ pub fn confirmed(sql: &impl Sql, version: u64, now: UnixMillis) -> Result<(), Sq
     .map(drop)
 }
 
-const JOB: &str = "SELECT id, what, grp, group_name, cause, total, \
+/// Of a group that was made by the change, the name that it has now.
+const JOB: &str = "SELECT id, what, grp, coalesce(nullif(group_name, ''), \
+     (SELECT display_name FROM scim_group WHERE scim_group.id = grp), ''), cause, total, \
      (SELECT count(*) FROM pending WHERE version >= job.id AND version < job.id + job.total), \
      (SELECT count(*) FROM pending WHERE version >= job.id AND version < job.id + job.total \
      AND failures > 0), created, finished FROM job";

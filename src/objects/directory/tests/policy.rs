@@ -97,7 +97,7 @@ fn login(subject: SubjectKey, value: &str) -> SeeLogin {
 }
 
 /// `value` logs in, and is told that.
-fn logs_in(directory: &Directory, rules: Rules, value: &str) -> SeenLogin {
+pub fn logs_in(directory: &Directory, rules: Rules, value: &str) -> SeenLogin {
     let subject = subject(&rules.matching.key(value));
     under(directory, rules, login(subject, value))
 }
@@ -110,7 +110,7 @@ fn roles_told(directory: &Directory, value: &str) -> Option<Vec<String>> {
     }
 }
 
-fn seats(directory: &Directory) -> u64 {
+pub fn seats(directory: &Directory) -> u64 {
     under(directory, RULES, CountSeats)
 }
 
