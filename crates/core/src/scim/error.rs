@@ -42,6 +42,8 @@ pub enum ScimError {
     Conflict(String),
     /// The operation is none that the service has.
     Unsupported(String),
+    /// Another resource has the same value of that attribute, of which each has its own.
+    Taken(String),
 }
 
 impl ScimError {
@@ -51,7 +53,7 @@ impl ScimError {
         match self {
             Self::Sensitive(_) => 403,
             Self::NotFound => 404,
-            Self::Uniqueness | Self::Conflict(_) => 409,
+            Self::Uniqueness | Self::Conflict(_) | Self::Taken(_) => 409,
             Self::PreconditionFailed => 412,
             Self::TooLarge(_) => 413,
             Self::Unsupported(_) => 501,
@@ -68,7 +70,7 @@ impl ScimError {
             Self::InvalidFilter | Self::FilterRefused(_) => Some("invalidFilter"),
             Self::InvalidPath(_) => Some("invalidPath"),
             Self::Mutability(_) => Some("mutability"),
-            Self::Uniqueness => Some("uniqueness"),
+            Self::Uniqueness | Self::Taken(_) => Some("uniqueness"),
             Self::NoTarget(_) => Some("noTarget"),
             Self::TooMany(_) => Some("tooMany"),
             Self::InvalidVersion => Some("invalidVers"),
@@ -95,6 +97,7 @@ impl ScimError {
             Self::InvalidPath(path) => format!("the path {path} is not supported"),
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
             Self::Uniqueness => "a user with this userName exists".into(),
+            Self::Taken(what) => format!("another resource has this {what}"),
             Self::NotFound => "no such resource".into(),
             Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
@@ -139,6 +142,7 @@ mod tests {
             (ScimError::InvalidVersion, 400, "invalidVers"),
             (ScimError::Sensitive(what()), 403, "sensitive"),
             (ScimError::Conflict(what()), 409, "invalidValue"),
+            (ScimError::Taken(what()), 409, "uniqueness"),
         ] {
             let body = error.body();
             assert_eq!(body["status"], status.to_string(), "{error:?}");
@@ -164,6 +168,7 @@ mod tests {
             (ScimError::FilterRefused("x".into()), vec![1, 7, 1, b'x']),
             (ScimError::PreconditionFailed, vec![1, 12]),
             (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
+            (ScimError::Taken("x".into()), vec![1, 16, 1, b'x']),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }
