@@ -163,14 +163,21 @@ const SCIM_ROUTES: &[[Route; 2]] = scim_routes![
     "GET", "/ResourceTypes/{name}", "A type of SCIM resources", scim::discovery::one_type;
     "GET", "/Schemas", "The schemas of SCIM resources (RFC 7643 section 7)", scim::discovery::all_schemas;
     "GET", "/Schemas/{urn}", "A schema of SCIM resources", scim::discovery::one_schema;
-    "POST", "/.search", "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post;
+    "POST", "/.search", "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post_all;
     "POST", "/Users", "Create a user (RFC 7644 section 3.3)", scim::users::create;
-    "GET", "/Users", "Find users (RFC 7644 section 3.4.2)", scim::search::get;
-    "POST", "/Users/.search", "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post;
+    "GET", "/Users", "Find users (RFC 7644 section 3.4.2)", scim::search::get_users;
+    "POST", "/Users/.search", "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post_users;
     "GET", "/Users/{id}", "Get a user (RFC 7644 section 3.4.1)", scim::users::get;
     "PUT", "/Users/{id}", "Replace a user (RFC 7644 section 3.5.1)", scim::users::replace;
     "PATCH", "/Users/{id}", "Change a user (RFC 7644 section 3.5.2)", scim::users::patch;
     "DELETE", "/Users/{id}", "Delete a user (RFC 7644 section 3.6)", scim::users::delete;
+    "POST", "/Groups", "Create a group (RFC 7644 section 3.3)", scim::groups::create;
+    "GET", "/Groups", "Find groups (RFC 7644 section 3.4.2)", scim::search::get_groups;
+    "POST", "/Groups/.search", "Find groups, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post_groups;
+    "GET", "/Groups/{id}", "Get a group (RFC 7644 section 3.4.1)", scim::groups::get;
+    "PUT", "/Groups/{id}", "Replace a group (RFC 7644 section 3.5.1)", scim::groups::replace;
+    "PATCH", "/Groups/{id}", "Change a group or its members (RFC 7644 section 3.5.2)", scim::groups::patch;
+    "DELETE", "/Groups/{id}", "Delete a group (RFC 7644 section 3.6)", scim::groups::delete;
 ];
 
 /// Every row.

@@ -66,7 +66,8 @@ impl<S: Sql> DirectoryService<S> {
             ],
         )?;
         sweep(&self.sql, context.now)?;
-        Ok(Some(JobId(first)))
+        context.job.set(Some(JobId(first)));
+        Ok(context.job.get())
     }
 }
 

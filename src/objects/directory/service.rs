@@ -5,9 +5,10 @@
 //! confirmed; the reply waits for those of the user or log-out it is about.
 
 use super::command::{About, Pending};
+use super::group_store;
 use super::jobs;
 use super::registry;
-use super::search;
+use super::render;
 use super::store::{self, Stored};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
@@ -17,13 +18,13 @@ use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{
-    ChangeReply, ChangeUser, DirectoryCall, DirectoryRequest, UserChange,
+    ChangeReply, DirectoryCall, DirectoryRequest, Searched, UserChange,
 };
+use portcullis_core::scim::job::JobId;
 use portcullis_core::scim::matching::{Matching, MatchingAttribute};
-use portcullis_core::scim::resource::render::{Projection, projected};
+use portcullis_core::scim::resource::render::Projection;
 use portcullis_core::scim::resource::version::Conditions;
 use portcullis_core::scim::rules::Rules;
-use portcullis_core::scim::schema::USER;
 use portcullis_core::scim::secret::{Knock, KnockReply, ListSecrets, SecretMade};
 use portcullis_core::scim::user::{Record, User, UserId};
 use portcullis_core::time::UnixMillis;
@@ -58,8 +59,12 @@ pub struct DirectoryService<S> {
 /// What of a call the operations need besides their own fields.
 pub(super) struct Context<'a> {
     pub connection: &'a str,
-    pub users_url: &'a str,
     pub rules: Rules,
+    /// The job that came of it, if one did.
+    pub job: Cell<Option<JobId>>,
+    pub base: &'a str,
+    /// Whether the caller holds a transaction, in which what is changed is stored.
+    pub is_in_transaction: bool,
     pub request: &'a RequestFacts,
     pub now: UnixMillis,
     pub new_producer: ProducerId,
@@ -96,11 +101,12 @@ impl<S: Sql> DirectoryService<S> {
         new_producer: ProducerId,
     ) -> Result<Answer, SqlError> {
         self.ready()?;
-        let users_url = format!("{}/Users", call.base);
         let context = Context {
             connection: &call.connection,
-            users_url: &users_url,
             rules: call.rules,
+            job: Cell::new(None),
+            base: &call.base,
+            is_in_transaction: false,
             request: &call.request,
             now,
             new_producer,
@@ -122,6 +128,7 @@ impl<S: Sql> DirectoryService<S> {
         let (bytes, changed, concerns) = match call.operation {
             DirectoryRequest::Create(create) => {
                 let (reply, concerns) = self.create(&context, create.id, &create.body)?;
+                let reply = self.answered(&context, reply)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -129,9 +136,8 @@ impl<S: Sql> DirectoryService<S> {
                 )
             }
             DirectoryRequest::Get(get) => {
-                let reply = store::user(&self.sql, get.id)?
-                    .map(|stored| rendered(context.users_url, &stored))
-                    .ok_or(ScimError::NotFound);
+                let reply = store::user(&self.sql, get.id)?.ok_or(ScimError::NotFound);
+                let reply = self.answered(&context, reply)?;
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
             DirectoryRequest::Retired2(_)
@@ -140,11 +146,14 @@ impl<S: Sql> DirectoryService<S> {
                 return Err(SqlError("nothing is asked for by that any more".to_owned()));
             }
             DirectoryRequest::Search(search) => {
-                let reply = search::users(&self.sql, context.users_url, &search.asked)?;
+                let reply = self.list(&context, Searched::Users, &search.asked)?;
                 (wire::encode(&reply), false, None)
             }
             DirectoryRequest::Change(change) => {
-                let reply = self.change(&context, &change)?;
+                let (if_match, if_none_match) = (&change.if_match, &change.if_none_match);
+                let conditions = Conditions::new(if_match.as_deref(), if_none_match.as_deref());
+                let reply = self.change(&context, change.id, &change.change, conditions)?;
+                let reply = self.answered_if_there(&context, reply)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -193,6 +202,18 @@ impl<S: Sql> DirectoryService<S> {
             }
             DirectoryRequest::CountSeats(_) => {
                 (wire::encode(&registry::seats(&self.sql)?), false, None)
+            }
+            DirectoryRequest::Read(read) => {
+                let (reply, concerns) = self.read(&context, &read)?;
+                (wire::encode(&reply), false, concerns)
+            }
+            DirectoryRequest::Write(write) => {
+                let (reply, concerns) = self.write(&context, write)?;
+                (wire::encode(&reply), reply.is_ok(), concerns)
+            }
+            DirectoryRequest::List(list) => {
+                let reply = self.list(&context, list.of, &list.asked)?;
+                (wire::encode(&reply), false, None)
             }
         };
         Ok(Answer {
@@ -274,12 +295,26 @@ impl<S: Sql> DirectoryService<S> {
         Ok(())
     }
 
-    fn create(
+    /// Runs `body` whole or not at all: in a transaction, unless the caller holds one.
+    pub(super) fn atomically<T>(
+        &self,
+        context: &Context,
+        body: impl FnOnce() -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        if context.is_in_transaction {
+            body()
+        } else {
+            self.sql.transaction(body)
+        }
+    }
+
+    /// A POST: the user, or why not, and whose commands the answer must wait for.
+    pub(super) fn create(
         &self,
         context: &Context,
         id: UserId,
         body: &str,
-    ) -> Result<(Result<String, ScimError>, Option<UserId>), SqlError> {
+    ) -> Result<(Result<Stored, ScimError>, Option<UserId>), SqlError> {
         let user = match User::parse(body) {
             Ok(user) => user,
             Err(error) => return Ok((Err(error), None)),
@@ -296,7 +331,7 @@ impl<S: Sql> DirectoryService<S> {
         }
         let stored = (Record::new(id, context.now), user);
         self.store_change(context, None, Some(&stored))?;
-        Ok((Ok(rendered(context.users_url, &stored)), Some(id)))
+        Ok((Ok(stored), Some(id)))
     }
 
     /// Whoever says that a user is not active means that they be out, also by a POST of somebody who exists
@@ -329,19 +364,22 @@ impl<S: Sql> DirectoryService<S> {
 
     /// A PUT, PATCH or DELETE. What changes nothing of a user leaves its version and its date, and is
     /// carried out all the same: whoever sends something again waits for what it means.
-    fn change(&self, context: &Context, request: &ChangeUser) -> Result<ChangeReply, SqlError> {
-        let id = request.id;
+    pub(super) fn change(
+        &self,
+        context: &Context,
+        id: UserId,
+        change: &UserChange,
+        conditions: Result<Conditions, ScimError>,
+    ) -> Result<Result<Option<Stored>, ScimError>, SqlError> {
         let Some(before) = store::user(&self.sql, id)? else {
             return Ok(Err(ScimError::NotFound));
         };
-        let (if_match, if_none_match) = (&request.if_match, &request.if_none_match);
-        let conditions = Conditions::new(if_match.as_deref(), if_none_match.as_deref());
         if let Err(error) =
             conditions.and_then(|conditions| conditions.check(Some(before.0.version), false))
         {
             return Ok(Err(error));
         }
-        let changed = match &request.change {
+        let changed = match change {
             UserChange::Replace(body) => before.1.replaced_by(body),
             UserChange::Patch(body) => before.1.patched_by(body),
             UserChange::Delete => {
@@ -366,7 +404,34 @@ impl<S: Sql> DirectoryService<S> {
         };
         let after = (record, user);
         self.store_change(context, Some(&before), Some(&after))?;
-        Ok(Ok(Some(rendered(context.users_url, &after))))
+        Ok(Ok(Some(after)))
+    }
+
+    /// The user as they are answered if nothing of them is asked for by name.
+    fn rendered(&self, context: &Context, stored: &Stored) -> Result<String, SqlError> {
+        render::changed_user(&self.sql, context.base, stored, &Projection::default())
+    }
+
+    fn answered(
+        &self,
+        context: &Context,
+        reply: Result<Stored, ScimError>,
+    ) -> Result<Result<String, ScimError>, SqlError> {
+        reply
+            .map(|stored| self.rendered(context, &stored))
+            .map_or_else(|error| Ok(Err(error)), |shown| shown.map(Ok))
+    }
+
+    fn answered_if_there(
+        &self,
+        context: &Context,
+        reply: Result<Option<Stored>, ScimError>,
+    ) -> Result<ChangeReply, SqlError> {
+        match reply {
+            Ok(Some(stored)) => Ok(Ok(Some(self.rendered(context, &stored)?))),
+            Ok(None) => Ok(Ok(None)),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Stores a user's change, what it means for subjects, and its event: all or nothing.
@@ -396,17 +461,17 @@ impl<S: Sql> DirectoryService<S> {
                 Actor::Connection(context.connection.to_owned()),
             )
         };
-        self.sql.transaction(|| {
+        self.atomically(context, || {
             if store::matching(&self.sql)?.is_none() {
                 store::set_matching(&self.sql, matching)?;
             }
             self.carry_out(context, id, before, after)?;
-            match after {
-                Some(after) => {
-                    let key = value.map(|value| matching.key(value));
-                    store::put_user(&self.sql, after, key.as_deref())?;
-                }
-                None => store::delete_user(&self.sql, id)?,
+            if let Some(after) = after {
+                let key = value.map(|value| matching.key(value));
+                store::put_user(&self.sql, after, key.as_deref())?;
+            } else {
+                group_store::leave_all(&self.sql, id, context.now)?;
+                store::delete_user(&self.sql, id)?;
             }
             outbox::append(&self.sql, vec![event], context.new_producer)
         })
@@ -442,12 +507,6 @@ impl<S: Sql> Producer for DirectoryService<S> {
 fn matched(matching: &Matching, user: &User) -> Option<String> {
     let whole = user.to_whole();
     matching.value(&whole).map(|value| matching.key(value))
-}
-
-/// The resource as it is answered if nothing of it is asked for by name.
-pub(super) fn rendered(users_url: &str, (record, user): &Stored) -> String {
-    let whole = user.resource(record, users_url);
-    serde_json::Value::Object(projected(&USER, &whole, &Projection::default())).to_string()
 }
 
 /// What a change is called in the log.

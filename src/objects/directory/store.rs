@@ -68,19 +68,31 @@ pub fn user_named(sql: &impl Sql, user_name: &str) -> Result<Option<Stored>, Sql
     .transpose()
 }
 
-/// The folded names and ids of users with that `externalId`, `most` at most.
-pub fn ids_of_external_id(
-    sql: &impl Sql,
-    external_id: &str,
-    most: u64,
-) -> Result<Vec<(String, UserId)>, SqlError> {
-    sql.exec(
-        "SELECT folded_name, id FROM user WHERE external_id = ? ORDER BY folded_name LIMIT ?",
-        &[external_id.into(), most.into()],
-    )?
-    .iter()
-    .map(|row| Ok((row.text(0)?.to_owned(), UserId::from_bytes(row.bytes(1)?))))
-    .collect()
+/// The folded name and the id of a user by their id, their name in any case, or their `externalId`; `most` at
+/// most.
+pub fn found_by(sql: &impl Sql, by: Found, most: u64) -> Result<Vec<(String, UserId)>, SqlError> {
+    let (condition, value): (_, Value) = match by {
+        Found::Id(id) => ("id = ?", id.as_bytes().into()),
+        Found::Name(name) => ("folded_name = ?", folded(name).as_str().into()),
+        Found::ExternalId(id) => ("external_id = ?", id.into()),
+    };
+    let statement =
+        format!("SELECT folded_name, id FROM user WHERE {condition} ORDER BY folded_name LIMIT ?");
+    sql.exec(&statement, &[value, most.into()])?
+        .iter()
+        .map(|row| Ok((row.text(0)?.to_owned(), UserId::from_bytes(row.bytes(1)?))))
+        .collect()
+}
+
+/// What leads to a resource.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a, I = UserId> {
+    /// Its id.
+    Id(I),
+    /// Its name.
+    Name(&'a str),
+    /// The provider's id.
+    ExternalId(&'a str),
 }
 
 /// The user who is a person by that, if somebody is: a value as [`Matching::key`] makes it.
@@ -150,20 +162,20 @@ pub fn has_more_users_than(sql: &impl Sql, number: u64) -> Result<bool, SqlError
     Ok(!sql.exec(one_more, &[number.into()])?.is_empty())
 }
 
-/// A page of users by name, or backwards.
-pub fn users(
+/// The ids of the same.
+pub fn user_ids(
     sql: &impl Sql,
     is_backwards: bool,
     skip: u64,
     count: u64,
-) -> Result<Vec<Stored>, SqlError> {
+) -> Result<Vec<UserId>, SqlError> {
     let order = if is_backwards { "DESC" } else { "ASC" };
     sql.exec(
-        &format!("{USER} ORDER BY folded_name {order} LIMIT ? OFFSET ?"),
+        &format!("SELECT id FROM user ORDER BY folded_name {order} LIMIT ? OFFSET ?"),
         &[count.into(), skip.into()],
     )?
     .iter()
-    .map(stored)
+    .map(|row| row.bytes(0).map(UserId::from_bytes))
     .collect()
 }
 
@@ -213,7 +225,6 @@ pub fn put_user(
 pub fn delete_user(sql: &impl Sql, id: UserId) -> Result<(), SqlError> {
     for statement in [
         "DELETE FROM user WHERE id = ?",
-        "DELETE FROM member WHERE user = ?",
         "DELETE FROM linked_subject WHERE user = ?",
     ] {
         sql.exec(statement, &[id.as_bytes().into()])?;

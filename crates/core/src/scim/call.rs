@@ -4,9 +4,12 @@
 //! Bodies travel as the JSON text that came, and resources as the JSON text to answer.
 
 use super::ScimError;
-use super::job::{FindJob, Job, Jobs, ListJobs};
+use super::group::GroupId;
+use super::job::{FindJob, Job, JobId, Jobs, ListJobs};
 use super::query::Asked;
+use super::resource::render::Projection;
 use super::rules::Rules;
+use super::schema::{GROUP, ResourceType, USER};
 use super::secret::{
     KeptSecret, Knock, KnockReply, ListSecrets, MakeSecret, RemoveSecrets, SecretMade,
 };
@@ -91,6 +94,132 @@ pub enum UserChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retired<const PLACE: u8>;
 
+/// A resource of a directory. Append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// A user.
+    User(UserId),
+    /// A group.
+    Group(GroupId),
+}
+
+/// What of a resource is answered, as the two parameters say it; neither: all that is without being asked
+/// for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// `attributes`, separated by commas.
+    pub attributes: Option<String>,
+    /// `excludedAttributes`, separated by commas.
+    pub excluded_attributes: Option<String>,
+}
+
+impl View {
+    /// What a request asks for.
+    #[must_use]
+    pub fn of(asked: &Asked) -> Self {
+        Self {
+            attributes: asked.attributes.clone(),
+            excluded_attributes: asked.excluded_attributes.clone(),
+        }
+    }
+
+    /// The same checked, for resources of a type.
+    pub fn projection(&self, of: &ResourceType) -> Result<Projection, ScimError> {
+        let excluded = self.excluded_attributes.as_deref();
+        Projection::new(of, self.attributes.as_deref(), excluded)
+    }
+}
+
+/// GET by id, of any type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadResource {
+    /// Which.
+    pub target: Target,
+    /// What of it.
+    pub view: View,
+}
+
+/// POST, PUT, PATCH or DELETE of any type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteResource {
+    /// Which; of a POST, the id that is to be the new one's: random.
+    pub target: Target,
+    /// How.
+    pub change: Write,
+    /// `If-Match`, as it came; nothing of a POST.
+    pub if_match: Option<String>,
+    /// `If-None-Match`, as it came; nothing of a POST.
+    pub if_none_match: Option<String>,
+    /// What of it is answered; `None`: its version alone.
+    pub view: Option<View>,
+}
+
+/// How a resource is changed. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Write {
+    /// By the body of a POST.
+    Create(String),
+    /// By the body of a PUT.
+    Replace(String),
+    /// By the body of a PATCH.
+    Patch(String),
+    /// By being deleted.
+    Delete,
+}
+
+/// A resource as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versioned {
+    /// Its version.
+    pub version: u64,
+    /// The resource as JSON, unless nobody asked for it.
+    pub resource: Option<String>,
+}
+
+/// What a change has made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The resource; `None`: it was deleted.
+    pub resource: Option<Versioned>,
+    /// The job that carries out what it means for people, if there is one.
+    pub job: Option<JobId>,
+}
+
+/// A list, of one type or of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchResources {
+    /// Of what.
+    pub of: Searched,
+    /// What is asked. Of each resource, that is what is answered.
+    pub asked: Asked,
+}
+
+/// What a list is of. Append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Searched {
+    /// Users.
+    Users,
+    /// Groups.
+    Groups,
+    /// Everything: users, and then groups.
+    All,
+}
+
+static ALL: [&ResourceType; 2] = [&USER, &GROUP];
+
+impl Searched {
+    /// The types that it has.
+    #[must_use]
+    pub fn types(self) -> &'static [&'static ResourceType] {
+        let (users, groups) = ALL.split_at(1);
+        match self {
+            Self::Users => users,
+            Self::Groups => groups,
+            Self::All => &ALL,
+        }
+    }
+}
+
 /// A page of resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -106,6 +235,10 @@ pub type UserReply = Result<String, ScimError>;
 pub type SearchReply = Result<Found, ScimError>;
 /// The resource as JSON, nothing if it was deleted, or why not.
 pub type ChangeReply = Result<Option<String>, ScimError>;
+/// A resource, or why not.
+pub type ReadReply = Result<Versioned, ScimError>;
+/// What a change has made, or why it was refused.
+pub type WriteReply = Result<Written, ScimError>;
 
 crate::object_calls! {
     /// One operation of a directory.
@@ -146,6 +279,12 @@ crate::object_calls! {
         FindJob(FindJob) -> Option<Job>,
         /// How many seats are held?
         CountSeats(CountSeats) -> u64,
+        /// GET by id, of any type.
+        Read(ReadResource) -> ReadReply,
+        /// POST, PUT, PATCH or DELETE, of any type.
+        Write(WriteResource) -> WriteReply,
+        /// A list, of one type or of all.
+        List(SearchResources) -> SearchReply,
     }
 }
 
@@ -154,7 +293,10 @@ impl DirectoryRequest {
     /// answer with an error of SCIM if they are refused.
     #[must_use]
     pub const fn goes_by_rules(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Change(_) | Self::SeeLogin(_))
+        matches!(
+            self,
+            Self::Create(_) | Self::Change(_) | Self::Write(_) | Self::SeeLogin(_)
+        )
     }
 }
 
@@ -163,8 +305,7 @@ mod tests {
     use super::*;
     use crate::id::SubjectKey;
     use crate::registry::{Place, ScimUser};
-    use crate::scim::group::GroupId;
-    use crate::scim::job::{JobId, JobKind};
+    use crate::scim::job::JobKind;
     use crate::session::provision::Provisioned;
     use crate::session::{Profile, Upstream};
     use crate::time::UnixMillis;
@@ -283,6 +424,63 @@ mod tests {
         };
         let expected = [&[1, 14, 1][..], &[7; 16], &[2, 1, b'o']].concat();
         assert_eq!(wire::encode(&one.into_request()), Ok(expected));
+    }
+
+    #[test]
+    fn golden_bytes_of_resources_of_any_type() {
+        let bytes = |parts: &[&[u8]]| Ok(parts.concat());
+        let view = View {
+            attributes: None,
+            excluded_attributes: Some("members".into()),
+        };
+        let read = ReadResource {
+            target: Target::Group(GroupId::from_bytes([6; 16])),
+            view: view.clone(),
+        };
+        assert_eq!(
+            wire::encode(&read.into_request()),
+            bytes(&[&[1, 18, 1], &[6; 16], &[0, 1, 7], b"members"])
+        );
+        for (change, expected) in [
+            (Write::Create("b".into()), &[0, 1, b'b'][..]),
+            (Write::Replace("b".into()), &[1, 1, b'b']),
+            (Write::Patch("b".into()), &[2, 1, b'b']),
+            (Write::Delete, &[3]),
+        ] {
+            let write = WriteResource {
+                target: Target::User(UserId::from_bytes([6; 16])),
+                change,
+                if_match: None,
+                if_none_match: Some("m".into()),
+                view: Some(View::default()),
+            };
+            assert_eq!(
+                wire::encode(&write.into_request()),
+                bytes(&[&[1, 19, 0], &[6; 16], expected, &[0, 1, 1, b'm', 1, 0, 0]])
+            );
+        }
+        for (of, number) in [
+            (Searched::Users, 0),
+            (Searched::Groups, 1),
+            (Searched::All, 2),
+        ] {
+            let list = SearchResources {
+                of,
+                asked: Asked::default(),
+            };
+            assert_eq!(
+                wire::encode(&list.into_request()),
+                bytes(&[&[1, 20, number], &[0; 7]])
+            );
+        }
+        let done: WriteReply = Ok(Written {
+            resource: Some(Versioned {
+                version: 5,
+                resource: None,
+            }),
+            job: Some(JobId(6)),
+        });
+        assert_eq!(wire::encode(&done), Ok(vec![1, 0, 1, 5, 0, 1, 6]));
     }
 
     #[test]

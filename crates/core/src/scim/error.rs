@@ -46,6 +46,8 @@ pub enum ScimError {
     SecretRefused,
     /// The directory goes by another rule than the connection has now, of who a user is.
     OtherMatching,
+    /// Another resource has the same value of that attribute, of which each has its own.
+    Taken(String),
 }
 
 impl ScimError {
@@ -56,7 +58,7 @@ impl ScimError {
             Self::SecretRefused => 401,
             Self::Sensitive(_) => 403,
             Self::NotFound => 404,
-            Self::Uniqueness | Self::Conflict(_) => 409,
+            Self::Uniqueness | Self::Conflict(_) | Self::Taken(_) => 409,
             Self::PreconditionFailed => 412,
             Self::TooLarge(_) => 413,
             Self::Unsupported(_) => 501,
@@ -74,7 +76,7 @@ impl ScimError {
             Self::InvalidFilter | Self::FilterRefused(_) => Some("invalidFilter"),
             Self::InvalidPath(_) => Some("invalidPath"),
             Self::Mutability(_) => Some("mutability"),
-            Self::Uniqueness => Some("uniqueness"),
+            Self::Uniqueness | Self::Taken(_) => Some("uniqueness"),
             Self::NoTarget(_) => Some("noTarget"),
             Self::TooMany(_) => Some("tooMany"),
             Self::InvalidVersion => Some("invalidVers"),
@@ -103,6 +105,7 @@ impl ScimError {
             Self::InvalidPath(path) => format!("the path {path} is not supported"),
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
             Self::Uniqueness => "another one has this name, or is known by this value".into(),
+            Self::Taken(what) => format!("another resource has this {what}"),
             Self::NotFound => "no such resource".into(),
             Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
@@ -153,6 +156,7 @@ mod tests {
             (ScimError::InvalidVersion, 400, "invalidVers"),
             (ScimError::Sensitive(what()), 403, "sensitive"),
             (ScimError::Conflict(what()), 409, "invalidValue"),
+            (ScimError::Taken(what()), 409, "uniqueness"),
         ] {
             let body = error.body();
             assert_eq!(body["status"], status.to_string(), "{error:?}");
@@ -182,6 +186,7 @@ mod tests {
             (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
             (ScimError::SecretRefused, vec![1, 16]),
             (ScimError::OtherMatching, vec![1, 17]),
+            (ScimError::Taken("x".into()), vec![1, 18, 1, b'x']),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }

@@ -142,9 +142,15 @@ impl User {
         address.map(|address| truncated(address, MAX_PROFILE_BYTES))
     }
 
-    /// The resource with all that it has, below `users_url`.
+    /// The resource with all that it has, below `users_url`. `groups` are as they are answered; none if
+    /// nobody asks for them.
     #[must_use]
-    pub fn resource(&self, record: &Record, users_url: &str) -> Map<String, Value> {
+    pub fn resource(
+        &self,
+        record: &Record,
+        users_url: &str,
+        groups: Vec<Value>,
+    ) -> Map<String, Value> {
         let id = record.id.to_text();
         let location = format!("{users_url}/{id}");
         let meta = Meta {
@@ -154,7 +160,9 @@ impl User {
             version: record.version,
             location: &location,
         };
-        whole(&USER, &self.to_whole(), &meta, Map::new())
+        let mut more = Map::new();
+        more.insert("groups".into(), Value::Array(groups));
+        whole(&USER, &self.to_whole(), &meta, more)
     }
 }
 
@@ -348,7 +356,7 @@ mod tests {
         user.attributes
             .insert("favouriteTea".into(), json!("black"));
         let record = Record::new(UserId::from_bytes([1; 16]), UnixMillis(5));
-        let whole = user.resource(&record, "u");
+        let whole = user.resource(&record, "u", Vec::new());
         let answered = projected(&USER, &whole, &Projection::default());
         assert_eq!(answered["title"], "t");
         assert_eq!(answered["meta"]["version"], "W/\"5\"");

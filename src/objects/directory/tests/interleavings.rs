@@ -500,9 +500,4 @@ fn a_log_in_that_was_seen_before_its_group_was_lost_does_not_bring_it_back() {
     }
     assert_eq!(world.live("a"), 0, "it set out before the end");
     assert_eq!(world.knows("a").map(|(groups, _)| groups), Some(vec![]));
-    let _ = under(
-        &world.directory,
-        RULES,
-        portcullis_core::registry::CountSeats,
-    );
 }

@@ -52,7 +52,9 @@ pub fn change(
     let request = RequestFacts::default();
     let context = Context {
         connection: "demo",
-        users_url: "",
+        base: "",
+        is_in_transaction: false,
+        job: std::cell::Cell::new(None),
         rules: Rules {
             group_changes: policy,
             ..RULES
