@@ -46,6 +46,7 @@ mod routes;
 mod saml;
 mod scim;
 mod scim_groups;
+mod scim_no_way_back;
 mod scim_oracles;
 mod scim_secrets;
 mod scim_users;
