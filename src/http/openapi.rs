@@ -179,26 +179,8 @@ fn operation(route: &Route, configured: &str) -> Value {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (None, Some("Revocation"))
         }
-        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
-        "/v1/connections" => (Some("Connection"), Some("Connection")),
-        "/v1/connections/{connection}" => match route.method {
-            "PUT" => (Some("Connection"), Some("Connection")),
-            "GET" => (None, Some("Connection")),
-            _ => (None, None),
-        },
-        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
-        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
-            (None, Some("ConnectionEnabled"))
-        }
-        SCIM_SECRETS => match route.method {
-            "POST" => (Some("ScimSecretRequest"), Some("ScimSecret")),
-            _ => (None, Some("ScimSecrets")),
-        },
+        path if path.starts_with("/v1/connections") => of_connections(route),
         path if path.starts_with("/v1/keys") => of_keys(path),
-        "/v1/connections/{connection}/jwks-sync" => match route.method {
-            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
-            _ => (None, Some("JwksSync")),
-        },
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
@@ -244,6 +226,32 @@ fn example(path: &str, configured: &str) -> String {
         .replace("{secret}", "scs_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+}
+
+/// The schemas of a route about connections.
+fn of_connections(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
+    match route.path {
+        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
+        "/v1/connections" => (Some("Connection"), Some("Connection")),
+        "/v1/connections/{connection}" => match route.method {
+            "PUT" => (Some("Connection"), Some("Connection")),
+            "GET" => (None, Some("Connection")),
+            _ => (None, None),
+        },
+        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
+        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
+            (None, Some("ConnectionEnabled"))
+        }
+        SCIM_SECRETS => match route.method {
+            "POST" => (Some("ScimSecretRequest"), Some("ScimSecret")),
+            _ => (None, Some("ScimSecrets")),
+        },
+        "/v1/connections/{connection}/jwks-sync" => match route.method {
+            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
+            _ => (None, Some("JwksSync")),
+        },
+        _ => (None, None),
+    }
 }
 
 /// The schemas of a route about clients or trusts.

@@ -106,9 +106,18 @@ impl<S: Sql> DirectoryService<S> {
                 concerns: None,
             });
         }
-        let (bytes, changed, concerns) = match call.operation {
+        self.carry_out(&context, call.operation)
+    }
+
+    /// Does what is asked by whoever may.
+    fn carry_out(
+        &self,
+        context: &Context,
+        operation: DirectoryRequest,
+    ) -> Result<Answer, SqlError> {
+        let (bytes, changed, concerns) = match operation {
             DirectoryRequest::Create(create) => {
-                let (reply, concerns) = self.create(&context, create.id, &create.body)?;
+                let (reply, concerns) = self.create(context, create.id, &create.body)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -122,11 +131,11 @@ impl<S: Sql> DirectoryService<S> {
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
             DirectoryRequest::Find(find) => {
-                (wire::encode(&self.find(&context, &find)?), false, None)
+                (wire::encode(&self.find(context, &find)?), false, None)
             }
             DirectoryRequest::Patch(patch) => {
                 let change = UserChange::Patch(patch.body);
-                let reply = self.change(&context, &unconditional(patch.id, change))?;
+                let reply = self.change(context, &unconditional(patch.id, change))?;
                 let reply = reply.map(Option::unwrap_or_default);
                 (
                     wire::encode(&reply),
@@ -136,7 +145,7 @@ impl<S: Sql> DirectoryService<S> {
             }
             DirectoryRequest::Delete(delete) => {
                 let delete = unconditional(delete.id, UserChange::Delete);
-                let reply = self.change(&context, &delete)?.map(drop);
+                let reply = self.change(context, &delete)?.map(drop);
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -148,20 +157,18 @@ impl<S: Sql> DirectoryService<S> {
                 (wire::encode(&reply), false, None)
             }
             DirectoryRequest::Change(change) => {
-                let reply = self.change(&context, &change)?;
+                let reply = self.change(context, &change)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
                     Some(About::User(change.id)),
                 )
             }
-            DirectoryRequest::SeeLogin(login) => (
-                wire::encode(&self.see_login(&context, &login)?),
-                false,
-                None,
-            ),
+            DirectoryRequest::SeeLogin(login) => {
+                (wire::encode(&self.see_login(context, &login)?), false, None)
+            }
             DirectoryRequest::UpstreamLogout(logout) => {
-                let reply = self.upstream_logout(&context, &logout)?;
+                let reply = self.upstream_logout(context, &logout)?;
                 let concerns = Some(About::Logout(logout.replay));
                 (wire::encode(&reply), reply != LoggedOut::Replayed, concerns)
             }
@@ -178,15 +185,15 @@ impl<S: Sql> DirectoryService<S> {
                 let known: KnockReply = Ok(());
                 (wire::encode(&known), false, None)
             }
-            DirectoryRequest::MakeSecret(make) => {
-                let made = self.make_secret(&context, &make)?;
+            DirectoryRequest::MakeSecret(keep) => {
+                let made = self.make_secret(context, &keep)?;
                 (wire::encode(&made), made != SecretMade::TooMany, None)
             }
             DirectoryRequest::ListSecrets(ListSecrets) => {
-                (wire::encode(&self.secrets(now)?), false, None)
+                (wire::encode(&self.secrets(context.now)?), false, None)
             }
             DirectoryRequest::RemoveSecrets(remove) => {
-                let removed = self.remove_secrets(&context, &remove)?;
+                let removed = self.remove_secrets(context, &remove)?;
                 (wire::encode(&removed), removed > 0, None)
             }
         };
