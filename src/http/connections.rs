@@ -363,6 +363,7 @@ pub fn schema() -> Value {
                 "properties": {"zone_id": text("32 hex digits"), "config_id": text("a UUID")},
             },
             "saml": saml_schema(),
+            "scim": scim_schema(),
             "has_client_secret": {"type": "boolean", "readOnly": true},
             "static": {"type": "boolean", "readOnly": true, "description": "it stands in the configuration"},
             "redirect_uri": only_shown("to be registered at the provider; not with saml"),
@@ -372,6 +373,23 @@ pub fn schema() -> Value {
             "acs_url": only_shown("with saml: to be registered at the provider"),
             "metadata_url": only_shown("with saml: what the provider must know of the service"),
             "revoked": {"readOnly": true, "$ref": "#/components/schemas/WideRevocation"},
+        },
+    })
+}
+
+fn scim_schema() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "matching": {
+                "enum": ["user_name", "primary_email", "work_email"], "default": "user_name",
+                "description": "which attribute of a user has the value by which the person logs in",
+            },
+            "group_changes": {
+                "enum": ["automatic", "reauthenticate_on_group_change", "nothing"], "default": "automatic",
+                "description": "what happens to those who stay when their groups or roles change",
+            },
         },
     })
 }

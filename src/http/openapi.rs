@@ -182,33 +182,14 @@ fn operation(route: &Route, configured: &str) -> Value {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (None, Some("Revocation"))
         }
-        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
-        "/v1/connections" => (Some("Connection"), Some("Connection")),
-        "/v1/connections/{connection}" => match route.method {
-            "PUT" => (Some("Connection"), Some("Connection")),
-            "GET" => (None, Some("Connection")),
-            _ => (None, None),
-        },
-        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
-        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
-            (None, Some("ConnectionEnabled"))
+        path if path.starts_with("/v1/connections") => {
+            if path.ends_with("/scim-jobs") {
+                let names = super::scim_jobs::PARAMETERS;
+                parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
+            }
+            of_connections(route)
         }
-        SCIM_SECRETS => match route.method {
-            "POST" => (Some("ScimSecretRequest"), Some("ScimSecret")),
-            _ => (None, Some("ScimSecrets")),
-        },
         path if path.starts_with("/v1/keys") => of_keys(path),
-        "/v1/connections/{connection}/jwks-sync" => match route.method {
-            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
-            _ => (None, Some("JwksSync")),
-        },
-        "/v1/connections/{connection}/scim-jobs" => {
-            let names = super::scim_jobs::PARAMETERS;
-            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
-            (None, Some("ScimJobs"))
-        }
-        "/v1/connections/{connection}/scim-jobs/{job}" => (None, Some("ScimJob")),
-        "/v1/connections/{connection}/seats" => (None, Some("Seats")),
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
@@ -255,6 +236,35 @@ fn example(path: &str, configured: &str) -> String {
         .replace("{job}", "job_1700000000000")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+}
+
+/// The schemas of a route about connections.
+fn of_connections(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
+    match route.path {
+        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
+        "/v1/connections" => (Some("Connection"), Some("Connection")),
+        "/v1/connections/{connection}" => match route.method {
+            "PUT" => (Some("Connection"), Some("Connection")),
+            "GET" => (None, Some("Connection")),
+            _ => (None, None),
+        },
+        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
+        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
+            (None, Some("ConnectionEnabled"))
+        }
+        SCIM_SECRETS => match route.method {
+            "POST" => (Some("ScimSecretRequest"), Some("ScimSecret")),
+            _ => (None, Some("ScimSecrets")),
+        },
+        "/v1/connections/{connection}/jwks-sync" => match route.method {
+            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
+            _ => (None, Some("JwksSync")),
+        },
+        "/v1/connections/{connection}/scim-jobs" => (None, Some("ScimJobs")),
+        "/v1/connections/{connection}/scim-jobs/{job}" => (None, Some("ScimJob")),
+        "/v1/connections/{connection}/seats" => (None, Some("Seats")),
+        _ => (None, None),
+    }
 }
 
 /// The schemas of a route about clients or trusts.

@@ -111,12 +111,12 @@ pub async fn create(mut ctx: Ctx) -> Result<Response> {
         return unknown_connection();
     };
     let secret = ScimSecret::new(&connection.id, random()?);
-    let make = MakeSecret {
+    let keep = MakeSecret {
         digest: secret.digest(),
         overlap_secs: asked.overlap_secs,
         by: ctx.actor(),
     };
-    match call::directory(&ctx.env, frame(&ctx, &connection), make).await {
+    match call::directory(&ctx.env, frame(&ctx, &connection), keep).await {
         Ok(SecretMade::Made(kept)) => {
             let made = Made {
                 shown: kept.into(),

@@ -35,7 +35,7 @@ impl Person {
 impl<S: Sql> DirectoryService<S> {
     /// Adds the commands that a change of a user means, and has the registry know of it; the caller holds the
     /// transaction and stores the user.
-    pub(super) fn carry_out(
+    pub(super) fn take_effect(
         &self,
         context: &Context,
         id: UserId,

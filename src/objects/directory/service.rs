@@ -125,10 +125,19 @@ impl<S: Sql> DirectoryService<S> {
         if call.operation.goes_by_rules() && !self.goes_by(&context.rules.matching)? {
             return self.refused(&call.operation);
         }
-        let (bytes, changed, concerns) = match call.operation {
+        self.carry_out(&context, call.operation)
+    }
+
+    /// Does what is asked by whoever may.
+    fn carry_out(
+        &self,
+        context: &Context,
+        operation: DirectoryRequest,
+    ) -> Result<Answer, SqlError> {
+        let (bytes, changed, concerns) = match operation {
             DirectoryRequest::Create(create) => {
-                let (reply, concerns) = self.create(&context, create.id, &create.body)?;
-                let reply = self.answered(&context, reply)?;
+                let (reply, concerns) = self.create(context, create.id, &create.body)?;
+                let reply = self.answered(context, reply)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -137,7 +146,7 @@ impl<S: Sql> DirectoryService<S> {
             }
             DirectoryRequest::Get(get) => {
                 let reply = store::user(&self.sql, get.id)?.ok_or(ScimError::NotFound);
-                let reply = self.answered(&context, reply)?;
+                let reply = self.answered(context, reply)?;
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
             DirectoryRequest::Retired2(_)
@@ -146,27 +155,25 @@ impl<S: Sql> DirectoryService<S> {
                 return Err(SqlError("nothing is asked for by that any more".to_owned()));
             }
             DirectoryRequest::Search(search) => {
-                let reply = self.list(&context, Searched::Users, &search.asked)?;
+                let reply = self.list(context, Searched::Users, &search.asked)?;
                 (wire::encode(&reply), false, None)
             }
             DirectoryRequest::Change(change) => {
                 let (if_match, if_none_match) = (&change.if_match, &change.if_none_match);
                 let conditions = Conditions::new(if_match.as_deref(), if_none_match.as_deref());
-                let reply = self.change(&context, change.id, &change.change, conditions)?;
-                let reply = self.answered_if_there(&context, reply)?;
+                let reply = self.change(context, change.id, &change.change, conditions)?;
+                let reply = self.answered_if_there(context, reply)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
                     Some(About::User(change.id)),
                 )
             }
-            DirectoryRequest::SeeLogin(login) => (
-                wire::encode(&self.see_login(&context, &login)?),
-                false,
-                None,
-            ),
+            DirectoryRequest::SeeLogin(login) => {
+                (wire::encode(&self.see_login(context, &login)?), false, None)
+            }
             DirectoryRequest::UpstreamLogout(logout) => {
-                let reply = self.upstream_logout(&context, &logout)?;
+                let reply = self.upstream_logout(context, &logout)?;
                 let concerns = Some(About::Logout(logout.replay));
                 (wire::encode(&reply), reply != LoggedOut::Replayed, concerns)
             }
@@ -183,15 +190,15 @@ impl<S: Sql> DirectoryService<S> {
                 let known: KnockReply = Ok(());
                 (wire::encode(&known), false, None)
             }
-            DirectoryRequest::MakeSecret(make) => {
-                let made = self.make_secret(&context, &make)?;
+            DirectoryRequest::MakeSecret(keep) => {
+                let made = self.make_secret(context, &keep)?;
                 (wire::encode(&made), made != SecretMade::TooMany, None)
             }
             DirectoryRequest::ListSecrets(ListSecrets) => {
-                (wire::encode(&self.secrets(now)?), false, None)
+                (wire::encode(&self.secrets(context.now)?), false, None)
             }
             DirectoryRequest::RemoveSecrets(remove) => {
-                let removed = self.remove_secrets(&context, &remove)?;
+                let removed = self.remove_secrets(context, &remove)?;
                 (wire::encode(&removed), removed > 0, None)
             }
             DirectoryRequest::ListJobs(list) => {
@@ -204,15 +211,15 @@ impl<S: Sql> DirectoryService<S> {
                 (wire::encode(&registry::seats(&self.sql)?), false, None)
             }
             DirectoryRequest::Read(read) => {
-                let (reply, concerns) = self.read(&context, &read)?;
+                let (reply, concerns) = self.read(context, &read)?;
                 (wire::encode(&reply), false, concerns)
             }
             DirectoryRequest::Write(write) => {
-                let (reply, concerns) = self.write(&context, write)?;
+                let (reply, concerns) = self.write(context, write)?;
                 (wire::encode(&reply), reply.is_ok(), concerns)
             }
             DirectoryRequest::List(list) => {
-                let reply = self.list(&context, list.of, &list.asked)?;
+                let reply = self.list(context, list.of, &list.asked)?;
                 (wire::encode(&reply), false, None)
             }
         };
@@ -465,7 +472,7 @@ impl<S: Sql> DirectoryService<S> {
             if store::matching(&self.sql)?.is_none() {
                 store::set_matching(&self.sql, matching)?;
             }
-            self.carry_out(context, id, before, after)?;
+            self.take_effect(context, id, before, after)?;
             if let Some(after) = after {
                 let key = value.map(|value| matching.key(value));
                 store::put_user(&self.sql, after, key.as_deref())?;

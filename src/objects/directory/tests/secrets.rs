@@ -98,17 +98,16 @@ fn listed(directory: &Directory, at: u64) -> Vec<KeptSecret> {
 }
 
 /// What the log will have of secrets: which, and what became of it.
-fn told(directory: &Directory) -> Vec<(Option<LogHash>, Option<String>)> {
+fn told(directory: &Directory) -> Vec<(LogHash, Option<String>)> {
     let packs = directory.waiting().expect("reads");
     let events = packs.into_iter().flat_map(|pack| pack.events);
-    let of_secrets = events.filter(|event: &Event| event.token.is_some());
-    of_secrets
-        .map(|event| (event.token, event.reason))
+    events
+        .filter_map(|event: Event| Some((event.token?, event.reason)))
         .collect()
 }
 
-fn name(number: u8) -> Option<LogHash> {
-    Some(LogHash::of_scim_secret(ScimSecretId::of(&digest(number))))
+fn name(number: u8) -> LogHash {
+    LogHash::of_scim_secret(ScimSecretId::of(&digest(number)))
 }
 
 #[test]

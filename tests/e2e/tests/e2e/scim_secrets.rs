@@ -479,9 +479,8 @@ fn a_connections_own_provider_deactivates_its_people_and_no_others() -> Result {
     let settings = json!({"subject_claim": "preferred_username"});
     let (ours, theirs) = (Connection::with(&settings)?, Connection::with(&settings)?);
     for connection in [&ours, &theirs] {
-        connection
-            .upstream
-            .says(&json!({"preferred_username": "robin"}));
+        let said = json!({"preferred_username": "robin"});
+        connection.upstream.claims("alice", &said)?;
     }
     let (here, there) = (ours.log_in("alice")?, theirs.log_in("alice")?);
     let scim = make(&ours, &json!({}))?.scim();
