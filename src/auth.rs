@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use portcullis_core::audit::event::Actor;
+use portcullis_core::scim::secret::ScimSecret;
 use portcullis_core::secret::Digest;
 
 /// What a holder of an API credential may do.
@@ -44,6 +45,19 @@ pub enum Access {
     Public,
     /// A bearer credential with one of these roles.
     AnyOf(&'static [Role]),
+    /// A bearer credential of the role `scim`, or a secret of a connection; which connection's it must be,
+    /// [`crate::http::scim`] knows.
+    Scim,
+}
+
+/// Who was let in.
+pub enum Caller {
+    /// Nobody in particular: the route is public.
+    Anyone,
+    /// A holder of an API credential.
+    Role(Role),
+    /// Whoever has a secret of some connection that the service has made, whether or not it is good still.
+    Scim(ScimSecret),
 }
 
 /// Why a caller was turned away.
@@ -57,21 +71,40 @@ pub enum Refusal {
     Forbidden,
 }
 
-/// The caller's role, if the route lets them in; `None` on public routes.
+impl Refusal {
+    /// What the log calls it; `None`: it is noise.
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Missing => None,
+            Self::Unknown => Some("unknown_credential"),
+            Self::Forbidden => Some("insufficient_role"),
+        }
+    }
+}
+
+/// Who calls, if the route lets them in.
 pub fn authorize(
     config: &Config,
     access: Access,
     authorization: Option<&str>,
-) -> Result<Option<Role>, Refusal> {
-    let Access::AnyOf(roles) = access else {
-        return Ok(None);
+) -> Result<Caller, Refusal> {
+    let roles = match access {
+        Access::Public => return Ok(Caller::Anyone),
+        Access::AnyOf(roles) => roles,
+        Access::Scim => &[Role::Scim],
     };
     let header = authorization.ok_or(Refusal::Missing)?;
     let (scheme, token) = header.split_once(' ').ok_or(Refusal::Unknown)?;
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Err(Refusal::Unknown);
     }
-    let digest = Digest::of(token.trim().as_bytes());
+    let token = token.trim();
+    if let Access::Scim = access
+        && let Some(secret) = ScimSecret::parse(&config.routing_key, token)
+    {
+        return Ok(Caller::Scim(secret));
+    }
+    let digest = Digest::of(token.as_bytes());
     // Every credential is compared, in constant time: which one matched shows nowhere.
     let role = config
         .credentials
@@ -84,7 +117,7 @@ pub fn authorize(
         )
         .ok_or(Refusal::Unknown)?;
     if roles.contains(&role) {
-        Ok(Some(role))
+        Ok(Caller::Role(role))
     } else {
         Err(Refusal::Forbidden)
     }

@@ -129,6 +129,20 @@ pub fn saml_metadata_url(config: &Config, connection: &str) -> String {
     format!("{}/saml/{connection}/metadata", config.issuer)
 }
 
+/// Where its provider provisions people over SCIM.
+pub fn scim_url(config: &Config, connection: &str) -> String {
+    if is_static(config, connection) {
+        format!("{}/scim/v2", config.issuer)
+    } else {
+        own_scim_url(config, connection)
+    }
+}
+
+/// Where every connection's provider does, that of the configuration's too.
+pub fn own_scim_url(config: &Config, connection: &str) -> String {
+    format!("{}/scim/{connection}/v2", config.issuer)
+}
+
 /// Seals the secret of the connection of that id.
 pub fn sealed(config: &Config, id: &str, secret: &str) -> Result<String, Error> {
     let sealed = Sealed::seal(
@@ -231,5 +245,14 @@ mod tests {
         assert_eq!(redirect_uri(&config, "okta"), "https://id.example/callback");
         assert_eq!(redirect_uri(&config, "b"), "https://id.example/callback/b");
         assert_eq!(acs_url(&config, "b"), "https://id.example/saml/b/acs");
+    }
+
+    #[test]
+    fn every_connection_has_a_scim_endpoint_of_its_own() {
+        let config = dev();
+        assert_eq!(scim_url(&config, "okta"), "https://id.example/scim/v2");
+        assert_eq!(scim_url(&config, "b"), "https://id.example/scim/b/v2");
+        let own = own_scim_url(&config, "okta");
+        assert_eq!(own, "https://id.example/scim/okta/v2");
     }
 }

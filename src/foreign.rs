@@ -10,7 +10,7 @@
 
 use crate::config::Config;
 use crate::connections;
-use crate::objects::call;
+use crate::objects::call::{self, CallError};
 use crate::remote_keys::{self, Of};
 use crate::runtime::now;
 use crate::upstream;
@@ -22,6 +22,7 @@ use portcullis_core::jwt::foreign::{ForeignTokenVerifier, VerifiedForeignToken};
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::unverified::UnverifiedToken;
 use portcullis_core::secret::Digest;
+use portcullis_core::session::check::CheckReply;
 use portcullis_core::session::foreign::{
     CheckForeign, CheckForeignToken, ForeignHolder, ForeignTokenReply,
 };
@@ -48,21 +49,25 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The question whether the token has been ended since.
-    pub fn check(&self) -> CheckForeign {
-        CheckForeign {
+    /// Who holds the token of that text, by what their directory says too, and whether it has been ended
+    /// since.
+    pub async fn checked(
+        &self,
+        env: &Env,
+        text: &str,
+    ) -> Result<(ForeignHolder, CheckReply), CallError> {
+        let check = CheckForeign {
             subject: self.subject,
             connection: self.connection.id.clone(),
             issued_at: self.token.issued_at(),
             expires_at: self.token.expires_at(),
             sid: self.token.sid_digest(),
-        }
-    }
-
-    /// The same for whoever has no use for more.
-    pub fn described(&self, text: &str) -> ForeignHolder {
+        };
+        let standing = call::check_foreign(env, check).await?;
         let who = (self.subject, &self.identity);
-        ForeignHolder::of(who, &self.connection.id, &self.token, text)
+        let holder = ForeignHolder::of(who, &self.connection.id, &self.token, text);
+        let said = standing.provisioned.as_ref();
+        Ok((holder.with(said, &self.connection), standing.reply))
     }
 }
 
@@ -160,11 +165,11 @@ pub async fn answer(
     let resource = Some(request.resource.as_str());
     match verified(env, config, &request.token, resource).await? {
         Ok(holder) => {
-            let reply = call::check_foreign(env, holder.check())
+            let (holder, reply) = holder
+                .checked(env, &request.token)
                 .await
                 .map_err(|error| Error::RustError(error.to_string()))?;
-            let described = Box::new(holder.described(&request.token));
-            Ok(ForeignTokenReply::Checked(described, reply))
+            Ok(ForeignTokenReply::Checked(Box::new(holder), reply))
         }
         Err(error) => Ok(ForeignTokenReply::Refused(error)),
     }

@@ -24,6 +24,7 @@ mod objects;
 mod outbound;
 mod policy;
 mod queue;
+mod refusals;
 mod remote_keys;
 mod routes;
 mod runtime;

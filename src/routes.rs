@@ -2,9 +2,10 @@
 
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
+use crate::http::scim::Whose;
 use crate::http::{
     audit, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
-    receipts, revocations, scim, sessions, subjects, trusts,
+    receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -29,7 +30,6 @@ pub struct Route {
 const ADMIN: Access = Access::AnyOf(&[Role::Admin]);
 const AUDITORS: Access = Access::AnyOf(&[Role::Auditor, Role::Admin]);
 const CHECKERS: Access = Access::AnyOf(&[Role::Gateway, Role::Admin]);
-const SCIM: Access = Access::AnyOf(&[Role::Scim]);
 const PUBLIC: Access = Access::Public;
 
 macro_rules! route {
@@ -44,9 +44,30 @@ macro_rules! route {
     };
 }
 
-/// The table.
+macro_rules! scim_routes {
+    ($($method:literal, $path:literal, $summary:literal, $handler:path;)*) => {
+        &[$([
+            Route {
+                method: $method,
+                path: concat!("/scim/v2", $path),
+                access: Access::Scim,
+                summary: $summary,
+                handler: |ctx| Box::pin(scim::answer(ctx, Whose::Configured, $handler)),
+            },
+            Route {
+                method: $method,
+                path: concat!("/scim/{connection}/v2", $path),
+                access: Access::Scim,
+                summary: $summary,
+                handler: |ctx| Box::pin(scim::answer(ctx, Whose::Named, $handler)),
+            },
+        ]),*]
+    };
+}
+
+/// The table, but for SCIM.
 #[rustfmt::skip]
-pub const ROUTES: &[Route] = &[
+const ROUTES: &[Route] = &[
     route!("GET", "/healthz", PUBLIC, "Whether the service is configured and answers", health::get),
     route!("GET", "/openapi.json", PUBLIC, "This description", openapi::get),
 
@@ -121,24 +142,48 @@ pub const ROUTES: &[Route] = &[
     route!("POST", "/v1/connections/{connection}/enable", ADMIN, "Turn a connection on", connections::enable),
     route!("POST", "/v1/connections/{connection}/disable", ADMIN, "Turn a connection off and end all that rests on it", connections::disable),
     route!("POST", "/v1/connections/{connection}/test", ADMIN, "Make a link that tests a connection in a browser", connections::test),
+    route!("POST", "/v1/connections/{connection}/scim-secrets", ADMIN, "Make a secret for a connection's SCIM endpoint", scim_secrets::create),
+    route!("GET", "/v1/connections/{connection}/scim-secrets", ADMIN, "The secrets of a connection's SCIM endpoint, but for themselves", scim_secrets::list),
+    route!("DELETE", "/v1/connections/{connection}/scim-secrets/{secret}", ADMIN, "Remove a secret of a connection's SCIM endpoint, at once", scim_secrets::delete),
     route!("GET", "/v1/connections/{connection}/jwks-sync", ADMIN, "A connection's keys at API Shield: what would be sent, what was, and how it went", jwks_sync::get),
     route!("POST", "/v1/connections/{connection}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
+    route!("GET", "/v1/connections/{connection}/scim-jobs", ADMIN, "What changes of groups have done to people, newest first", scim_jobs::list),
+    route!("GET", "/v1/connections/{connection}/scim-jobs/{job}", ADMIN, "How far what a change of a group does to people is", scim_jobs::get),
+    route!("GET", "/v1/connections/{connection}/seats", ADMIN, "How many people hold a seat", scim_jobs::seats),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
-
-    route!("GET", "/scim/v2/ServiceProviderConfig", SCIM, "What the SCIM service can do (RFC 7643 section 5)", scim::discovery::config),
-    route!("GET", "/scim/v2/ResourceTypes", SCIM, "The types of SCIM resources (RFC 7643 section 6)", scim::discovery::types),
-    route!("GET", "/scim/v2/ResourceTypes/{name}", SCIM, "A type of SCIM resources", scim::discovery::one_type),
-    route!("GET", "/scim/v2/Schemas", SCIM, "The schemas of SCIM resources (RFC 7643 section 7)", scim::discovery::all_schemas),
-    route!("GET", "/scim/v2/Schemas/{urn}", SCIM, "A schema of SCIM resources", scim::discovery::one_schema),
-    route!("POST", "/scim/v2/.search", SCIM, "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post),
-    route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::users::create),
-    route!("GET", "/scim/v2/Users", SCIM, "Find users (RFC 7644 section 3.4.2)", scim::search::get),
-    route!("POST", "/scim/v2/Users/.search", SCIM, "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post),
-    route!("GET", "/scim/v2/Users/{id}", SCIM, "Get a user (RFC 7644 section 3.4.1)", scim::users::get),
-    route!("PUT", "/scim/v2/Users/{id}", SCIM, "Replace a user (RFC 7644 section 3.5.1)", scim::users::replace),
-    route!("PATCH", "/scim/v2/Users/{id}", SCIM, "Change a user (RFC 7644 section 3.5.2)", scim::users::patch),
-    route!("DELETE", "/scim/v2/Users/{id}", SCIM, "Delete a user (RFC 7644 section 3.6)", scim::users::delete),
 ];
+
+/// SCIM: each row is there for the configuration's connection, below `/scim/v2`, and for every connection,
+/// below `/scim/{connection}/v2`. Which connection it is for, and that it is let in, is found out before the
+/// handler is called.
+#[rustfmt::skip]
+const SCIM_ROUTES: &[[Route; 2]] = scim_routes![
+    "GET", "/ServiceProviderConfig", "What the SCIM service can do (RFC 7643 section 5)", scim::discovery::config;
+    "GET", "/ResourceTypes", "The types of SCIM resources (RFC 7643 section 6)", scim::discovery::types;
+    "GET", "/ResourceTypes/{name}", "A type of SCIM resources", scim::discovery::one_type;
+    "GET", "/Schemas", "The schemas of SCIM resources (RFC 7643 section 7)", scim::discovery::all_schemas;
+    "GET", "/Schemas/{urn}", "A schema of SCIM resources", scim::discovery::one_schema;
+    "POST", "/.search", "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post_all;
+    "POST", "/Users", "Create a user (RFC 7644 section 3.3)", scim::users::create;
+    "GET", "/Users", "Find users (RFC 7644 section 3.4.2)", scim::search::get_users;
+    "POST", "/Users/.search", "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post_users;
+    "GET", "/Users/{id}", "Get a user (RFC 7644 section 3.4.1)", scim::users::get;
+    "PUT", "/Users/{id}", "Replace a user (RFC 7644 section 3.5.1)", scim::users::replace;
+    "PATCH", "/Users/{id}", "Change a user (RFC 7644 section 3.5.2)", scim::users::patch;
+    "DELETE", "/Users/{id}", "Delete a user (RFC 7644 section 3.6)", scim::users::delete;
+    "POST", "/Groups", "Create a group (RFC 7644 section 3.3)", scim::groups::create;
+    "GET", "/Groups", "Find groups (RFC 7644 section 3.4.2)", scim::search::get_groups;
+    "POST", "/Groups/.search", "Find groups, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post_groups;
+    "GET", "/Groups/{id}", "Get a group (RFC 7644 section 3.4.1)", scim::groups::get;
+    "PUT", "/Groups/{id}", "Replace a group (RFC 7644 section 3.5.1)", scim::groups::replace;
+    "PATCH", "/Groups/{id}", "Change a group or its members (RFC 7644 section 3.5.2)", scim::groups::patch;
+    "DELETE", "/Groups/{id}", "Delete a group (RFC 7644 section 3.6)", scim::groups::delete;
+];
+
+/// Every row.
+pub fn rows() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(SCIM_ROUTES.as_flattened())
+}
 
 /// What a request's method and path lead to.
 pub enum Found {
@@ -153,7 +198,7 @@ pub enum Found {
 /// Looks `method` and `path` up.
 pub fn find(method: &str, path: &str) -> Found {
     let mut allowed = Vec::new();
-    for route in ROUTES {
+    for route in rows() {
         if let Some(params) = matched(route.path, path) {
             if route.method == method {
                 return Found::Route(route, params);
@@ -199,18 +244,32 @@ mod tests {
 
     #[test]
     fn no_two_rows_answer_the_same_request() {
-        for (at, route) in ROUTES.iter().enumerate() {
+        for (at, route) in rows().enumerate() {
             let example = route.path.replace(['{', '}'], "");
-            let first = ROUTES
-                .iter()
+            let first = rows()
                 .position(|r| r.method == route.method && matched(r.path, &example).is_some());
             assert_eq!(first, Some(at), "{} {}", route.method, route.path);
         }
     }
 
     #[test]
+    fn every_connection_has_every_row_of_scim() {
+        for [configured, named] in SCIM_ROUTES {
+            assert_eq!(
+                configured.path.replacen("/scim/", "/scim/{connection}/", 1),
+                named.path
+            );
+            assert_eq!(configured.method, named.method);
+        }
+        let Found::Route(_, params) = find("GET", "/scim/okta/v2/Users/1") else {
+            panic!("a row");
+        };
+        assert_eq!(params, ["okta", "1"]);
+    }
+
+    #[test]
     fn everything_under_v1_and_scim_requires_a_role() {
-        for route in ROUTES {
+        for route in rows() {
             let guarded = route.path.starts_with("/v1/") || route.path.starts_with("/scim/");
             assert_eq!(
                 guarded,

@@ -8,7 +8,7 @@
 use super::check_batch;
 use super::context::{Ctx, MAX_BODY_BYTES};
 use crate::error::{Problem, json};
-use crate::foreign;
+use crate::foreign::{self, Holder};
 use crate::keys;
 use crate::objects::call;
 use portcullis_core::audit::event::{Action, Event, Outcome};
@@ -17,11 +17,11 @@ use portcullis_core::jwt::TokenError;
 use portcullis_core::jwt::access_token::{AccessTokenVerifier, Presentation};
 use portcullis_core::jwt::foreign::is_foreign;
 use portcullis_core::session::check::{CheckReply, CheckRequest, Verdict};
-use portcullis_core::session::foreign::{CheckForeign, ForeignHolder};
 use portcullis_core::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::rc::Rc;
 use worker::{Response, Result};
 
 /// A question, or several.
@@ -100,7 +100,7 @@ pub async fn post(mut ctx: Ctx) -> Result<Response> {
 pub async fn judged(ctx: &Ctx, body: Body) -> Result<std::result::Result<Reply, Problem>> {
     match question(ctx, body).await? {
         Ok(Question::Ask(request)) => answer(ctx, request).await,
-        Ok(Question::AskForeign(holder)) => answer_foreign(ctx, &holder).await,
+        Ok(Question::AskForeign(holder, token)) => answer_foreign(ctx, &holder, &token).await,
         Ok(Question::Refused(error)) => Ok(Ok(refuse(ctx, error))),
         Err(problem) => Ok(Err(problem)),
     }
@@ -108,11 +108,9 @@ pub async fn judged(ctx: &Ctx, body: Body) -> Result<std::result::Result<Reply, 
 
 enum Question {
     Ask(CheckRequest),
-    AskForeign(Box<ForeignHolderAndCheck>),
+    AskForeign(Rc<Holder>, String),
     Refused(TokenError),
 }
-
-type ForeignHolderAndCheck = (ForeignHolder, CheckForeign);
 
 async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question, Problem>> {
     match body {
@@ -127,10 +125,7 @@ async fn question(ctx: &Ctx, body: Body) -> Result<std::result::Result<Question,
             let resource = resource.as_deref();
             let believed = foreign::verified(&ctx.env, &ctx.config, &token, resource).await?;
             Ok(Ok(match believed {
-                Ok(holder) => {
-                    let asked = (holder.described(&token), holder.check());
-                    Question::AskForeign(Box::new(asked))
-                }
+                Ok(holder) => Question::AskForeign(holder, token),
                 Err(error) => Question::Refused(error),
             }))
         }
@@ -211,11 +206,11 @@ async fn answer(ctx: &Ctx, request: CheckRequest) -> Result<std::result::Result<
 /// The same of an identity provider's token. It has no session of ours; what expires is itself.
 async fn answer_foreign(
     ctx: &Ctx,
-    asked: &ForeignHolderAndCheck,
+    holder: &Holder,
+    token: &str,
 ) -> Result<std::result::Result<Reply, Problem>> {
-    let (holder, check) = asked;
-    let reply = match call::check_foreign(&ctx.env, check.clone()).await {
-        Ok(reply) => reply,
+    let (holder, reply) = match holder.checked(&ctx.env, token).await {
+        Ok(checked) => checked,
         Err(error) => {
             worker::console_error!("check: {error}");
             return Ok(Err(Problem::unavailable()));
@@ -240,9 +235,9 @@ async fn answer_foreign(
     Ok(Ok(Reply {
         reason,
         subject: Some(holder.subject),
-        connection: Some(holder.connection.clone()),
-        roles: Some(holder.roles.clone()),
-        groups: Some(holder.groups.clone()),
+        connection: Some(holder.connection),
+        roles: Some(holder.roles),
+        groups: Some(holder.groups),
         ..Reply::strict(verdict, reply.checked_at)
     }))
 }

@@ -9,6 +9,7 @@ use crate::outbound::bounded;
 use crate::runtime::now;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use portcullis_core::id::SubjectKey;
+use portcullis_core::scim::secret::ScimSecret;
 use portcullis_core::time::UnixMillis;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -35,6 +36,8 @@ pub struct Ctx {
     pub config: Rc<Config>,
     /// The caller's role; `None` on public routes.
     pub role: Option<Role>,
+    /// The secret of a connection that came instead of a role's credential.
+    pub scim_secret: Option<ScimSecret>,
     /// What the route's braces matched.
     pub params: Vec<String>,
     /// When the request came in.
@@ -59,6 +62,7 @@ impl Ctx {
             context,
             config,
             role: None,
+            scim_secret: None,
             params,
             now: now(),
         }

@@ -16,13 +16,15 @@ pub mod preflight;
 pub mod receipts;
 pub mod revocations;
 pub mod scim;
+pub mod scim_jobs;
+pub mod scim_secrets;
 pub mod sessions;
 pub mod short_check;
 pub mod subjects;
 pub mod trusts;
 pub mod wide;
 
-use crate::auth::{Refusal, authorize};
+use crate::auth::{Caller, Refusal, authorize};
 use crate::error::{Problem, refused, shaped};
 use crate::routes::{Found, find};
 use crate::runtime;
@@ -62,8 +64,11 @@ pub async fn serve(
     let mut ctx = Ctx::new(request, url, env, Rc::new(context), config, params);
     ctx.body = body;
     match authorize(&ctx.config, route.access, authorization.as_deref()) {
-        Ok(role) => ctx.role = role,
-        Err(refusal) => return turn_away(&ctx, refusal, scim),
+        Ok(Caller::Anyone) => {}
+        Ok(Caller::Role(role)) => ctx.role = Some(role),
+        Ok(Caller::Scim(secret)) => ctx.scim_secret = Some(secret),
+        Err(refusal) if scim => return scim::turn_away(&ctx, refusal),
+        Err(refusal) => return turn_away(&ctx, refusal),
     }
     match (route.handler)(ctx).await {
         Ok(response) => Ok(response),
@@ -75,13 +80,9 @@ pub async fn serve(
 }
 
 /// Refuses a caller, and logs it if they presented anything: no credential at all is noise.
-fn turn_away(ctx: &Ctx, refusal: Refusal, scim: bool) -> Result<Response> {
-    let response = refused(refusal, scim)?;
-    if refusal != Refusal::Missing {
-        let reason = match refusal {
-            Refusal::Forbidden => "insufficient_role",
-            _ => "unknown_credential",
-        };
+fn turn_away(ctx: &Ctx, refusal: Refusal) -> Result<Response> {
+    let response = refused(refusal, false)?;
+    if let Some(reason) = refusal.reason() {
         ctx.log(ctx.refusal(reason, response.status_code()));
     }
     Ok(response)

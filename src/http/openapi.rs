@@ -2,23 +2,27 @@
 
 use super::context::Ctx;
 use crate::auth::{Access, Role};
+use crate::config::Config;
 use crate::error::json;
-use crate::routes::{ROUTES, Route};
+use crate::routes::{Route, rows};
 use serde_json::{Map, Value, json};
 use worker::{Response, Result};
 
+/// Where something is made without anything that has to be said.
+const SCIM_SECRETS: &str = "/v1/connections/{connection}/scim-secrets";
+
 /// The description.
 pub async fn get(ctx: Ctx) -> Result<Response> {
-    json(200, &describe(&ctx.config.issuer))
+    json(200, &describe(&ctx.config))
 }
 
-fn describe(server: &str) -> Value {
+fn describe(config: &Config) -> Value {
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in rows() {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Some(operations) = path.as_object_mut() {
             let method = route.method.to_lowercase();
-            operations.insert(method, operation(route));
+            operations.insert(method, operation(route, &config.connection.id));
         }
     }
     let schemes: Map<String, Value> = Role::ALL
@@ -33,76 +37,107 @@ fn describe(server: &str) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Portcullis", "version": env!("CARGO_PKG_VERSION")},
-        "servers": [{"url": server}],
+        "servers": [{"url": config.issuer}],
         "paths": paths,
         "components": {
             "securitySchemes": schemes,
-            "schemas": {
-                "Problem": {
-                    "description": "RFC 9457",
-                    "type": "object",
-                    "required": ["type", "title", "status", "detail"],
-                    "properties": {
-                        "type": {"type": "string"},
-                        "title": {"type": "string"},
-                        "status": {"type": "integer"},
-                        "detail": {"type": "string"},
-                    },
-                },
-                "CheckRequest": {"anyOf": [
-                    super::check::request_schema(),
-                    super::check_batch::request_schema(),
-                ]},
-                "CheckReply": {"anyOf": [
-                    super::check::reply_schema(),
-                    super::check_batch::reply_schema(),
-                ]},
-                "RevocationRequest": super::revocations::request_schema(),
-                "Revocation": {"anyOf": [
-                    super::revocations::reply_schema(),
-                    {"$ref": "#/components/schemas/WideRevocation"},
-                ]},
-                "WideRevocation": super::wide::reply_schema(),
-                "Receipt": super::receipts::schema(),
-                "Receipts": super::receipts::list_schema(),
-                "Feed": super::feed::schema(),
-                "FeedRestart": super::feed::restart_schema(),
-                "ClientMetadata": super::clients::request_schema(),
-                "Client": super::clients::reply_schema(),
-                "Clients": super::clients::page_schema(),
-                "Rotation": super::clients::rotation_schema(),
-                "Trust": super::trusts::schema(),
-                "Trusts": super::trusts::list_schema(),
-                "Connection": super::connections::schema(),
-                "Connections": super::connections::list_schema(),
-                "ConnectionEnabled": super::connections::enabled_schema(),
-                "ConnectionTest": super::connections::test_schema(),
-                "Subjects": super::subjects::page_schema(),
-                "Subject": super::subjects::schema(),
-                "Sessions": super::sessions::reply_schema(),
-                "SignOut": super::sessions::sign_out_schema(),
-                "Empty": {"type": "object", "additionalProperties": false},
-                "Keys": super::keys::list_schema(),
-                "KeyRotation": super::keys::rotation_schema(),
-                "KeyCompromise": super::keys::compromise_schema(),
-                "JwksSync": super::jwks_sync::view_schema(),
-                "JwksSyncRequest": super::jwks_sync::request_schema(),
-                "JwksSyncOutcome": super::jwks_sync::outcome_schema(),
-                "Events": super::audit::reply_schema(),
-            },
+            "schemas": schemas(),
         },
     })
 }
 
-fn operation(route: &Route) -> Value {
+/// What bodies are made of.
+fn schemas() -> Map<String, Value> {
+    let schemas = [
+        (
+            "Problem",
+            json!({
+                "description": "RFC 9457",
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }),
+        ),
+        (
+            "CheckRequest",
+            json!({"anyOf": [
+                super::check::request_schema(),
+                super::check_batch::request_schema(),
+            ]}),
+        ),
+        (
+            "CheckReply",
+            json!({"anyOf": [
+                super::check::reply_schema(),
+                super::check_batch::reply_schema(),
+            ]}),
+        ),
+        ("RevocationRequest", super::revocations::request_schema()),
+        (
+            "Revocation",
+            json!({"anyOf": [
+                super::revocations::reply_schema(),
+                {"$ref": "#/components/schemas/WideRevocation"},
+            ]}),
+        ),
+        ("WideRevocation", super::wide::reply_schema()),
+        ("Receipt", super::receipts::schema()),
+        ("Receipts", super::receipts::list_schema()),
+        ("Feed", super::feed::schema()),
+        ("FeedRestart", super::feed::restart_schema()),
+        ("ClientMetadata", super::clients::request_schema()),
+        ("Client", super::clients::reply_schema()),
+        ("Clients", super::clients::page_schema()),
+        ("Rotation", super::clients::rotation_schema()),
+        ("Trust", super::trusts::schema()),
+        ("Trusts", super::trusts::list_schema()),
+        ("Connection", super::connections::schema()),
+        ("Connections", super::connections::list_schema()),
+        ("ConnectionEnabled", super::connections::enabled_schema()),
+        ("ConnectionTest", super::connections::test_schema()),
+        ("ScimSecretRequest", super::scim_secrets::request_schema()),
+        ("ScimSecret", super::scim_secrets::made_schema()),
+        ("ScimSecrets", super::scim_secrets::list_schema()),
+        ("Subjects", super::subjects::page_schema()),
+        ("Subject", super::subjects::schema()),
+        ("Sessions", super::sessions::reply_schema()),
+        ("SignOut", super::sessions::sign_out_schema()),
+        (
+            "Empty",
+            json!({"type": "object", "additionalProperties": false}),
+        ),
+        ("Keys", super::keys::list_schema()),
+        ("KeyRotation", super::keys::rotation_schema()),
+        ("KeyCompromise", super::keys::compromise_schema()),
+        ("JwksSync", super::jwks_sync::view_schema()),
+        ("JwksSyncRequest", super::jwks_sync::request_schema()),
+        ("JwksSyncOutcome", super::jwks_sync::outcome_schema()),
+        ("ScimJob", super::scim_jobs::schema()),
+        ("ScimJobs", super::scim_jobs::page_schema()),
+        ("Seats", super::scim_jobs::seats_schema()),
+        ("Events", super::audit::reply_schema()),
+    ];
+    let named = schemas.into_iter();
+    named
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+fn operation(route: &Route, configured: &str) -> Value {
     let security: Vec<Value> = match route.access {
         Access::Public => vec![],
+        Access::Scim => vec![json!({Role::Scim.as_str(): []})],
         Access::AnyOf(roles) => roles
             .iter()
             .map(|role| json!({role.as_str(): []}))
             .collect(),
     };
-    let example = example(route.path);
+    let example = example(route.path, configured);
     let mut parameters: Vec<Value> = route
         .path
         .split('/')
@@ -147,22 +182,14 @@ fn operation(route: &Route) -> Value {
             parameters.push(parameter("Idempotency-Key", "header", false));
             (None, Some("Revocation"))
         }
-        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
-        "/v1/connections" => (Some("Connection"), Some("Connection")),
-        "/v1/connections/{connection}" => match route.method {
-            "PUT" => (Some("Connection"), Some("Connection")),
-            "GET" => (None, Some("Connection")),
-            _ => (None, None),
-        },
-        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
-        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
-            (None, Some("ConnectionEnabled"))
+        path if path.starts_with("/v1/connections") => {
+            if path.ends_with("/scim-jobs") {
+                let names = super::scim_jobs::PARAMETERS;
+                parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
+            }
+            of_connections(route)
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
-        "/v1/connections/{connection}/jwks-sync" => match route.method {
-            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
-            _ => (None, Some("JwksSync")),
-        },
         "/v1/audit/events" => {
             let names = super::audit::PARAMETERS;
             parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
@@ -170,7 +197,7 @@ fn operation(route: &Route) -> Value {
         }
         _ => (None, None),
     };
-    let made = ["/v1/clients", "/v1/trusts", "/v1/connections"];
+    let made = ["/v1/clients", "/v1/trusts", "/v1/connections", SCIM_SECRETS];
     let creates = route.method == "POST" && made.contains(&route.path);
     let done = if creates { "201" } else { "200" };
     let mut operation = json!({
@@ -187,15 +214,17 @@ fn operation(route: &Route) -> Value {
         },
     });
     if let (Some(schema), Some(fields)) = (request, operation.as_object_mut()) {
-        let body = json!({"required": true, "content": content("application/json", schema)});
+        let needed = route.path != SCIM_SECRETS;
+        let body = json!({"required": needed, "content": content("application/json", schema)});
         fields.insert("requestBody".to_owned(), body);
     }
     operation
 }
 
-/// The path with something in place of each pair of braces.
-fn example(path: &str) -> String {
-    path.replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
+/// The path with something in place of each pair of braces: of SCIM's, the connection that all of them have.
+fn example(path: &str, configured: &str) -> String {
+    path.replace("/scim/{connection}/", &format!("/scim/{configured}/"))
+        .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
@@ -203,8 +232,39 @@ fn example(path: &str) -> String {
         .replace("{urn}", "urn:ietf:params:scim:schemas:core:2.0:User")
         .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
         .replace("{connection}", "okta")
+        .replace("{secret}", "scs_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{job}", "job_1700000000000")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+}
+
+/// The schemas of a route about connections.
+fn of_connections(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
+    match route.path {
+        "/v1/connections" if route.method == "GET" => (None, Some("Connections")),
+        "/v1/connections" => (Some("Connection"), Some("Connection")),
+        "/v1/connections/{connection}" => match route.method {
+            "PUT" => (Some("Connection"), Some("Connection")),
+            "GET" => (None, Some("Connection")),
+            _ => (None, None),
+        },
+        "/v1/connections/{connection}/test" => (None, Some("ConnectionTest")),
+        "/v1/connections/{connection}/enable" | "/v1/connections/{connection}/disable" => {
+            (None, Some("ConnectionEnabled"))
+        }
+        SCIM_SECRETS => match route.method {
+            "POST" => (Some("ScimSecretRequest"), Some("ScimSecret")),
+            _ => (None, Some("ScimSecrets")),
+        },
+        "/v1/connections/{connection}/jwks-sync" => match route.method {
+            "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
+            _ => (None, Some("JwksSync")),
+        },
+        "/v1/connections/{connection}/scim-jobs" => (None, Some("ScimJobs")),
+        "/v1/connections/{connection}/scim-jobs/{job}" => (None, Some("ScimJob")),
+        "/v1/connections/{connection}/seats" => (None, Some("Seats")),
+        _ => (None, None),
+    }
 }
 
 /// The schemas of a route about clients or trusts.
@@ -257,11 +317,12 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::dev;
 
     #[test]
     fn every_row_is_described_with_what_it_requires() {
-        let description = describe("https://id.example");
-        for route in ROUTES {
+        let description = describe(&dev());
+        for route in rows() {
             let method = route.method.to_lowercase();
             let operation = &description["paths"][route.path][method.as_str()];
             assert_eq!(operation["summary"], route.summary);

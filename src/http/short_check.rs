@@ -9,7 +9,7 @@
 
 use super::check::{Body, Reply};
 use super::context::MAX_BODY_BYTES;
-use crate::auth::{Access, authorize};
+use crate::auth::{Access, Caller, authorize};
 use crate::config::Config;
 use crate::error::Problem;
 use crate::objects::call;
@@ -70,7 +70,7 @@ impl ShortCheck {
         let headers = request.headers();
         let authorization = headers.get("authorization").ok().flatten();
         let authorized = authorize(&config, way.access, authorization.as_deref());
-        if !matches!(authorized, Ok(Some(_))) {
+        if !matches!(authorized, Ok(Caller::Role(_))) {
             return false;
         }
         let declared = headers.get("content-length").ok().flatten();

@@ -12,14 +12,15 @@ use crate::error::{Problem, json};
 use crate::objects::call::{self, CallError, DirectoryFrame};
 use futures::future::try_join_all;
 use portcullis_core::audit::event::{Action, Event, Outcome};
+use portcullis_core::connection::Connection;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::registry::{Cursor, FindPerson, KnownPerson, ListPeople, MAX_PEOPLE, People};
-use portcullis_core::scim::rules::Rules;
 use portcullis_core::session::overview::{LookUp, Overview};
 use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::rc::Rc;
 use worker::{Response, Result};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -49,6 +50,7 @@ struct Item {
     state: &'static str,
     last_login_at: Option<String>,
     scim: Option<Scim>,
+    seat: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Live>,
 }
@@ -82,6 +84,7 @@ impl Item {
                 id: user.id.to_text(),
                 active: user.active,
             }),
+            seat: person.seat,
             live: None,
         }
     }
@@ -99,6 +102,7 @@ impl Item {
             state: state(overview.disabled),
             last_login_at: None,
             scim: None,
+            seat: false,
             live: None,
         }
     }
@@ -121,10 +125,11 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
         Ok(asked) => asked,
         Err(problem) => return problem.response(),
     };
-    let Some(ids) = ids(&ctx, asked.connection.as_deref()).await? else {
+    let asked_of = asked_of(&ctx, asked.connection.as_deref()).await?;
+    if asked_of.is_empty() {
         return Problem::bad_request("there is no such connection").response();
-    };
-    let page = match page(&ctx, &ids, asked).await {
+    }
+    let page = match page(&ctx, &asked_of, asked).await {
         Ok(page) => page,
         Err(error) => {
             worker::console_error!("subjects: {error}");
@@ -175,16 +180,13 @@ fn asked(ctx: &Ctx) -> std::result::Result<Asked, Problem> {
     })
 }
 
-/// The connections to ask, in order; `None` if the one that is asked for is not there.
-async fn ids(ctx: &Ctx, only: Option<&str>) -> Result<Option<Vec<String>>> {
+/// The connections to ask, in the order of their ids; none if the one that is asked for is not there.
+async fn asked_of(ctx: &Ctx, only: Option<&str>) -> Result<Vec<Rc<Connection>>> {
     let all = connections::all(&ctx.env, &ctx.config).await?;
-    let mut ids: Vec<String> = all.iter().map(|one| one.id.clone()).collect();
-    ids.sort();
-    let Some(only) = only else {
-        return Ok(Some(ids));
-    };
-    ids.retain(|id| id == only);
-    Ok(Some(ids).filter(|ids| !ids.is_empty()))
+    let asked = all.iter().filter(|one| only.is_none_or(|id| one.id == id));
+    let mut asked: Vec<_> = asked.cloned().collect();
+    asked.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(asked)
 }
 
 /// People, and where it goes on.
@@ -193,12 +195,17 @@ struct Found {
     next: Option<Cursor>,
 }
 
-async fn page(ctx: &Ctx, ids: &[String], asked: Asked) -> std::result::Result<Found, CallError> {
+async fn page(
+    ctx: &Ctx,
+    asked_of: &[Rc<Connection>],
+    asked: Asked,
+) -> std::result::Result<Found, CallError> {
     let Asked { cursor, list, .. } = asked;
     let begins = cursor.as_ref().map_or("", |cursor| &cursor.connection);
-    let mut ids = ids.iter().filter(|id| id.as_str() >= begins);
+    let mut asked_of = asked_of.iter().filter(|one| one.id.as_str() >= begins);
     let mut subjects: Vec<Item> = Vec::new();
-    for id in ids.by_ref().take(MAX_ASKED) {
+    for asked in asked_of.by_ref().take(MAX_ASKED) {
+        let id = &asked.id;
         let after = cursor.as_ref().filter(|cursor| cursor.connection == *id);
         let room = list
             .limit
@@ -213,7 +220,7 @@ async fn page(ctx: &Ctx, ids: &[String], asked: Asked) -> std::result::Result<Fo
             limit: room,
             ..list.clone()
         };
-        let People { people, next } = call::directory(&ctx.env, frame(ctx, id), list).await?;
+        let People { people, next } = call::directory(&ctx.env, frame(ctx, asked), list).await?;
         subjects.extend(people.into_iter().map(|person| Item::of(id, person)));
         if next.is_some() {
             let (connection, after) = (id.clone(), next);
@@ -221,8 +228,8 @@ async fn page(ctx: &Ctx, ids: &[String], asked: Asked) -> std::result::Result<Fo
             return Ok(Found { subjects, next });
         }
     }
-    let next = ids.next().map(|id| Cursor {
-        connection: id.clone(),
+    let next = asked_of.next().map(|one| Cursor {
+        connection: one.id.clone(),
         after: None,
     });
     Ok(Found { subjects, next })
@@ -237,9 +244,9 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     };
     // The value names its connection; a key does not.
     let only = named.split_once(':').map(|(connection, _)| connection);
-    let ids = ids(&ctx, only).await?.unwrap_or_default();
-    let asked = ids.iter().map(|id| {
-        let frame = frame(&ctx, id);
+    let asked_of = asked_of(&ctx, only).await?;
+    let asked = asked_of.iter().map(|one| {
+        let frame = frame(&ctx, one);
         call::directory(&ctx.env, frame, FindPerson { subject })
     });
     let found = async {
@@ -254,10 +261,10 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
             return Problem::unavailable().response();
         }
     };
-    let known = ids
+    let known = asked_of
         .iter()
         .zip(known)
-        .find_map(|(id, known)| Some(Item::of(id, known?)));
+        .find_map(|(one, known)| Some(Item::of(&one.id, known?)));
     let item = match known {
         Some(item) => item,
         None if overview.sessions > 0 => Item::unknown(subject, &overview),
@@ -273,13 +280,8 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
     json(200, &Item { live, ..item })
 }
 
-fn frame(ctx: &Ctx, connection: &str) -> DirectoryFrame {
-    DirectoryFrame {
-        connection: connection.to_owned(),
-        base: String::new(),
-        rules: Rules::default(),
-        request: ctx.facts(),
-    }
+fn frame(ctx: &Ctx, connection: &Connection) -> DirectoryFrame {
+    DirectoryFrame::of(&ctx.config, connection, ctx.facts())
 }
 
 /// Logs that it is about to be read.
@@ -309,6 +311,7 @@ fn properties() -> Value {
             "description": "null: not provisioned",
             "properties": {"id": {"type": "string"}, "active": {"type": "boolean"}},
         },
+        "seat": {"type": "boolean", "description": "whether they hold one: from the first log-in until they are deprovisioned"},
     })
 }
 

@@ -4,20 +4,26 @@
 //! it returns carries every answer of the domain; what it throws is a failure of transport or storage, and
 //! says nothing of whether the call was carried out.
 
+use crate::config::Config;
+use crate::connections;
 use crate::objects::keyring::call::KeyringRequest;
 use crate::policy::{self, View};
 use crate::runtime::now;
 use futures::future::{join, try_join_all};
 use portcullis_core::audit::call::LaneRequest;
+use portcullis_core::audit::event::RequestFacts;
+use portcullis_core::connection::Connection;
 use portcullis_core::feed::call::FeedRequest;
 use portcullis_core::id::SubjectKey;
 use portcullis_core::policy::call::PolicyRequest;
 use portcullis_core::policy::{PolicyView, WideRevocation};
+use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest};
 use portcullis_core::scim::rules::Rules;
+use portcullis_core::secret::Digest;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest, DenyReason, Verdict};
-use portcullis_core::session::foreign::CheckForeign;
+use portcullis_core::session::foreign::{CheckForeign, ForeignStanding};
 use portcullis_core::wire::{self, Call};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -155,7 +161,7 @@ pub fn begin_check(
 }
 
 /// Asks whether an identity provider's token, which the caller has verified, is in force.
-pub async fn check_foreign(env: &Env, request: CheckForeign) -> Result<CheckReply, CallError> {
+pub async fn check_foreign(env: &Env, request: CheckForeign) -> Result<ForeignStanding, CallError> {
     subject(env, request.subject, request).await
 }
 
@@ -235,27 +241,64 @@ pub async fn directory<C: Call<Request = DirectoryRequest>>(
     frame: DirectoryFrame,
     call: C,
 ) -> Result<C::Reply, CallError> {
-    let object = Object::named(env, "DIRECTORY", frame.connection.clone());
-    let call = DirectoryCall {
-        connection: frame.connection,
-        base: frame.base,
-        rules: frame.rules,
-        request: frame.request,
-        operation: call.into_request(),
-    };
-    object.send(&call).await
+    frame.send(env, call.into_request(), None).await
+}
+
+/// Has a connection's directory do what its provider asks, by that secret if there is one. What may be asked so
+/// is answered by a [`ScimError`] where it is refused, as the secret may be.
+pub async fn scim<C, T>(
+    env: &Env,
+    frame: DirectoryFrame,
+    secret: Option<Digest>,
+    call: C,
+) -> Result<Result<T, ScimError>, CallError>
+where
+    C: Call<Request = DirectoryRequest, Reply = Result<T, ScimError>>,
+    T: DeserializeOwned,
+{
+    frame.send(env, call.into_request(), secret).await
 }
 
 /// What every call of a directory carries besides its operation.
 pub struct DirectoryFrame {
     /// The connection.
     pub connection: String,
-    /// The base URL of its SCIM resources; empty if none is answered.
+    /// The base URL of its SCIM resources.
     pub base: String,
     /// What changes go by.
     pub rules: Rules,
     /// The HTTP request.
-    pub request: portcullis_core::audit::event::RequestFacts,
+    pub request: RequestFacts,
+}
+
+impl DirectoryFrame {
+    /// Of that connection, on behalf of `request`. Resources are where the connection's URL is.
+    pub fn of(config: &Config, connection: &Connection, request: RequestFacts) -> Self {
+        Self {
+            connection: connection.id.clone(),
+            base: connections::scim_url(config, &connection.id),
+            rules: Rules::of(connection),
+            request,
+        }
+    }
+
+    async fn send<R: DeserializeOwned>(
+        self,
+        env: &Env,
+        operation: DirectoryRequest,
+        secret: Option<Digest>,
+    ) -> Result<R, CallError> {
+        let object = Object::named(env, "DIRECTORY", self.connection.clone());
+        let call = DirectoryCall {
+            connection: self.connection,
+            base: self.base,
+            rules: self.rules,
+            request: self.request,
+            operation,
+            secret,
+        };
+        object.send(&call).await
+    }
 }
 
 /// Reads the message of a call.
@@ -269,4 +312,28 @@ pub fn answered(reply: Result<Vec<u8>, worker::Error>) -> Result<Vec<u8>, JsValu
         worker::console_error!("object: {error}");
         worker::js_sys::Error::new("failed").into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::dev;
+    use portcullis_core::scim::matching::MatchingAttribute;
+
+    #[test]
+    fn a_frame_has_the_rules_and_the_url_of_its_connection() {
+        let config = dev();
+        let configured = DirectoryFrame::of(&config, &config.connection, RequestFacts::default());
+        assert_eq!(configured.base, "https://id.example/scim/v2");
+        assert!(configured.rules.matching.folds_case);
+        let document = r#"{"id":"b","issuer":"https://b.example","client_id":"c",
+            "scim":{"matching":"work_email"}}"#;
+        let other: Connection = serde_json::from_str(document).expect("a connection");
+        let frame = DirectoryFrame::of(&config, &other, RequestFacts::default());
+        assert_eq!(frame.connection, "b");
+        assert_eq!(frame.base, "https://id.example/scim/b/v2");
+        let matching = frame.rules.matching;
+        assert_eq!(matching.attribute, MatchingAttribute::WorkEmail);
+        assert!(!matching.folds_case);
+    }
 }

@@ -1,7 +1,7 @@
 //! The command line: what every command takes, and where it leads.
 
 use crate::client::Client;
-use crate::commands::{connections, gateway, revoke, sessions, subjects};
+use crate::commands::{connections, gateway, revoke, scim, sessions, subjects};
 use crate::failure::Failure;
 use crate::input;
 use crate::output::Output;
@@ -80,6 +80,9 @@ pub enum Command {
     /// Connections to identity providers
     #[command(subcommand, after_help = connections::EXAMPLE)]
     Connections(connections::Connections),
+    /// How providers provision people
+    #[command(subcommand, after_help = scim::EXAMPLE)]
+    Scim(scim::Scim),
     /// The people and services that are known
     #[command(subcommand, after_help = subjects::EXAMPLE)]
     Subjects(subjects::Subjects),
@@ -100,6 +103,7 @@ impl Command {
         let output = global.output();
         match self {
             Self::Connections(command) => command.run(&global.client()?, output),
+            Self::Scim(command) => command.run(&global.client()?, output),
             Self::Subjects(command) => command.run(&global.client()?, output),
             Self::Sessions(command) => command.run(&global.client()?, output),
             Self::Gateway(command) => command.run(output),

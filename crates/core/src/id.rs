@@ -3,6 +3,7 @@
 //! The text form is the prefix and unpadded base64url, e.g. `sub_AAECAwQFBgcICQoLDA0ODw`. JSON
 //! carries the text; postcard carries the bytes.
 
+use crate::secret::Digest;
 use crate::text::{base64url, folded, from_base64url};
 use hmac_sha256::{HMAC, Hash};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -138,6 +139,20 @@ identifier!(
     "h_"
 );
 
+identifier!(
+    /// A secret of a SCIM endpoint, by which operators name it. Made by [`ScimSecretId::of`] only.
+    ScimSecretId,
+    "scs_"
+);
+
+impl ScimSecretId {
+    /// The id of the secret with that digest: nothing can be told of the secret from it.
+    #[must_use]
+    pub fn of(digest: &Digest) -> Self {
+        Self(first_half(Hash::hash(digest.as_bytes())))
+    }
+}
+
 impl ProducerId {
     /// The log's name for what calls itself this and may only say what a gateway may: another one than that of
     /// any producer that the log believes more of, whose sequence nobody else can use up.
@@ -189,6 +204,12 @@ impl LogHash {
     #[must_use]
     pub fn of_policy(text: &str) -> Self {
         Self(first_half(Hash::hash(text.as_bytes())))
+    }
+
+    /// The log's name for a secret of a SCIM endpoint: the same bytes as its id has.
+    #[must_use]
+    pub const fn of_scim_secret(id: ScimSecretId) -> Self {
+        Self(id.0)
     }
 
     /// The log's name for a token of somebody else's, by its `jti`, or by its text if it has none.

@@ -10,6 +10,7 @@
 use crate::id::SubjectKey;
 use crate::scim::user::UserId;
 use crate::secret::Digest;
+use crate::session::provision::Provisioned;
 use crate::session::{Profile, Upstream};
 use crate::text::{base64url, from_base64url};
 use crate::time::UnixMillis;
@@ -36,13 +37,16 @@ pub struct SeeLogin {
     pub groups: Vec<String>,
 }
 
-/// Whether they may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether they may. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeenLogin {
     /// From now on a log-out at the provider finds them.
     Seen,
     /// The provider has ended their session since, or everything of theirs. Nothing was kept.
     Ended,
+    /// As [`Seen`](Self::Seen), and that is what the directory says of them. The subject is handed it with the
+    /// log-in.
+    Provisioned(Provisioned),
 }
 
 /// The provider says that a session is over, or all of a person's. Its token was verified.
@@ -72,7 +76,7 @@ pub enum LoggedOut {
 pub struct Place {
     /// What was found, in lower case.
     pub found: String,
-    /// Their value, in lower case.
+    /// Their value, in the form in which two are compared.
     pub value: String,
 }
 
@@ -105,6 +109,10 @@ pub struct FindPerson {
     pub subject: SubjectKey,
 }
 
+/// How many seats are held?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountSeats;
+
 /// Somebody who has logged in through the connection, or whom its provider provisions, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownPerson {
@@ -126,6 +134,8 @@ pub struct KnownPerson {
     pub last_login_at: Option<UnixMillis>,
     /// Their SCIM user.
     pub scim: Option<ScimUser>,
+    /// Whether they hold a seat: from their first log-in until they are deprovisioned.
+    pub seat: bool,
 }
 
 /// A SCIM user, in brief.

@@ -38,7 +38,6 @@ pub mod login;
 pub mod metadata;
 pub mod packer;
 pub mod proof;
-pub mod refusals;
 pub mod remembered;
 pub mod resource;
 pub mod route;

@@ -14,9 +14,9 @@
 //! Memory is bounded by [`MAX_UNDER_WAY`] packs and the one that is being gathered. What an isolate has
 //! gathered when it ends is lost, as declared (docs/audit.md).
 
-use crate::refusals::{Refusals, Refused};
 use portcullis_core::audit::event::Event;
 use portcullis_core::audit::pack::{MAX_PACK_BYTES, Pack};
+use portcullis_core::audit::refusals::{Refusals, Refused};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire::{self, Malformed};

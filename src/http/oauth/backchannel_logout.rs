@@ -23,7 +23,6 @@ use portcullis_core::connection::identity::MAX_VALUE_BYTES;
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::logout_token::{LogoutTokenVerifier, VerifiedLogoutToken};
 use portcullis_core::registry::{LoggedOut, UpstreamLogout};
-use portcullis_core::scim::rules::Rules;
 use portcullis_core::secret::Digest;
 use portcullis_core::session::Upstream;
 use serde_json::json;
@@ -80,12 +79,7 @@ async fn carried_out(ctx: &Ctx, token: Option<&str>) -> std::result::Result<(), 
         // All that rests on one that is off was ended when it was turned off.
         .ok_or_else(|| Failed::Invalid("logout_token_connection".to_owned()))?;
     let logout = logout(ctx, &connection, &verified(ctx, &connection, token).await?);
-    let frame = DirectoryFrame {
-        connection: connection.id.clone(),
-        base: String::new(),
-        rules: Rules::default(),
-        request: ctx.facts(),
-    };
+    let frame = DirectoryFrame::of(&ctx.config, &connection, ctx.facts());
     match call::directory(&ctx.env, frame, logout).await {
         Ok(LoggedOut::Told(_) | LoggedOut::Replayed) => Ok(()),
         Err(error) => Err(Failed::unavailable(&error)),

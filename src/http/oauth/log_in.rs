@@ -5,17 +5,18 @@
 
 use super::set_out::remember_connection;
 use super::{redirect, refuse};
+use crate::connections;
 use crate::http::context::Ctx;
 use crate::objects::call::{self, CallError, DirectoryFrame};
 use crate::runtime::{new_id, random};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::client::Client;
+use portcullis_core::connection::Connection;
 use portcullis_core::id::{GrantId, SessionId};
 use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
 use portcullis_core::oauth::flow::Person;
 use portcullis_core::oauth::opaque::AuthorizationCode;
 use portcullis_core::registry::{SeeLogin, SeenLogin};
-use portcullis_core::scim::rules::Rules;
 use portcullis_core::session::login::{Login, LoginReply};
 use portcullis_core::time::UnixMillis;
 use worker::{Response, Result};
@@ -41,8 +42,15 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
         allowed,
     } = arrival;
     let subject = person.subject;
-    match seen(ctx, &person, begun_at).await {
-        Ok(SeenLogin::Seen) => {}
+    let connection = connections::enabled(&ctx.env, &ctx.config, &person.connection).await?;
+    let Some(connection) = connection else {
+        // It went, or was turned off, while they were asked.
+        denied(ctx, &request, &person, "connection_disabled").await?;
+        return refuse(ctx, &request, ErrorCode::AccessDenied);
+    };
+    let provisioned = match seen(ctx, &connection, &person, begun_at).await {
+        Ok(SeenLogin::Seen) => None,
+        Ok(SeenLogin::Provisioned(said)) => Some(said),
         Ok(SeenLogin::Ended) => {
             denied(ctx, &request, &person, "upstream_logout").await?;
             return refuse(ctx, &request, ErrorCode::AccessDenied);
@@ -51,7 +59,7 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
             worker::console_error!("{error}");
             return refuse(ctx, &request, ErrorCode::TemporarilyUnavailable);
         }
-    }
+    };
     let code = AuthorizationCode::new(&ctx.config.routing_key, subject, &random()?);
     let login = Login {
         session: SessionId::from_bytes(new_id()?),
@@ -70,6 +78,7 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
         client: request.client.clone(),
         code: code.digest,
         request: ctx.facts(),
+        provisioned,
     };
     match call::subject(&ctx.env, subject, login).await {
         Ok(LoginReply::Begun) => {
@@ -97,15 +106,11 @@ pub(super) async fn begin(ctx: &Ctx, client: &Client, arrival: Arrival) -> Resul
 /// Has the directory know of the log-in.
 async fn seen(
     ctx: &Ctx,
+    connection: &Connection,
     person: &Person,
     begun_at: UnixMillis,
 ) -> std::result::Result<SeenLogin, CallError> {
-    let frame = DirectoryFrame {
-        connection: person.connection.clone(),
-        base: String::new(),
-        rules: Rules::default(),
-        request: ctx.facts(),
-    };
+    let frame = DirectoryFrame::of(&ctx.config, connection, ctx.facts());
     let login = SeeLogin {
         subject: person.subject,
         value: person.value.clone(),

@@ -3,8 +3,7 @@
 //!
 //! Lists come whole. A filter is refused, as the RFC says; every other parameter is ignored.
 
-use super::super::context::Ctx;
-use super::{CONTENT_TYPE, TYPES, base, failed};
+use super::{Admitted, CONTENT_TYPE, TYPES, failed};
 use crate::error::{json_as, scim_error};
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::MAX_RESULTS;
@@ -16,38 +15,42 @@ use serde_json::Value;
 use worker::{Response, Result};
 
 /// What the service can do.
-pub async fn config(ctx: Ctx) -> Result<Response> {
+pub async fn config(ctx: Admitted) -> Result<Response> {
     let limits = Limits {
         max_results: MAX_RESULTS,
         bulk: None,
     };
-    let document = documents::service_provider_config(&base(&ctx), limits);
-    unfiltered(&ctx, || json_as(CONTENT_TYPE, 200, &document))
+    let document = documents::service_provider_config(ctx.base(), limits);
+    unfiltered(&ctx, || json_as(CONTENT_TYPE, 200, &document)).await
 }
 
 /// The types of resources.
-pub async fn types(ctx: Ctx) -> Result<Response> {
-    unfiltered(&ctx, || list(&resource_types(&TYPES, &base(&ctx))))
+pub async fn types(ctx: Admitted) -> Result<Response> {
+    unfiltered(&ctx, || list(&resource_types(&TYPES, ctx.base()))).await
 }
 
 /// One type.
-pub async fn one_type(ctx: Ctx) -> Result<Response> {
-    let found = resource_type(&TYPES, &ctx.decoded_param(0), &base(&ctx));
-    unfiltered(&ctx, || one(found))
+pub async fn one_type(ctx: Admitted) -> Result<Response> {
+    let found = resource_type(&TYPES, &ctx.decoded_param(0), ctx.base());
+    unfiltered(&ctx, || one(found)).await
 }
 
 /// The schemas.
-pub async fn all_schemas(ctx: Ctx) -> Result<Response> {
-    unfiltered(&ctx, || list(&schemas(&TYPES, &base(&ctx))))
+pub async fn all_schemas(ctx: Admitted) -> Result<Response> {
+    unfiltered(&ctx, || list(&schemas(&TYPES, ctx.base()))).await
 }
 
 /// One schema.
-pub async fn one_schema(ctx: Ctx) -> Result<Response> {
-    let found = schema(&TYPES, &ctx.decoded_param(0), &base(&ctx));
-    unfiltered(&ctx, || one(found))
+pub async fn one_schema(ctx: Admitted) -> Result<Response> {
+    let found = schema(&TYPES, &ctx.decoded_param(0), ctx.base());
+    unfiltered(&ctx, || one(found)).await
 }
 
-fn unfiltered(ctx: &Ctx, answer: impl FnOnce() -> Result<Response>) -> Result<Response> {
+/// Answers, if nothing is to be filtered and the provider's secret is good: nothing else asks the directory here.
+async fn unfiltered(ctx: &Admitted, answer: impl FnOnce() -> Result<Response>) -> Result<Response> {
+    if let Err(refusal) = ctx.knock().await? {
+        return Ok(refusal);
+    }
     if ctx.url.query_pairs().any(|(name, _)| name == "filter") {
         return scim_error(403, None, "this cannot be filtered");
     }

@@ -5,6 +5,7 @@ use portcullis_core::id::SubjectKey;
 use portcullis_core::scim::user::UserId;
 use portcullis_core::secret::Digest;
 use portcullis_core::session::call::SubjectRequest;
+use portcullis_core::session::provision::{Provision, Provisioned};
 use portcullis_core::session::reactivate::Reactivate;
 use portcullis_core::session::revoke::{Cause, IdempotencyKey, Revoke, Scope};
 use portcullis_core::wire::Call;
@@ -28,8 +29,21 @@ pub enum SubjectCommand {
     Reactivate,
     /// End what rests on that session at the provider.
     EndSession(Digest),
-    /// End everything; a new log-in is possible.
+    /// End everything, because of a log-out; a new log-in is possible.
     EndAll,
+    /// End everything; a new log-in is possible.
+    End(Cause),
+    /// Know what groups and roles the directory says now.
+    Provision,
+    /// Both, in this order: whoever lost something must not get a token with it in between.
+    ProvisionAndEnd(Cause),
+}
+
+impl SubjectCommand {
+    /// Whether it says what groups and roles there are.
+    pub const fn provisions(&self) -> bool {
+        matches!(self, Self::Provision | Self::ProvisionAndEnd(_))
+    }
 }
 
 /// A command that a subject has not confirmed.
@@ -44,29 +58,46 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// The command as the subject's object takes it.
-    pub fn request(&self, connection: &str) -> SubjectRequest {
+    /// The command as the subject's object takes it, one request after the other. `says` is what the directory
+    /// says of the person now, if the command tells them.
+    pub fn requests(&self, connection: &str, says: Option<Provisioned>) -> Vec<SubjectRequest> {
         let actor = Actor::Connection(connection.to_owned());
         let directory_version = self.version;
-        match self.command {
+        let then = match self.command {
             SubjectCommand::Disable(cause) => {
                 let scope = Scope::SubjectUntilReactivated { directory_version };
-                Revoke::new(scope, cause, actor).into_request()
+                Some(Revoke::new(scope, cause, actor).into_request())
             }
-            SubjectCommand::Reactivate => Reactivate {
-                directory_version,
-                actor,
+            SubjectCommand::Reactivate => {
+                let reactivate = Reactivate {
+                    directory_version,
+                    actor,
+                };
+                Some(reactivate.into_request())
             }
-            .into_request(),
-            SubjectCommand::EndSession(sid) => self.end(connection, Scope::UpstreamSession(sid)),
-            SubjectCommand::EndAll => self.end(connection, Scope::Subject),
-        }
+            SubjectCommand::EndSession(sid) => {
+                let scope = Scope::UpstreamSession(sid);
+                Some(self.end(connection, scope, Cause::UpstreamLogout))
+            }
+            SubjectCommand::EndAll => {
+                Some(self.end(connection, Scope::Subject, Cause::UpstreamLogout))
+            }
+            SubjectCommand::End(cause) | SubjectCommand::ProvisionAndEnd(cause) => {
+                Some(self.end(connection, Scope::Subject, cause))
+            }
+            SubjectCommand::Provision => None,
+        };
+        let first = says.map(|says| Provision(says).into_request());
+        first.into_iter().chain(then).collect()
     }
 
-    /// A log-out, once: sent again because its confirmation was lost, it must not end what has begun
-    /// since.
-    fn end(&self, connection: &str, scope: Scope) -> SubjectRequest {
-        let this = format!("upstream logout\n{connection}\n{}", self.version);
+    /// An end, once: sent again because its confirmation was lost, it must not end what has begun since.
+    fn end(&self, connection: &str, scope: Scope, cause: Cause) -> SubjectRequest {
+        let what = match cause {
+            Cause::UpstreamLogout => "upstream logout",
+            _ => "scim",
+        };
+        let this = format!("{what}\n{connection}\n{}", self.version);
         let this = Digest::of(this.as_bytes());
         let actor = Actor::Connection(connection.to_owned());
         Revoke {
@@ -74,7 +105,7 @@ impl Pending {
                 key: this,
                 fingerprint: this,
             }),
-            ..Revoke::new(scope, Cause::UpstreamLogout, actor)
+            ..Revoke::new(scope, cause, actor)
         }
         .into_request()
     }

@@ -6,13 +6,17 @@
 //! | after a log-out was noted, before its subjects have committed it | commands | the provider's retry, or the alarm |
 //! | after a subject has committed it, before that is noted | the command | the same: the subject knows it |
 
-use super::command::{About, SubjectCommand};
+use super::command::{About, Pending, SubjectCommand};
 use super::service::{Context, DirectoryService};
+use super::store::Stored;
 use super::{registry, store, upstream};
 use crate::objects::outbox;
 use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
+use portcullis_core::id::SubjectKey;
 use portcullis_core::registry::{LoggedOut, SeeLogin, SeenLogin, UpstreamLogout};
+use portcullis_core::session::call::SubjectRequest;
+use portcullis_core::session::provision::{MAX_PROVISIONED, Provisioned};
 use portcullis_core::session::revoke::Cause;
 
 impl<S: Sql> DirectoryService<S> {
@@ -28,12 +32,67 @@ impl<S: Sql> DirectoryService<S> {
         if upstream::has_ended(&self.sql, &login.upstream, login.flow_begun_at)? {
             return Ok(SeenLogin::Ended);
         }
+        let matching = &context.rules.matching;
+        let key = matching.key(&login.value);
         self.sql.transaction(|| {
             upstream::sweep(&self.sql, context.now)?;
             upstream::note(&self.sql, &login.upstream, login.subject, context.now)?;
-            registry::see(&self.sql, login, context.now)
-        })?;
-        Ok(SeenLogin::Seen)
+            registry::see(&self.sql, login, &key, context.now)?;
+            let Some(user) = self.user_of(context.connection, login.subject)? else {
+                return Ok(SeenLogin::Seen);
+            };
+            // Newer than whatever was pushed so far, and older than what will be.
+            let version = store::take_versions(&self.sql, 1, context.now)?;
+            let says = self.what_is_said_of(Some(&user), version)?;
+            Ok(SeenLogin::Provisioned(says))
+        })
+    }
+
+    /// The user who may log in as that subject.
+    fn user_of(&self, connection: &str, subject: SubjectKey) -> Result<Option<Stored>, SqlError> {
+        let Some(matching) = store::matching(&self.sql)? else {
+            return Ok(None);
+        };
+        let found = store::user_of(&self.sql, subject)?;
+        Ok(found.filter(|(_, user)| {
+            let whole = user.to_whole();
+            let value = matching.value(&whole);
+            value.is_some_and(|value| self.subject_of(connection, &matching, value) == subject)
+        }))
+    }
+
+    /// What the directory says of a person's groups and roles now.
+    fn what_is_said_of(
+        &self,
+        user: Option<&Stored>,
+        version: u64,
+    ) -> Result<Provisioned, SqlError> {
+        let Some((record, user)) = user else {
+            return Ok(Provisioned {
+                version,
+                ..Provisioned::default()
+            });
+        };
+        Ok(Provisioned {
+            version,
+            groups: store::group_names_of(&self.sql, record.id, MAX_PROVISIONED as u64)?,
+            roles: user.roles().into_iter().collect(),
+        })
+    }
+
+    /// What a subject is sent for a command: what it says of groups and roles is how it is now.
+    pub fn requests(
+        &self,
+        pending: &Pending,
+        connection: &str,
+    ) -> Result<Vec<SubjectRequest>, SqlError> {
+        let says = if pending.command.provisions() {
+            let user = self.user_of(connection, pending.subject)?;
+            Some(self.what_is_said_of(user.as_ref(), pending.version)?)
+        } else {
+            None
+        };
+        Ok(pending.requests(connection, says))
     }
 
     /// Has everybody whom it concerns be told. The answer waits for them, also if it came before.

@@ -1,10 +1,19 @@
-//! Whom a connection's provider knows: users as SCIM provisions them, and whoever logs in through it.
+//! Whom a connection's provider knows: users and groups as SCIM provisions them, and whoever logs in through it.
 
 mod command;
+mod delivery;
+mod effects;
+mod group_store;
+mod groups;
+mod jobs;
 mod logins;
 pub mod object;
 mod registry;
+mod render;
+mod resources;
+mod runner;
 mod search;
+mod secrets;
 pub mod service;
 mod store;
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! The directory's Durable Object: it makes sure that subjects hear of what changed.
 
-use super::command::{About, Pending, SubjectCommand};
+use super::command::About;
+use super::runner::Runner;
 use super::service::DirectoryService;
-use crate::objects::call::{answered, received, subject_request};
+use crate::objects::call::{answered, received};
 use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
 use crate::runtime::{config, new_id, now};
+use futures::future::join;
 use portcullis_core::id::ProducerId;
 use portcullis_core::scim::call::DirectoryCall;
-use portcullis_core::session::reactivate::ReactivateReply;
-use portcullis_core::session::revoke::RevokeReply;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -23,9 +23,14 @@ pub struct Directory {
     state: State,
     env: Env,
     /// `None` while the configuration is invalid: then nothing is answered.
-    service: Option<Rc<DirectoryService<DurableSql>>>,
+    parts: Option<Parts>,
     watch: Rc<Watch>,
     looked_for_leftovers: Cell<bool>,
+}
+
+struct Parts {
+    service: Rc<DirectoryService<DurableSql>>,
+    runner: Rc<Runner>,
 }
 
 #[wasm_bindgen]
@@ -34,14 +39,18 @@ impl Directory {
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
-        let service = config(&env).map(|config| {
+        let parts = config(&env).map(|config| {
             let sql = DurableSql::new(&state);
-            Rc::new(DirectoryService::new(sql, config.naming_key))
+            let service = Rc::new(DirectoryService::new(sql, config.naming_key));
+            let connection = state.id().name().unwrap_or_default();
+            let runner = Runner::new(env.clone(), connection, Rc::clone(&service));
+            let runner = Rc::new(runner);
+            Parts { service, runner }
         });
         Self {
             state,
             env,
-            service,
+            parts,
             watch: Rc::default(),
             looked_for_leftovers: Cell::new(false),
         }
@@ -61,84 +70,80 @@ impl Directory {
 impl Directory {
     async fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
         let call: DirectoryCall = received(message)?;
-        let Some(service) = &self.service else {
+        let Some(Parts { service, runner }) = &self.parts else {
             return Err(Error::from("not configured"));
         };
         let producer = ProducerId::from_bytes(new_id()?);
         let answer = service.answer(call, now(), producer)?;
+        if let Some(warning) = answer.warning {
+            console_error!("directory: {warning}");
+        }
         // What an instance before this one left undone is watched over again.
         let leftovers = !self.looked_for_leftovers.replace(true) && !service.is_settled()?;
-        if answer.changed || leftovers {
+        let changed = answer.changed || leftovers;
+        if changed {
             self.watch.arm(&self.state).await?;
         }
         if let Some(about) = answer.concerns {
             // The provider hears of a user or a log-out only once the subjects have committed what was
             // decided about them, now or earlier; else it hears 503, and the alarm goes on trying.
-            self.command_subjects(service, Some(about)).await?;
+            command_subjects(service, runner, about).await?;
         }
-        let (env, service) = (self.env.clone(), Rc::clone(service));
-        let watch = Rc::clone(&self.watch);
+        let (env, watch) = (self.env.clone(), Rc::clone(&self.watch));
+        let (service, runner) = (Rc::clone(service), Rc::clone(runner));
         self.state.wait_until(async move {
-            watch.deliver_once(&env, &*service).await;
+            let runs = async {
+                if changed {
+                    runner.run().await;
+                }
+            };
+            join(runs, watch.deliver_once(&env, &*service)).await;
         });
         Ok(answer.bytes)
     }
 
     async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
-        let Some(service) = &self.service else {
+        let Some(Parts { service, runner }) = &self.parts else {
             return Ok(());
         };
-        if let Err(error) = self.command_subjects(service, None).await {
-            console_error!("directory: {error}");
-        }
-        deliver(&self.env, &**service).await;
+        join(runner.run(), deliver(&self.env, &**service)).await;
         // Looked at now, after every await: what came meanwhile keeps the alarm.
         if service.is_settled()? {
             self.watch.disarm(&self.state).await;
+        } else if let (false, Some(due)) = (runner.is_running(), service.next_due()?) {
+            self.watch.sleep_until(&self.state, due).await;
         }
         Ok(())
     }
+}
 
-    /// Sends pending commands, oldest first, and confirms each that a subject has committed. A
-    /// subject that fails keeps its later commands waiting, and nobody else's.
-    async fn command_subjects(
-        &self,
-        service: &DirectoryService<DurableSql>,
-        about: Option<About>,
-    ) -> Result<()> {
-        let connection = self.state.id().name().unwrap_or_default();
-        let mut failed = BTreeSet::new();
-        let mut outcome = Ok(());
-        for command in service.pending(about)? {
-            if failed.contains(&command.subject) {
-                continue;
-            }
-            match self.send(&command, &connection).await {
-                Ok(()) => service.confirm(command.version)?,
-                Err(error) => {
-                    failed.insert(command.subject);
-                    outcome = Err(error);
-                }
+/// Sends what is pending about that, oldest first, and confirms each that a subject has committed. A
+/// subject that fails keeps its later commands waiting, and nobody else's.
+async fn command_subjects(
+    service: &DirectoryService<DurableSql>,
+    runner: &Runner,
+    about: About,
+) -> Result<()> {
+    let pending = service.pending(Some(about))?;
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let _waits = runner.waits();
+    let mut failed = BTreeSet::new();
+    let mut outcome = Ok(());
+    for command in pending {
+        if failed.contains(&command.subject) {
+            continue;
+        }
+        match runner.send(&command).await {
+            Ok(()) => service.confirm(command.version, now())?,
+            Err(error) => {
+                service.failed(command.version, now())?;
+                failed.insert(command.subject);
+                outcome = Err(error);
             }
         }
-        outcome
     }
-
-    async fn send(&self, pending: &Pending, connection: &str) -> Result<()> {
-        let request = pending.request(connection);
-        let sent = match pending.command {
-            SubjectCommand::Disable(_) | SubjectCommand::EndSession(_) | SubjectCommand::EndAll => {
-                subject_request::<RevokeReply>(&self.env, pending.subject, Vec::new(), request)
-                    .await
-                    .map(drop)
-            }
-            SubjectCommand::Reactivate => {
-                subject_request::<ReactivateReply>(&self.env, pending.subject, Vec::new(), request)
-                    .await
-                    .map(drop)
-            }
-        };
-        sent.map_err(|error| Error::RustError(error.to_string()))
-    }
+    outcome
 }

@@ -21,7 +21,7 @@ const SEARCHED: [&str; 3] = ["folded_value", "folded_name", "folded_email"];
 
 const COLUMNS: &str = "registry.subject, registry.value, registry.name, \
      registry.preferred_username, registry.email, registry.group_names, registry.disabled, \
-     registry.last_login_at, registry.scim_user, registry.scim_active";
+     registry.last_login_at, registry.scim_user, registry.scim_active, registry.seat";
 
 impl TryFrom<&Row> for KnownPerson {
     type Error = SqlError;
@@ -45,55 +45,63 @@ impl TryFrom<&Row> for KnownPerson {
             disabled: row.integer(6)? != 0,
             last_login_at: row.optional_integer(7)?.map(UnixMillis),
             scim,
+            seat: row.integer(10)? != 0,
         })
     }
 }
 
-/// Notes a log-in; the caller holds the transaction.
-pub fn see(sql: &impl Sql, login: &SeeLogin, now: UnixMillis) -> Result<(), SqlError> {
-    let folded = folded(&login.value);
+/// Notes a log-in, and that whoever is not kept out holds a seat from now on; the caller holds the transaction.
+/// `key` is what the subject's key is made of.
+pub fn see(sql: &impl Sql, login: &SeeLogin, key: &str, now: UnixMillis) -> Result<(), SqlError> {
     let groups = serde_json::to_string(&login.groups).map_err(|_| SqlError::corrupt("groups"))?;
+    make_room(sql, key, login.subject)?;
     sql.exec(
-        "INSERT INTO registry \
-         (folded_value, value, subject, disabled, preferred_username, group_names, last_login_at) \
-         VALUES (?, ?, ?, EXISTS (SELECT 1 FROM held_subject WHERE subject = ?), ?, ?, ?) \
-         ON CONFLICT (folded_value) DO UPDATE SET value = excluded.value, \
+        "INSERT INTO registry (matched, folded_value, value, subject, disabled, preferred_username, \
+         group_names, last_login_at, seat) SELECT ?, ?, ?, ?, held, ?, ?, ?, 1 - held FROM \
+         (SELECT EXISTS (SELECT 1 FROM held_subject WHERE subject = ?) AS held) WHERE true \
+         ON CONFLICT (subject) DO UPDATE SET \
+         matched = excluded.matched, folded_value = excluded.folded_value, value = excluded.value, \
          preferred_username = excluded.preferred_username, group_names = excluded.group_names, \
-         last_login_at = excluded.last_login_at",
+         last_login_at = excluded.last_login_at, seat = 1 - disabled",
         &[
-            folded.as_str().into(),
+            key.into(),
+            folded(key).as_str().into(),
             login.value.as_str().into(),
-            login.subject.as_bytes().into(),
             login.subject.as_bytes().into(),
             login.profile.preferred_username.as_deref().into(),
             groups.as_str().into(),
             now.0.into(),
+            login.subject.as_bytes().into(),
         ],
     )?;
     say(
         sql,
-        &folded,
+        login.subject,
         login.profile.name.as_deref(),
         login.profile.email.as_deref(),
     )
 }
 
-/// Notes a user of `subject`; the caller holds the transaction.
+/// Notes a user of `subject`, who has `value`; the caller holds the transaction.
 pub fn provision(
     sql: &impl Sql,
     (record, user): &Stored,
     subject: SubjectKey,
+    value: &str,
+    key: &str,
 ) -> Result<(), SqlError> {
-    let folded = folded(&user.user_name);
+    make_room(sql, key, subject)?;
     sql.exec(
-        "INSERT INTO registry \
-         (folded_value, value, subject, disabled, group_names, scim_user, scim_active) \
-         VALUES (?, ?, ?, EXISTS (SELECT 1 FROM held_subject WHERE subject = ?), '[]', ?, ?) \
-         ON CONFLICT (folded_value) DO UPDATE SET value = excluded.value, \
+        "INSERT INTO registry (matched, folded_value, value, subject, disabled, group_names, \
+         scim_user, scim_active) \
+         VALUES (?, ?, ?, ?, EXISTS (SELECT 1 FROM held_subject WHERE subject = ?), '[]', ?, ?) \
+         ON CONFLICT (subject) DO UPDATE SET \
+         matched = excluded.matched, folded_value = excluded.folded_value, value = excluded.value, \
          scim_user = excluded.scim_user, scim_active = excluded.scim_active",
         &[
-            folded.as_str().into(),
-            user.user_name.as_str().into(),
+            key.into(),
+            folded(key).as_str().into(),
+            value.into(),
             subject.as_bytes().into(),
             subject.as_bytes().into(),
             record.id.as_bytes().into(),
@@ -102,20 +110,29 @@ pub fn provision(
     )?;
     say(
         sql,
-        &folded,
+        subject,
         user.shown_name().as_deref(),
         user.email().as_deref(),
     )
 }
 
-/// That name is no user's any more; the caller holds the transaction.
-pub fn unprovision(sql: &impl Sql, user_name: &str) -> Result<(), SqlError> {
-    let folded = folded(user_name);
+/// Takes away a row from before values were compared as subjects' keys are: it was made in lower case, and stands
+/// where somebody else belongs. They are known again when they come.
+fn make_room(sql: &impl Sql, key: &str, subject: SubjectKey) -> Result<(), SqlError> {
+    sql.exec(
+        "DELETE FROM registry WHERE matched = ? AND subject <> ?",
+        &[key.into(), subject.as_bytes().into()],
+    )
+    .map(drop)
+}
+
+/// That subject is no user's any more; the caller holds the transaction.
+pub fn unprovision(sql: &impl Sql, subject: SubjectKey) -> Result<(), SqlError> {
     for statement in [
-        "DELETE FROM registry WHERE folded_value = ? AND last_login_at IS NULL",
-        "UPDATE registry SET scim_user = NULL, scim_active = NULL WHERE folded_value = ?",
+        "DELETE FROM registry WHERE subject = ? AND last_login_at IS NULL",
+        "UPDATE registry SET scim_user = NULL, scim_active = NULL WHERE subject = ?",
     ] {
-        sql.exec(statement, &[folded.as_str().into()])?;
+        sql.exec(statement, &[subject.as_bytes().into()])?;
     }
     Ok(())
 }
@@ -124,20 +141,18 @@ pub fn unprovision(sql: &impl Sql, user_name: &str) -> Result<(), SqlError> {
 /// written again writes again.
 fn say(
     sql: &impl Sql,
-    folded: &str,
+    subject: SubjectKey,
     name: Option<&str>,
     email: Option<&str>,
 ) -> Result<(), SqlError> {
     for (said, statement) in [
         (
             name,
-            "UPDATE registry SET name = ?, folded_name = ? \
-             WHERE folded_value = ? AND name IS NOT ?",
+            "UPDATE registry SET name = ?, folded_name = ? WHERE subject = ? AND name IS NOT ?",
         ),
         (
             email,
-            "UPDATE registry SET email = ?, folded_email = ? \
-             WHERE folded_value = ? AND email IS NOT ?",
+            "UPDATE registry SET email = ?, folded_email = ? WHERE subject = ? AND email IS NOT ?",
         ),
     ] {
         if let Some(said) = said {
@@ -145,7 +160,7 @@ fn say(
             let values = [
                 said.into(),
                 lower.as_str().into(),
-                folded.into(),
+                subject.as_bytes().into(),
                 said.into(),
             ];
             sql.exec(statement, &values)?;
@@ -154,13 +169,27 @@ fn say(
     Ok(())
 }
 
-/// Notes that a subject is kept out, or is not any more; the caller holds the transaction.
+/// Notes that a subject is kept out, which frees its seat, or is not any more, which takes none; the caller
+/// holds the transaction.
 pub fn set_disabled(sql: &impl Sql, subject: SubjectKey, disabled: bool) -> Result<(), SqlError> {
-    sql.exec(
-        "UPDATE registry SET disabled = ? WHERE subject = ?",
-        &[disabled.into(), subject.as_bytes().into()],
-    )
-    .map(drop)
+    let statement = if disabled {
+        "UPDATE registry SET disabled = 1, seat = 0 WHERE subject = ?"
+    } else {
+        "UPDATE registry SET disabled = 0 WHERE subject = ?"
+    };
+    sql.exec(statement, &[subject.as_bytes().into()]).map(drop)
+}
+
+/// Whether somebody has logged in as that subject.
+pub fn has_logged_in(sql: &impl Sql, subject: SubjectKey) -> Result<bool, SqlError> {
+    let seen = "SELECT 1 FROM registry WHERE subject = ? AND last_login_at IS NOT NULL";
+    Ok(!sql.exec(seen, &[subject.as_bytes().into()])?.is_empty())
+}
+
+/// How many seats are held.
+pub fn seats(sql: &impl Sql) -> Result<u64, SqlError> {
+    let seats = sql.exec("SELECT count(*) FROM registry WHERE seat = 1", &[])?;
+    seats.first().map_or(Ok(0), |row| row.integer(0))
 }
 
 /// Users who are not in the registry yet.
@@ -208,8 +237,8 @@ pub fn people(sql: &impl Sql, list: &ListPeople) -> Result<People, SqlError> {
             return Ok(page);
         }
         let place = Place {
-            found: row.text(10)?.to_owned(),
-            value: row.text(11)?.to_owned(),
+            found: row.text(11)?.to_owned(),
+            value: row.text(12)?.to_owned(),
         };
         let is_wanted = list.disabled.is_none_or(|wanted| {
             row.integer(6)
@@ -227,9 +256,9 @@ pub fn people(sql: &impl Sql, list: &ListPeople) -> Result<People, SqlError> {
 /// Whether nothing else that was found of that person comes before: they are on one page only.
 fn is_first_find(row: &Row, list: &ListPeople, found: &str) -> Result<bool, SqlError> {
     let others = [
-        Some(row.text(11)?),
-        row.optional_text(12)?,
         row.optional_text(13)?,
+        row.optional_text(14)?,
+        row.optional_text(15)?,
     ];
     let first = others
         .into_iter()
@@ -251,8 +280,8 @@ fn all_of(disabled: Option<bool>) -> String {
         Some(false) => "disabled = 0 AND ",
     };
     format!(
-        "SELECT {COLUMNS}, folded_value, folded_value, folded_name, folded_email \
-         FROM registry WHERE {only}folded_value > ? ORDER BY folded_value LIMIT ?"
+        "SELECT {COLUMNS}, matched, matched, folded_value, folded_name, folded_email \
+         FROM registry WHERE {only}matched > ? ORDER BY matched LIMIT ?"
     )
 }
 
@@ -280,16 +309,16 @@ fn found(sql: &impl Sql, list: &ListPeople, look_at: u64) -> Result<Vec<Row>, Sq
 fn searched() -> String {
     let arm = |column: &str| {
         format!(
-            "SELECT * FROM (SELECT {column} AS found, folded_value AS whose FROM registry \
-             WHERE ({column}, folded_value) > (?, ?) AND {column} >= ? AND {column} < ? \
-             ORDER BY {column}, folded_value LIMIT ?)"
+            "SELECT * FROM (SELECT {column} AS found, matched AS whose FROM registry \
+             WHERE ({column}, matched) > (?, ?) AND {column} >= ? AND {column} < ? \
+             ORDER BY {column}, matched LIMIT ?)"
         )
     };
     // An arm finds a person once, and two arms may find the same of them.
     format!(
-        "SELECT {COLUMNS}, found, whose, folded_name, folded_email \
+        "SELECT {COLUMNS}, found, whose, folded_value, folded_name, folded_email \
          FROM ({} ORDER BY found, whose LIMIT ?) \
-         JOIN registry ON folded_value = whose ORDER BY found, whose",
+         JOIN registry ON matched = whose ORDER BY found, whose",
         SEARCHED.map(arm).join(" UNION ")
     )
 }

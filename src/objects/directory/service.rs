@@ -4,9 +4,11 @@
 //! transaction, and so is a log-out at the provider. The commands are then sent until each subject has
 //! confirmed; the reply waits for those of the user or log-out it is about.
 
-use super::command::{About, Pending, SubjectCommand};
+use super::command::{About, Pending};
+use super::group_store;
+use super::jobs;
 use super::registry;
-use super::search;
+use super::render;
 use super::store::{self, Stored};
 use crate::objects::outbox::{self, Producer};
 use crate::objects::sql::{Sql, SqlError, migrate};
@@ -16,14 +18,15 @@ use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{
-    ChangeReply, ChangeUser, DirectoryCall, DirectoryRequest, FindUser, Found, UserChange,
+    ChangeReply, DirectoryCall, DirectoryRequest, Searched, UserChange,
 };
-use portcullis_core::scim::resource::render::{Projection, projected};
+use portcullis_core::scim::job::JobId;
+use portcullis_core::scim::matching::{Matching, MatchingAttribute};
+use portcullis_core::scim::resource::render::Projection;
 use portcullis_core::scim::resource::version::Conditions;
-use portcullis_core::scim::schema::USER;
+use portcullis_core::scim::rules::Rules;
+use portcullis_core::scim::secret::{Knock, KnockReply, ListSecrets, SecretMade};
 use portcullis_core::scim::user::{Record, User, UserId};
-use portcullis_core::session::revoke::Cause;
-use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::cell::Cell;
@@ -37,7 +40,13 @@ pub struct Answer {
     /// What the answer must wait for the pending commands of: also a user that the request was refused
     /// because of, for a provider takes "exists" and "not found" for done.
     pub concerns: Option<About>,
+    /// What an operator has to know.
+    pub warning: Option<&'static str>,
 }
+
+/// The connection has another rule than its users were provisioned under.
+const OTHER_MATCHING: &str =
+    "the connection matches users and log-ins by another rule than this directory was filled under";
 
 /// A directory over its storage.
 pub struct DirectoryService<S> {
@@ -50,7 +59,12 @@ pub struct DirectoryService<S> {
 /// What of a call the operations need besides their own fields.
 pub(super) struct Context<'a> {
     pub connection: &'a str,
-    pub users_url: &'a str,
+    pub rules: Rules,
+    /// The job that came of it, if one did.
+    pub job: Cell<Option<JobId>>,
+    pub base: &'a str,
+    /// Whether the caller holds a transaction, in which what is changed is stored.
+    pub is_in_transaction: bool,
     pub request: &'a RequestFacts,
     pub now: UnixMillis,
     pub new_producer: ProducerId,
@@ -87,18 +101,43 @@ impl<S: Sql> DirectoryService<S> {
         new_producer: ProducerId,
     ) -> Result<Answer, SqlError> {
         self.ready()?;
-        let users_url = format!("{}/Users", call.base);
         let context = Context {
             connection: &call.connection,
-            users_url: &users_url,
+            rules: call.rules,
+            job: Cell::new(None),
+            base: &call.base,
+            is_in_transaction: false,
             request: &call.request,
             now,
             new_producer,
         };
         self.register_users(&context)?;
-        let (bytes, changed, concerns) = match call.operation {
+        if let Some(secret) = &call.secret
+            && !self.knows_secret(secret, now)?
+        {
+            return Ok(Answer {
+                bytes: wire::encode(&Err::<(), _>(ScimError::SecretRefused))?,
+                changed: false,
+                concerns: None,
+                warning: None,
+            });
+        }
+        if call.operation.goes_by_rules() && !self.goes_by(&context.rules.matching)? {
+            return self.refused(&call.operation);
+        }
+        self.carry_out(&context, call.operation)
+    }
+
+    /// Does what is asked by whoever may.
+    fn carry_out(
+        &self,
+        context: &Context,
+        operation: DirectoryRequest,
+    ) -> Result<Answer, SqlError> {
+        let (bytes, changed, concerns) = match operation {
             DirectoryRequest::Create(create) => {
-                let (reply, concerns) = self.create(&context, create.id, &create.body)?;
+                let (reply, concerns) = self.create(context, create.id, &create.body)?;
+                let reply = self.answered(context, reply)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
@@ -106,52 +145,35 @@ impl<S: Sql> DirectoryService<S> {
                 )
             }
             DirectoryRequest::Get(get) => {
-                let reply = store::user(&self.sql, get.id)?
-                    .map(|stored| rendered(context.users_url, &stored))
-                    .ok_or(ScimError::NotFound);
+                let reply = store::user(&self.sql, get.id)?.ok_or(ScimError::NotFound);
+                let reply = self.answered(context, reply)?;
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
-            DirectoryRequest::Find(find) => {
-                (wire::encode(&self.find(&context, &find)?), false, None)
-            }
-            DirectoryRequest::Patch(patch) => {
-                let change = UserChange::Patch(patch.body);
-                let reply = self.change(&context, &unconditional(patch.id, change))?;
-                let reply = reply.map(Option::unwrap_or_default);
-                (
-                    wire::encode(&reply),
-                    reply.is_ok(),
-                    Some(About::User(patch.id)),
-                )
-            }
-            DirectoryRequest::Delete(delete) => {
-                let delete = unconditional(delete.id, UserChange::Delete);
-                let reply = self.change(&context, &delete)?.map(drop);
-                (
-                    wire::encode(&reply),
-                    reply.is_ok(),
-                    Some(About::User(delete.id)),
-                )
+            DirectoryRequest::Retired2(_)
+            | DirectoryRequest::Retired3(_)
+            | DirectoryRequest::Retired4(_) => {
+                return Err(SqlError("nothing is asked for by that any more".to_owned()));
             }
             DirectoryRequest::Search(search) => {
-                let reply = search::users(&self.sql, context.users_url, &search.asked)?;
+                let reply = self.list(context, Searched::Users, &search.asked)?;
                 (wire::encode(&reply), false, None)
             }
             DirectoryRequest::Change(change) => {
-                let reply = self.change(&context, &change)?;
+                let (if_match, if_none_match) = (&change.if_match, &change.if_none_match);
+                let conditions = Conditions::new(if_match.as_deref(), if_none_match.as_deref());
+                let reply = self.change(context, change.id, &change.change, conditions)?;
+                let reply = self.answered_if_there(context, reply)?;
                 (
                     wire::encode(&reply),
                     reply.is_ok(),
                     Some(About::User(change.id)),
                 )
             }
-            DirectoryRequest::SeeLogin(login) => (
-                wire::encode(&self.see_login(&context, &login)?),
-                false,
-                None,
-            ),
+            DirectoryRequest::SeeLogin(login) => {
+                (wire::encode(&self.see_login(context, &login)?), false, None)
+            }
             DirectoryRequest::UpstreamLogout(logout) => {
-                let reply = self.upstream_logout(&context, &logout)?;
+                let reply = self.upstream_logout(context, &logout)?;
                 let concerns = Some(About::Logout(logout.replay));
                 (wire::encode(&reply), reply != LoggedOut::Replayed, concerns)
             }
@@ -164,31 +186,87 @@ impl<S: Sql> DirectoryService<S> {
                 let found = registry::person(&self.sql, find.subject)?;
                 (wire::encode(&found), false, None)
             }
+            DirectoryRequest::Knock(Knock) => {
+                let known: KnockReply = Ok(());
+                (wire::encode(&known), false, None)
+            }
+            DirectoryRequest::MakeSecret(keep) => {
+                let made = self.make_secret(context, &keep)?;
+                (wire::encode(&made), made != SecretMade::TooMany, None)
+            }
+            DirectoryRequest::ListSecrets(ListSecrets) => {
+                (wire::encode(&self.secrets(context.now)?), false, None)
+            }
+            DirectoryRequest::RemoveSecrets(remove) => {
+                let removed = self.remove_secrets(context, &remove)?;
+                (wire::encode(&removed), removed > 0, None)
+            }
+            DirectoryRequest::ListJobs(list) => {
+                (wire::encode(&jobs::jobs(&self.sql, list)?), false, None)
+            }
+            DirectoryRequest::FindJob(find) => {
+                (wire::encode(&jobs::job(&self.sql, find.id)?), false, None)
+            }
+            DirectoryRequest::CountSeats(_) => {
+                (wire::encode(&registry::seats(&self.sql)?), false, None)
+            }
+            DirectoryRequest::Read(read) => {
+                let (reply, concerns) = self.read(context, &read)?;
+                (wire::encode(&reply), false, concerns)
+            }
+            DirectoryRequest::Write(write) => {
+                let (reply, concerns) = self.write(context, write)?;
+                (wire::encode(&reply), reply.is_ok(), concerns)
+            }
+            DirectoryRequest::List(list) => {
+                let reply = self.list(context, list.of, &list.asked)?;
+                (wire::encode(&reply), false, None)
+            }
         };
         Ok(Answer {
             bytes: bytes?,
             changed,
             concerns,
+            warning: None,
         })
     }
 
-    /// Commands not confirmed that an answer about that must wait for, or all.
+    /// Whether that is the rule that the directory was filled under, if it was.
+    fn goes_by(&self, matching: &Matching) -> Result<bool, SqlError> {
+        let remembered = store::matching(&self.sql)?;
+        Ok(remembered.is_none_or(|remembered| remembered == *matching))
+    }
+
+    /// Under another rule everybody would be somebody else: nobody is provisioned, and nobody logs in.
+    fn refused(&self, operation: &DirectoryRequest) -> Result<Answer, SqlError> {
+        if matches!(operation, DirectoryRequest::SeeLogin(_)) {
+            return Err(SqlError(OTHER_MATCHING.to_owned()));
+        }
+        let reply: Result<(), ScimError> = Err(ScimError::OtherMatching);
+        Ok(Answer {
+            bytes: wire::encode(&reply)?,
+            changed: false,
+            concerns: None,
+            warning: Some(OTHER_MATCHING),
+        })
+    }
+
+    /// Commands not confirmed that an answer about that must wait for; of tests, or all.
     pub fn pending(&self, about: Option<About>) -> Result<Vec<Pending>, SqlError> {
         self.ready()?;
-        store::pending(&self.sql, about)
+        match about {
+            Some(about) => store::pending(&self.sql, about),
+            None => store::due_after(&self.sql, 0, UnixMillis((1 << 53) - 1), (1 << 53) - 1),
+        }
     }
 
     /// Whether nothing waits: no command for a subject, no event for the lane.
     pub fn is_settled(&self) -> Result<bool, SqlError> {
-        Ok(self.pending(None)?.is_empty() && self.waiting()?.is_empty())
+        self.ready()?;
+        Ok(!store::has_pending(&self.sql)? && !outbox::has_waiting(&self.sql)?)
     }
 
-    /// The subject has committed the command of that version.
-    pub fn confirm(&self, version: u64) -> Result<(), SqlError> {
-        store::confirm(&self.sql, version)
-    }
-
-    fn ready(&self) -> Result<(), SqlError> {
+    pub(super) fn ready(&self) -> Result<(), SqlError> {
         if !self.migrated.get() {
             migrate(&self.sql, store::MIGRATIONS)?;
             self.migrated.set(true);
@@ -206,8 +284,15 @@ impl<S: Sql> DirectoryService<S> {
             self.sql.transaction(|| {
                 for id in users {
                     if let Some(stored) = store::user(&self.sql, id)? {
-                        let subject = self.subject_of(context, &stored.1);
-                        registry::provision(&self.sql, &stored, subject)?;
+                        // At that time people were known by their userName, in any case.
+                        let name = stored.1.user_name.clone();
+                        let matching = Matching {
+                            attribute: MatchingAttribute::UserName,
+                            folds_case: true,
+                        };
+                        let subject = self.subject_of(context.connection, &matching, &name);
+                        let key = matching.key(&name);
+                        registry::provision(&self.sql, &stored, subject, &name, &key)?;
                     }
                 }
                 registry::all_registered(&self.sql)
@@ -217,39 +302,91 @@ impl<S: Sql> DirectoryService<S> {
         Ok(())
     }
 
-    fn create(
+    /// Runs `body` whole or not at all: in a transaction, unless the caller holds one.
+    pub(super) fn atomically<T>(
+        &self,
+        context: &Context,
+        body: impl FnOnce() -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        if context.is_in_transaction {
+            body()
+        } else {
+            self.sql.transaction(body)
+        }
+    }
+
+    /// A POST: the user, or why not, and whose commands the answer must wait for.
+    pub(super) fn create(
         &self,
         context: &Context,
         id: UserId,
         body: &str,
-    ) -> Result<(Result<String, ScimError>, Option<UserId>), SqlError> {
+    ) -> Result<(Result<Stored, ScimError>, Option<UserId>), SqlError> {
         let user = match User::parse(body) {
             Ok(user) => user,
             Err(error) => return Ok((Err(error), None)),
         };
-        if let Some((namesake, _)) = store::user_named(&self.sql, &user.user_name)? {
-            return Ok((Err(ScimError::Uniqueness), Some(namesake.id)));
+        if let Some(namesake) = store::user_named(&self.sql, &user.user_name)? {
+            let concerned = namesake.0.id;
+            if !user.active {
+                self.deactivate(context, namesake)?;
+            }
+            return Ok((Err(ScimError::Uniqueness), Some(concerned)));
+        }
+        if let Some(other) = self.known_by_the_value_of(context, &user)? {
+            return Ok((Err(ScimError::Uniqueness), Some(other)));
         }
         let stored = (Record::new(id, context.now), user);
         self.store_change(context, None, Some(&stored))?;
-        Ok((Ok(rendered(context.users_url, &stored)), Some(id)))
+        Ok((Ok(stored), Some(id)))
+    }
+
+    /// Whoever says that a user is not active means that they be out, also by a POST of somebody who exists
+    /// (ADR 18). Nothing else of the user changes.
+    fn deactivate(&self, context: &Context, before: Stored) -> Result<(), SqlError> {
+        let (record, user) = &before;
+        let record = if user.active {
+            record.changed(context.now)
+        } else {
+            *record
+        };
+        let user = User {
+            active: false,
+            ..user.clone()
+        };
+        self.store_change(context, Some(&before), Some(&(record, user)))
+    }
+
+    /// The user who is a person by the value that makes `user` one.
+    fn known_by_the_value_of(
+        &self,
+        context: &Context,
+        user: &User,
+    ) -> Result<Option<UserId>, SqlError> {
+        match matched(&context.rules.matching, user) {
+            Some(key) => Ok(store::user_matched(&self.sql, &key)?.map(|(record, _)| record.id)),
+            None => Ok(None),
+        }
     }
 
     /// A PUT, PATCH or DELETE. What changes nothing of a user leaves its version and its date, and is
     /// carried out all the same: whoever sends something again waits for what it means.
-    fn change(&self, context: &Context, request: &ChangeUser) -> Result<ChangeReply, SqlError> {
-        let id = request.id;
+    pub(super) fn change(
+        &self,
+        context: &Context,
+        id: UserId,
+        change: &UserChange,
+        conditions: Result<Conditions, ScimError>,
+    ) -> Result<Result<Option<Stored>, ScimError>, SqlError> {
         let Some(before) = store::user(&self.sql, id)? else {
             return Ok(Err(ScimError::NotFound));
         };
-        let (if_match, if_none_match) = (&request.if_match, &request.if_none_match);
-        let conditions = Conditions::new(if_match.as_deref(), if_none_match.as_deref());
         if let Err(error) =
             conditions.and_then(|conditions| conditions.check(Some(before.0.version), false))
         {
             return Ok(Err(error));
         }
-        let changed = match &request.change {
+        let changed = match change {
             UserChange::Replace(body) => before.1.replaced_by(body),
             UserChange::Patch(body) => before.1.patched_by(body),
             UserChange::Delete => {
@@ -262,7 +399,9 @@ impl<S: Sql> DirectoryService<S> {
             Err(error) => return Ok(Err(error)),
         };
         let namesake = store::user_named(&self.sql, &user.user_name)?;
-        if namesake.is_some_and(|(record, _)| record.id != id) {
+        let namesake = namesake.map(|(record, _)| record.id);
+        let same = self.known_by_the_value_of(context, &user)?;
+        if [namesake, same].into_iter().flatten().any(|one| one != id) {
             return Ok(Err(ScimError::Uniqueness));
         }
         let record = if user == before.1 {
@@ -272,23 +411,34 @@ impl<S: Sql> DirectoryService<S> {
         };
         let after = (record, user);
         self.store_change(context, Some(&before), Some(&after))?;
-        Ok(Ok(Some(rendered(context.users_url, &after))))
+        Ok(Ok(Some(after)))
     }
 
-    fn find(&self, context: &Context, find: &FindUser) -> Result<Found, SqlError> {
-        let (total, users) = if let Some(name) = &find.user_name {
-            let found = store::user_named(&self.sql, name)?;
-            (u64::from(found.is_some()), found.into_iter().collect())
-        } else {
-            let skip = u64::from(find.start_index.saturating_sub(1));
-            let page = store::users(&self.sql, false, skip, u64::from(find.count))?;
-            (store::count_users(&self.sql)?, page)
-        };
-        let resources = users.iter().map(|one| rendered(context.users_url, one));
-        Ok(Found {
-            total,
-            resources: resources.collect(),
-        })
+    /// The user as they are answered if nothing of them is asked for by name.
+    fn rendered(&self, context: &Context, stored: &Stored) -> Result<String, SqlError> {
+        render::changed_user(&self.sql, context.base, stored, &Projection::default())
+    }
+
+    fn answered(
+        &self,
+        context: &Context,
+        reply: Result<Stored, ScimError>,
+    ) -> Result<Result<String, ScimError>, SqlError> {
+        reply
+            .map(|stored| self.rendered(context, &stored))
+            .map_or_else(|error| Ok(Err(error)), |shown| shown.map(Ok))
+    }
+
+    fn answered_if_there(
+        &self,
+        context: &Context,
+        reply: Result<Option<Stored>, ScimError>,
+    ) -> Result<ChangeReply, SqlError> {
+        match reply {
+            Ok(Some(stored)) => Ok(Ok(Some(self.rendered(context, &stored)?))),
+            Ok(None) => Ok(Ok(None)),
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Stores a user's change, what it means for subjects, and its event: all or nothing.
@@ -298,14 +448,18 @@ impl<S: Sql> DirectoryService<S> {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), SqlError> {
-        let Some((record, named)) = after.or(before) else {
+        let Some((record, user)) = after.or(before) else {
             return Ok(());
         };
-        let (id, subject) = (record.id, self.subject_of(context, named));
+        let id = record.id;
+        let matching = &context.rules.matching;
+        let whole = user.to_whole();
+        let value = matching.value(&whole);
+        let subject = value.map(|value| self.subject_of(context.connection, matching, value));
         let change = Change::between(before, after);
         let event = Event {
             reason: Some(change.as_str().to_owned()),
-            subject: Some(subject),
+            subject,
             request: Some(context.request.clone()),
             ..Event::new(
                 context.now,
@@ -314,82 +468,34 @@ impl<S: Sql> DirectoryService<S> {
                 Actor::Connection(context.connection.to_owned()),
             )
         };
-        self.sql.transaction(|| {
-            self.command_subjects(context, id, before, after)?;
-            match after {
-                Some(after) => store::put_user(&self.sql, after)?,
-                None => store::delete_user(&self.sql, id)?,
+        self.atomically(context, || {
+            if store::matching(&self.sql)?.is_none() {
+                store::set_matching(&self.sql, matching)?;
             }
-            self.register(context, before, after)?;
+            self.take_effect(context, id, before, after)?;
+            if let Some(after) = after {
+                let key = value.map(|value| matching.key(value));
+                store::put_user(&self.sql, after, key.as_deref())?;
+            } else {
+                group_store::leave_all(&self.sql, id, context.now)?;
+                store::delete_user(&self.sql, id)?;
+            }
             outbox::append(&self.sql, vec![event], context.new_producer)
         })
     }
 
-    /// Has the registry say who is provisioned under which name.
-    fn register(
+    /// The subject of the person with that value.
+    pub(super) fn subject_of(
         &self,
-        context: &Context,
-        before: Option<&Stored>,
-        after: Option<&Stored>,
-    ) -> Result<(), SqlError> {
-        let name = |stored: Option<&Stored>| stored.map(|(_, user)| folded(&user.user_name));
-        if let Some((_, user)) = before.filter(|_| name(before) != name(after)) {
-            registry::unprovision(&self.sql, &user.user_name)?;
+        connection: &str,
+        matching: &Matching,
+        value: &str,
+    ) -> SubjectKey {
+        if matching.folds_case {
+            SubjectKey::derive_folded(&self.naming_key, connection, value)
+        } else {
+            SubjectKey::derive(&self.naming_key, connection, value)
         }
-        match after {
-            Some(after) => {
-                registry::provision(&self.sql, after, self.subject_of(context, &after.1))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Adds the commands that a change means. Every way to end access is a `Disable`.
-    fn command_subjects(
-        &self,
-        context: &Context,
-        id: UserId,
-        before: Option<&Stored>,
-        after: Option<&Stored>,
-    ) -> Result<(), SqlError> {
-        if let Some((_, user)) = before {
-            store::link(&self.sql, id, self.subject_of(context, user))?;
-        }
-        let Some((_, user)) = after else {
-            return self.disable_all(context, id, None, Cause::ScimDeleted);
-        };
-        let subject = self.subject_of(context, user);
-        store::link(&self.sql, id, subject)?;
-        if !user.active {
-            return self.disable_all(context, id, None, Cause::ScimDeactivated);
-        }
-        // Names that this user no longer has must not log in as anyone.
-        self.disable_all(context, id, Some(subject), Cause::ScimRenamed)?;
-        if store::is_held(&self.sql, subject)? {
-            let (about, reactivate) = (About::User(id), SubjectCommand::Reactivate);
-            store::add_pending(&self.sql, about, subject, reactivate, context.now)?;
-        }
-        Ok(())
-    }
-
-    fn disable_all(
-        &self,
-        context: &Context,
-        id: UserId,
-        except: Option<SubjectKey>,
-        cause: Cause,
-    ) -> Result<(), SqlError> {
-        for subject in store::linked(&self.sql, id)? {
-            if Some(subject) != except && !store::is_held(&self.sql, subject)? {
-                let (about, disable) = (About::User(id), SubjectCommand::Disable(cause));
-                store::add_pending(&self.sql, about, subject, disable, context.now)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn subject_of(&self, context: &Context, user: &User) -> SubjectKey {
-        SubjectKey::derive_folded(&self.naming_key, context.connection, &user.user_name)
     }
 }
 
@@ -404,19 +510,10 @@ impl<S: Sql> Producer for DirectoryService<S> {
     }
 }
 
-const fn unconditional(id: UserId, change: UserChange) -> ChangeUser {
-    ChangeUser {
-        id,
-        change,
-        if_match: None,
-        if_none_match: None,
-    }
-}
-
-/// The resource as it is answered if nothing of it is asked for by name.
-pub(super) fn rendered(users_url: &str, (record, user): &Stored) -> String {
-    let whole = user.resource(record, users_url);
-    serde_json::Value::Object(projected(&USER, &whole, &Projection::default())).to_string()
+/// What of a user is compared, to see who they are; `None`: nobody.
+fn matched(matching: &Matching, user: &User) -> Option<String> {
+    let whole = user.to_whole();
+    matching.value(&whole).map(|value| matching.key(value))
 }
 
 /// What a change is called in the log.

@@ -15,7 +15,9 @@ use portcullis_core::policy::WideRevocation;
 use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest};
-use portcullis_core::session::foreign::{CheckForeign, ForeignFacts, judge_foreign};
+use portcullis_core::session::foreign::{
+    CheckForeign, ForeignFacts, ForeignStanding, judge_foreign,
+};
 use portcullis_core::session::overview::Overview;
 use portcullis_core::session::{CheckFacts, Command, Session, State, judge};
 use portcullis_core::time::UnixMillis;
@@ -85,6 +87,7 @@ impl<S: Sql> SubjectService<S> {
             }
             SubjectRequest::LookUp(_) => wire::encode(&self.overview(&call.revoked, now)?),
             SubjectRequest::Receipts(ask) => wire::encode(&self.receipts(ask)?),
+            SubjectRequest::Provision(command) => run!(command),
         };
         Ok(reply?)
     }
@@ -115,22 +118,24 @@ impl<S: Sql> SubjectService<S> {
         })
     }
 
-    /// Whether an identity provider's token is in force, by what storage holds now.
+    /// Whether an identity provider's token is in force, by what storage holds now, and what the directory says of
+    /// its holder.
     pub fn check_foreign(
         &self,
         request: &CheckForeign,
         revoked: &[WideRevocation],
         now: UnixMillis,
-    ) -> Result<CheckReply, SqlError> {
+    ) -> Result<ForeignStanding, SqlError> {
         let facts = if self.exists()? {
             store::foreign_facts(&self.sql, request)?
         } else {
             ForeignFacts {
                 subject: None,
                 sid_ended: false,
+                provisioned: None,
             }
         };
-        Ok(judge_foreign(&facts, request, revoked, now))
+        Ok(judge_foreign(facts, request, revoked, now))
     }
 
     /// Decides `command` and stores what it comes to, all of it or nothing.

@@ -9,6 +9,7 @@ use portcullis_core::session::announce::Announcement;
 use portcullis_core::session::check::CheckRequest;
 use portcullis_core::session::foreign::{CheckForeign, ForeignFacts};
 use portcullis_core::session::grant::{OneTime, Replayed};
+use portcullis_core::session::provision::Provisioned;
 use portcullis_core::session::revoke::IdempotencyKey;
 use portcullis_core::session::{
     Change, CheckFacts, Code, EarlierReply, Family, Needs, Session, Sessions, State, Subject,
@@ -24,6 +25,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_upstream.sql"),
     include_str!("migrations/0004_feed.sql"),
     include_str!("../feed_outbox.sql"),
+    include_str!("migrations/0005_provisioned.sql"),
 ];
 
 /// How long an idempotent reply is kept, in seconds.
@@ -74,6 +76,11 @@ pub fn load(
         } else {
             0
         },
+        provisioned: if needs.provisioned {
+            provisioned(sql)?
+        } else {
+            None
+        },
     })
 }
 
@@ -105,10 +112,21 @@ pub fn check_facts(sql: &impl Sql, request: &CheckRequest) -> Result<CheckFacts,
     })
 }
 
-/// What the check of a provider's token looks at.
+/// What the check of a provider's token looks at. What the directory says comes with the subject: a statement costs
+/// more than what it reads.
 pub fn foreign_facts(sql: &impl Sql, request: &CheckForeign) -> Result<ForeignFacts, SqlError> {
+    let row = sql.first(
+        "SELECT key, generation, disabled, directory_version, killed_at, reactivated_at, \
+         upstream_ended_at, version, names FROM subject LEFT JOIN provisioned",
+        &[],
+    )?;
+    let provisioned = |row: &Row| match row.0.get(7) {
+        Some(Value::Null) => Ok(None),
+        _ => provisioned_in(row, 7).map(Some),
+    };
     Ok(ForeignFacts {
-        subject: subject(sql)?,
+        subject: row.as_ref().map(Subject::try_from).transpose()?,
+        provisioned: row.as_ref().map(provisioned).transpose()?.flatten(),
         sid_ended: match &request.sid {
             Some(sid) => has_ended(sql, sid)?,
             None => false,
@@ -212,6 +230,7 @@ pub fn apply(sql: &impl Sql, change: &Change, now: UnixMillis) -> Result<(), Sql
                 now.plus_secs(REPLY_MEMORY_SECS).0.into(),
             ],
         ),
+        Change::PutProvisioned(said) => put_provisioned(sql, said),
         // Kept with the entries of the feed that it waits for.
         Change::PutReceipt(_) => Ok(()),
         Change::Sweep { now } => sweep(sql, *now),
@@ -305,6 +324,17 @@ fn put_subject(sql: &impl Sql, subject: &Subject) -> Result<(), SqlError> {
             subject.killed_at.map(|at| at.0).into(),
             subject.reactivated_at.map(|at| at.0).into(),
             subject.upstream_ended_at.map(|at| at.0).into(),
+        ],
+    )
+}
+
+fn put_provisioned(sql: &impl Sql, said: &Provisioned) -> Result<(), SqlError> {
+    run(
+        sql,
+        "INSERT OR REPLACE INTO provisioned (id, version, names) VALUES (1, ?, ?)",
+        &[
+            said.version.into(),
+            wire::encode(&(&said.groups, &said.roles))?.into(),
         ],
     )
 }
@@ -444,6 +474,23 @@ fn consented(sql: &impl Sql, client_id: &str) -> Result<Option<String>, SqlError
     .first()
     .map(|row| row.text(0).map(str::to_owned))
     .transpose()
+}
+
+fn provisioned(sql: &impl Sql) -> Result<Option<Provisioned>, SqlError> {
+    sql.first("SELECT version, names FROM provisioned", &[])?
+        .as_ref()
+        .map(|row| provisioned_in(row, 0))
+        .transpose()
+}
+
+/// From version and names, which begin at that column.
+fn provisioned_in(row: &Row, at: usize) -> Result<Provisioned, SqlError> {
+    let (groups, roles) = wire::decode(row.blob(at + 1)?)?;
+    Ok(Provisioned {
+        version: row.integer(at)?,
+        groups,
+        roles,
+    })
 }
 
 fn earlier(

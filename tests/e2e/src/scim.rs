@@ -8,6 +8,7 @@ use crate::stack::Endpoints;
 use serde_json::{Value, json};
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const MEDIA_TYPE: &str = "application/scim+json";
 
@@ -15,6 +16,7 @@ const MEDIA_TYPE: &str = "application/scim+json";
 #[derive(Clone, Debug)]
 pub struct Scim {
     base: String,
+    bearer: String,
 }
 
 impl Scim {
@@ -23,6 +25,16 @@ impl Scim {
     pub fn new(at: &Endpoints) -> Self {
         Self {
             base: format!("{}/scim/v2", at.service),
+            bearer: bearer::SCIM.to_owned(),
+        }
+    }
+
+    /// The endpoint at that URL, by that secret.
+    #[must_use]
+    pub fn at(base: &str, secret: &str) -> Self {
+        Self {
+            base: base.to_owned(),
+            bearer: secret.to_owned(),
         }
     }
 
@@ -30,7 +42,7 @@ impl Scim {
     #[must_use]
     pub fn request(&self, method: &'static str, path: &str) -> Request {
         Request::new(method, format!("{}{path}", self.base))
-            .bearer(bearer::SCIM)
+            .bearer(&self.bearer)
             .header("accept", MEDIA_TYPE)
     }
 
@@ -66,6 +78,21 @@ impl Scim {
         self.request("GET", &format!("/Users?{query}")).send()
     }
 
+    /// `POST /Groups` of that name with these members, and its id.
+    #[track_caller]
+    pub fn push_group(&self, name: &str, members: &[&str]) -> Result<String> {
+        let body = group(name, members);
+        let created = self.with_body("POST", "/Groups", &body).send()?;
+        text(&created.expect(201)?.json()?, "id").map(str::to_owned)
+    }
+
+    /// `PATCH /Groups/{id}` with these operations, as it comes.
+    pub fn patch_group(&self, id: &str, operations: &Value) -> Result<Response> {
+        let body = json!({ "schemas": [PATCH_OP], "Operations": operations });
+        self.with_body("PATCH", &format!("/Groups/{id}"), &body)
+            .send()
+    }
+
     /// `PATCH /Users/{id}` with these operations, as it comes.
     pub fn patch(&self, id: &str, operations: &Value) -> Result<Response> {
         let body = json!({ "schemas": [PATCH_OP], "Operations": operations });
@@ -96,4 +123,11 @@ impl Scim {
 #[must_use]
 pub fn user(user_name: &str, active: bool) -> Value {
     json!({ "schemas": [USER], "userName": user_name, "active": active })
+}
+
+/// A group as identity providers push it.
+#[must_use]
+pub fn group(name: &str, members: &[&str]) -> Value {
+    let members: Value = members.iter().map(|id| json!({ "value": id })).collect();
+    json!({ "schemas": [GROUP], "displayName": name, "members": members })
 }

@@ -3,5 +3,6 @@
 pub mod connections;
 pub mod gateway;
 pub mod revoke;
+pub mod scim;
 pub mod sessions;
 pub mod subjects;

@@ -4,4 +4,5 @@ mod connections;
 mod exits;
 mod fake;
 mod gateway;
+mod scim;
 mod subjects;

@@ -11,4 +11,5 @@ pub mod line;
 pub mod pack;
 pub mod query;
 pub mod ranges;
+pub mod refusals;
 pub mod scrub;

@@ -161,7 +161,7 @@ impl Connection {
 }
 
 /// The name of a claim at the top level, however it is named.
-fn plain_name(name: &str) -> &str {
+pub(super) fn plain_name(name: &str) -> &str {
     name.strip_prefix('/')
         .filter(|rest| !rest.contains(['/', '~']))
         .unwrap_or(name)

@@ -11,6 +11,7 @@
 
 pub mod choose;
 pub mod claims;
+pub mod entitlements;
 pub mod identity;
 pub mod saml;
 pub mod sync;

@@ -1,4 +1,5 @@
-//! Opaque credentials: authorization codes and refresh tokens.
+//! Opaque credentials: authorization codes and refresh tokens. The secret of a SCIM endpoint
+//! ([`crate::scim::secret`]) has the same form, and more random bytes.
 //!
 //! Opaque to clients, and routable here before any object is woken. The text is a prefix, the
 //! base64url of *route, secret (24 bytes), MAC (16)*, a dot, and eight hex digits of CRC-32 over all that
@@ -29,16 +30,27 @@ pub fn checksum(text: &str) -> String {
 
 /// A random secret, or one derived from its predecessor. It has no Debug and no equality.
 #[derive(Clone)]
-struct Secret([u8; SECRET]);
+pub(crate) struct Secret<const BYTES: usize = SECRET>([u8; BYTES]);
 
-impl Secret {
-    fn digest(&self) -> Digest {
+impl<const BYTES: usize> Secret<BYTES> {
+    /// Around random bytes.
+    pub(crate) const fn new(random: [u8; BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// What it is known by.
+    pub(crate) fn digest(&self) -> Digest {
         Digest::of(&self.0)
     }
 }
 
 /// The text of `prefix`, `route` and `secret` under `key`.
-fn written(key: &[u8; 32], prefix: &str, route: &[u8], secret: &Secret) -> String {
+pub(crate) fn written<const BYTES: usize>(
+    key: &[u8; 32],
+    prefix: &str,
+    route: &[u8],
+    secret: &Secret<BYTES>,
+) -> String {
     let mut bytes = [route, &secret.0].concat();
     let mac = mac(key, prefix, &bytes);
     bytes.extend_from_slice(&mac);
@@ -48,17 +60,17 @@ fn written(key: &[u8; 32], prefix: &str, route: &[u8], secret: &Secret) -> Strin
 }
 
 /// Route and secret of a text that [`written`] made under `key` with `prefix`.
-fn read<const ROUTE: usize>(
+pub(crate) fn read<const ROUTE: usize, const BYTES: usize>(
     key: &[u8; 32],
     prefix: &str,
     text: &str,
-) -> Option<([u8; ROUTE], Secret)> {
+) -> Option<([u8; ROUTE], Secret<BYTES>)> {
     let (body, sum) = text.rsplit_once('.')?;
     if sum != checksum(body) {
         return None;
     }
     let bytes = from_base64url(body.strip_prefix(prefix)?)?;
-    let (signed, tag) = bytes.split_at_checked(ROUTE + SECRET)?;
+    let (signed, tag) = bytes.split_at_checked(ROUTE + BYTES)?;
     if !constant_time_eq(tag, &mac(key, prefix, signed)) {
         return None;
     }
@@ -101,7 +113,7 @@ impl AuthorizationCode {
     /// Reads a code that was made under `routing_key`; `None` for anything else.
     #[must_use]
     pub fn parse(routing_key: &[u8; 32], text: &str) -> Option<Self> {
-        let (route, secret) = read(routing_key, Self::PREFIX, text)?;
+        let (route, secret) = read::<16, SECRET>(routing_key, Self::PREFIX, text)?;
         Some(Self {
             subject: SubjectKey::from_bytes(route),
             digest: secret.digest(),
@@ -159,7 +171,7 @@ impl RefreshToken {
     /// Reads a token that was made under `routing_key`; `None` for anything else.
     #[must_use]
     pub fn parse(routing_key: &[u8; 32], text: &str) -> Option<Self> {
-        let (route, secret) = read::<32>(routing_key, Self::PREFIX, text)?;
+        let (route, secret) = read::<32, SECRET>(routing_key, Self::PREFIX, text)?;
         let (subject, session) = route.split_at_checked(16)?;
         Some(Self {
             subject: SubjectKey::try_from(subject).ok()?,

@@ -42,6 +42,12 @@ pub enum ScimError {
     Conflict(String),
     /// The operation is none that the service has.
     Unsupported(String),
+    /// The secret that came is not, or not any more, one of the connection's.
+    SecretRefused,
+    /// The directory goes by another rule than the connection has now, of who a user is.
+    OtherMatching,
+    /// Another resource has the same value of that attribute, of which each has its own.
+    Taken(String),
 }
 
 impl ScimError {
@@ -49,12 +55,14 @@ impl ScimError {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
+            Self::SecretRefused => 401,
             Self::Sensitive(_) => 403,
             Self::NotFound => 404,
-            Self::Uniqueness | Self::Conflict(_) => 409,
+            Self::Uniqueness | Self::Conflict(_) | Self::Taken(_) => 409,
             Self::PreconditionFailed => 412,
             Self::TooLarge(_) => 413,
             Self::Unsupported(_) => 501,
+            Self::OtherMatching => 500,
             _ => 400,
         }
     }
@@ -68,7 +76,7 @@ impl ScimError {
             Self::InvalidFilter | Self::FilterRefused(_) => Some("invalidFilter"),
             Self::InvalidPath(_) => Some("invalidPath"),
             Self::Mutability(_) => Some("mutability"),
-            Self::Uniqueness => Some("uniqueness"),
+            Self::Uniqueness | Self::Taken(_) => Some("uniqueness"),
             Self::NoTarget(_) => Some("noTarget"),
             Self::TooMany(_) => Some("tooMany"),
             Self::InvalidVersion => Some("invalidVers"),
@@ -76,7 +84,9 @@ impl ScimError {
             Self::NotFound
             | Self::PreconditionFailed
             | Self::TooLarge(_)
-            | Self::Unsupported(_) => None,
+            | Self::Unsupported(_)
+            | Self::SecretRefused
+            | Self::OtherMatching => None,
         }
     }
 
@@ -94,12 +104,19 @@ impl ScimError {
             Self::InvalidFilter => "the filter is not supported".into(),
             Self::InvalidPath(path) => format!("the path {path} is not supported"),
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
-            Self::Uniqueness => "a user with this userName exists".into(),
+            Self::Uniqueness => "another one has this name, or is known by this value".into(),
+            Self::Taken(what) => format!("another resource has this {what}"),
             Self::NotFound => "no such resource".into(),
             Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
             Self::InvalidVersion => "only version 2.0 of SCIM is supported".into(),
             Self::PreconditionFailed => "the resource has another version".into(),
+            Self::SecretRefused => "the credential is not valid".into(),
+            Self::OtherMatching => {
+                "the connection matches users by another rule than the one they were \
+                 provisioned under: have the old one back, or make another connection"
+                    .into()
+            }
         }
     }
 
@@ -139,6 +156,7 @@ mod tests {
             (ScimError::InvalidVersion, 400, "invalidVers"),
             (ScimError::Sensitive(what()), 403, "sensitive"),
             (ScimError::Conflict(what()), 409, "invalidValue"),
+            (ScimError::Taken(what()), 409, "uniqueness"),
         ] {
             let body = error.body();
             assert_eq!(body["status"], status.to_string(), "{error:?}");
@@ -146,10 +164,12 @@ mod tests {
             assert_eq!(body["schemas"], json!([ERROR_SCHEMA]));
         }
         for (error, status) in [
+            (ScimError::SecretRefused, 401),
             (ScimError::NotFound, 404),
             (ScimError::PreconditionFailed, 412),
             (ScimError::TooLarge(what()), 413),
             (ScimError::Unsupported(what()), 501),
+            (ScimError::OtherMatching, 500),
         ] {
             assert_eq!((error.status(), error.scim_type()), (status, None));
             assert!(error.body().get("scimType").is_none());
@@ -164,6 +184,9 @@ mod tests {
             (ScimError::FilterRefused("x".into()), vec![1, 7, 1, b'x']),
             (ScimError::PreconditionFailed, vec![1, 12]),
             (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
+            (ScimError::SecretRefused, vec![1, 16]),
+            (ScimError::OtherMatching, vec![1, 17]),
+            (ScimError::Taken("x".into()), vec![1, 18, 1, b'x']),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }

@@ -9,10 +9,11 @@
 //! | what a list is asked by | [`query`], with [`filter`] |
 //! | changes | [`patch`], by [`path`]s |
 //! | many operations in one request | [`bulk`] |
+//! | what a provider proves itself by | [`secret`] |
 //! | who a user is, and what a change does to them | [`matching`], [`change`], by a connection's [`rules`] |
 //!
-//! [`user`] and [`call`] are what the directory keeps and is asked so far: users alone, with the few
-//! attributes that decide something lifted out of the JSON the provider sent.
+//! [`user`], [`group`] and [`call`] are what the directory keeps and is asked: the few attributes that decide
+//! something are lifted out of the JSON the provider sent.
 //!
 //! Out of scope: storage, and which connection a request is for.
 
@@ -21,6 +22,8 @@ pub mod call;
 pub mod change;
 pub mod error;
 pub mod filter;
+pub mod group;
+pub mod job;
 pub mod matching;
 pub mod patch;
 pub mod path;
@@ -28,6 +31,7 @@ pub mod query;
 pub mod resource;
 pub mod rules;
 pub mod schema;
+pub mod secret;
 pub mod user;
 pub mod value;
 

@@ -90,15 +90,34 @@ impl Asked {
 
     /// Checks it, for resources of a type. `max` is the most that are answered.
     pub fn checked(&self, of: &ResourceType, max: u32) -> Result<Query, ScimError> {
+        self.checked_among(of, &[], max)
+    }
+
+    /// The same where resources of these types are asked for at once: for each of them.
+    pub fn checked_of(
+        &self,
+        types: &[&'static ResourceType],
+        max: u32,
+    ) -> Result<Vec<Query>, ScimError> {
+        let each = types.iter().map(|of| self.checked_among(of, types, max));
+        each.collect()
+    }
+
+    fn checked_among(
+        &self,
+        of: &ResourceType,
+        types: &[&'static ResourceType],
+        max: u32,
+    ) -> Result<Query, ScimError> {
         let filter = self.filter.as_deref().map(|filter| {
             let filter = Filter::parse(filter)?;
-            Ready::new(&filter, of)
+            Ready::among(&filter, of, types)
         });
         let order = self.sort_order.as_deref();
         let sorting = self
             .sort_by
             .as_deref()
-            .map(|by| Sorting::new(of, by, order));
+            .map(|by| Sorting::among(of, types, by, order));
         let excluded = self.excluded_attributes.as_deref();
         Ok(Query {
             filter: filter.transpose()?,

@@ -16,9 +16,10 @@ use crate::text::{base64url, from_base64url, truncated};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// A resource's `id`, random and never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UserId([u8; 16]);
 
 impl UserId {
@@ -105,6 +106,17 @@ impl User {
         })
     }
 
+    /// The values of `roles` (RFC 7643 section 4.1.2).
+    #[must_use]
+    pub fn roles(&self) -> BTreeSet<String> {
+        let roles = get(&self.attributes, "roles").and_then(Value::as_array);
+        let roles = roles.into_iter().flatten().filter_map(Value::as_object);
+        roles
+            .filter_map(|role| text_member(role, "value"))
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// What the person is called: `displayName`, or what there is of `name` (RFC 7643 section 4.1.1).
     #[must_use]
     pub fn shown_name(&self) -> Option<String> {
@@ -130,9 +142,15 @@ impl User {
         address.map(|address| truncated(address, MAX_PROFILE_BYTES))
     }
 
-    /// The resource with all that it has, below `users_url`.
+    /// The resource with all that it has, below `users_url`. `groups` are as they are answered; none if
+    /// nobody asks for them.
     #[must_use]
-    pub fn resource(&self, record: &Record, users_url: &str) -> Map<String, Value> {
+    pub fn resource(
+        &self,
+        record: &Record,
+        users_url: &str,
+        groups: Vec<Value>,
+    ) -> Map<String, Value> {
         let id = record.id.to_text();
         let location = format!("{users_url}/{id}");
         let meta = Meta {
@@ -142,11 +160,13 @@ impl User {
             version: record.version,
             location: &location,
         };
-        whole(&USER, &self.to_whole(), &meta, Map::new())
+        let mut more = Map::new();
+        more.insert("groups".into(), Value::Array(groups));
+        whole(&USER, &self.to_whole(), &meta, more)
     }
 }
 
-fn json(body: &str) -> Result<Value, ScimError> {
+pub(super) fn json(body: &str) -> Result<Value, ScimError> {
     serde_json::from_str(body)
         .map_err(|_| ScimError::InvalidSyntax("the body is no JSON object".into()))
 }
@@ -156,11 +176,11 @@ fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m st
     text.filter(|text| !text.is_empty())
 }
 
-/// What the directory adds to a user.
+/// What the directory adds to a user, or to a resource with another kind of id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<I = UserId> {
     /// The resource's id.
-    pub id: UserId,
+    pub id: I,
     /// When it was created.
     pub created: UnixMillis,
     /// When it last changed.
@@ -169,10 +189,10 @@ pub struct Record {
     pub version: Version,
 }
 
-impl Record {
-    /// Of a user that is new.
+impl<I> Record<I> {
+    /// Of a resource that is new.
     #[must_use]
-    pub fn new(id: UserId, now: UnixMillis) -> Self {
+    pub const fn new(id: I, now: UnixMillis) -> Self {
         Self {
             id,
             created: now,
@@ -268,6 +288,27 @@ mod tests {
     }
 
     #[test]
+    fn roles_are_their_values_once_each() {
+        let of = |roles: Value| {
+            let body = json!({"userName": "a", "roles": roles});
+            User::parse(&body.to_string()).expect("parses").roles()
+        };
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(of(json!([])), BTreeSet::new());
+        assert_eq!(
+            of(
+                json!([{"value": "b", "primary": true}, {"value": "a"}, {"value": "B", "type": "x"}])
+            ),
+            set(&["B", "a", "b"])
+        );
+        assert_eq!(of(json!([{"display": "a"}])), BTreeSet::new());
+        assert_eq!(
+            User::parse(r#"{"userName":"a"}"#).expect("parses").roles(),
+            BTreeSet::new()
+        );
+    }
+
+    #[test]
     fn what_is_no_user_is_refused() {
         for body in [
             "",
@@ -315,7 +356,7 @@ mod tests {
         user.attributes
             .insert("favouriteTea".into(), json!("black"));
         let record = Record::new(UserId::from_bytes([1; 16]), UnixMillis(5));
-        let whole = user.resource(&record, "u");
+        let whole = user.resource(&record, "u", Vec::new());
         let answered = projected(&USER, &whole, &Projection::default());
         assert_eq!(answered["title"], "t");
         assert_eq!(answered["meta"]["version"], "W/\"5\"");

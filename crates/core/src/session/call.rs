@@ -5,10 +5,11 @@ use super::check::{CheckReply, CheckRequest};
 use super::consent::AskConsent;
 use super::describe::{Describe, DescribeRefresh, Described, DescribedRefresh, UseOnce};
 use super::exchange::Exchange;
-use super::foreign::CheckForeign;
+use super::foreign::{CheckForeign, ForeignStanding};
 use super::grant::{Refusal, TokenFacts};
 use super::login::{Login, LoginReply};
 use super::overview::{LookUp, Overview};
+use super::provision::{Provision, ProvisionReply};
 use super::reactivate::{Reactivate, ReactivateReply};
 use super::redeem::{Redeem, RedeemReply};
 use super::refresh::{Refresh, RefreshReply};
@@ -53,11 +54,13 @@ crate::object_calls! {
         /// What the person allowed a client.
         AskConsent(AskConsent) -> Option<String>,
         /// Is this token of an identity provider in force?
-        CheckForeign(CheckForeign) -> CheckReply,
+        CheckForeign(CheckForeign) -> ForeignStanding,
         /// How is it with this subject?
         LookUp(LookUp) -> Overview,
         /// What became of revocations.
         Receipts(AskReceipts) -> Receipts,
+        /// The directory says which groups and roles they have.
+        Provision(Provision) -> ProvisionReply,
     }
 }
 
@@ -79,6 +82,7 @@ mod tests {
     use crate::id::{SessionId, TokenId};
     use crate::secret::Digest;
     use crate::session::grant::TokenRequest;
+    use crate::session::provision::Provisioned;
     use crate::session::revoke::{Cause, Revoked, Scope};
     use crate::time::UnixMillis;
     use crate::wire::{self, Call};
@@ -170,6 +174,12 @@ mod tests {
         let upstream = bytes_of(revoke(Scope::UpstreamSession(Digest::from_bytes([9; 32]))));
         assert_eq!(upstream.get(..4), Some(&[1, 3, 6, 9][..]));
         assert_eq!(bytes_of(AskReceipts::One(8)), [1, 15, 0, 8]);
+        let said = Provision(Provisioned {
+            version: 300,
+            groups: vec!["g".into()],
+            roles: vec!["r".into()],
+        });
+        assert_eq!(bytes_of(said), [1, 16, 0xac, 2, 1, 1, b'g', 1, 1, b'r']);
     }
 
     #[test]
@@ -182,5 +192,6 @@ mod tests {
         });
         assert_eq!(wire::encode(&reply), Ok(vec![1, 0, 2, 0xac, 2, 1, 0]));
         assert_eq!(wire::encode(&LoginReply::Superseded), Ok(vec![1, 2]));
+        assert_eq!(wire::encode(&ProvisionReply::Unchanged), Ok(vec![1, 1]));
     }
 }

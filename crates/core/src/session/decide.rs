@@ -1,6 +1,7 @@
 //! What a command looks at and what it comes to.
 
 use super::grant::{OneTime, OneTimes, Replayed};
+use super::provision::Provisioned;
 use super::revoke::{IdempotencyKey, Revoked};
 use super::{Code, Family, Session, Subject};
 use crate::audit::event::Event;
@@ -35,6 +36,8 @@ pub struct State {
     pub revoked: Vec<WideRevocation>,
     /// The serial that the next receipt has at least.
     pub next_receipt: u64,
+    /// What the directory says, if it has said anything.
+    pub provisioned: Option<Provisioned>,
 }
 
 impl State {
@@ -53,6 +56,7 @@ impl State {
             upstream_ended: false,
             revoked: Vec::new(),
             next_receipt: 0,
+            provisioned: None,
         }
     }
 
@@ -94,6 +98,8 @@ pub struct Needs<'a> {
     pub upstream: Option<&'a Digest>,
     /// [`State::next_receipt`].
     pub receipt: bool,
+    /// [`State::provisioned`].
+    pub provisioned: bool,
 }
 
 /// Which sessions to load.
@@ -162,6 +168,8 @@ pub enum Change {
         /// What.
         scope: Option<String>,
     },
+    /// Replace what the directory says.
+    PutProvisioned(Provisioned),
     /// Keep what a revocation ended, for whoever asks what became of it.
     PutReceipt(Receipt),
     /// Answer the same to the same request, for a day.

@@ -34,6 +34,7 @@ impl Command for Exchange {
             sessions: Sessions::One(self.check.session),
             one_time: self.ask.one_time(),
             token: self.check.token,
+            provisioned: true,
             ..Needs::default()
         }
     }

@@ -10,6 +10,9 @@
 
 use super::Subject;
 use super::check::{CheckReply, DenyReason, Verdict};
+use super::provision::Provisioned;
+use crate::connection::Connection;
+use crate::connection::entitlements::Entitlements;
 use crate::connection::identity::Identity;
 use crate::id::{LogHash, SubjectKey};
 use crate::jwt::foreign::VerifiedForeignToken;
@@ -128,6 +131,24 @@ impl ForeignHolder {
             sid: token.sid_digest(),
         }
     }
+
+    /// The same with what the directory of their connection says, too.
+    #[must_use]
+    pub fn with(self, said: Option<&Provisioned>, connection: &Connection) -> Self {
+        let Some(said) = said else {
+            return self;
+        };
+        let brought = Entitlements {
+            groups: self.groups,
+            roles: self.roles,
+        };
+        let Entitlements { groups, roles } = connection.entitlements(&brought, said);
+        Self {
+            roles,
+            groups,
+            ..self
+        }
+    }
 }
 
 /// As many of `scopes` as there is room for, separated by spaces. What has a space in it is none.
@@ -162,25 +183,39 @@ pub struct ForeignFacts {
     pub subject: Option<Subject>,
     /// Whether the provider's session was ended.
     pub sid_ended: bool,
+    /// What the directory says of the person.
+    pub provisioned: Option<Provisioned>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignStanding {
+    /// Whether the token is in force.
+    pub reply: CheckReply,
+    /// If so, what the directory says of whoever holds it.
+    pub provisioned: Option<Provisioned>,
 }
 
 /// Whether the token is in force.
 #[must_use]
 pub fn judge_foreign(
-    facts: &ForeignFacts,
+    facts: ForeignFacts,
     request: &CheckForeign,
     revoked: &[WideRevocation],
     now: UnixMillis,
-) -> CheckReply {
-    let verdict = match denied(facts, request, revoked) {
+) -> ForeignStanding {
+    let verdict = match denied(&facts, request, revoked) {
         Some(reason) => Verdict::Denied(reason),
         None => Verdict::Active {
             session_expires_at: request.expires_at,
         },
     };
-    CheckReply {
-        verdict,
-        checked_at: now,
+    ForeignStanding {
+        provisioned: facts.provisioned.filter(|_| verdict.is_active()),
+        reply: CheckReply {
+            verdict,
+            checked_at: now,
+        },
     }
 }
 
@@ -252,8 +287,22 @@ mod tests {
         expected.extend([6, 7, 1]);
         expected.extend([3; 32]);
         expected.extend([1, 8, 5]);
-        let checked = ForeignTokenReply::Checked(Box::new(holder), reply);
+        let checked = ForeignTokenReply::Checked(Box::new(holder), reply.clone());
         assert_eq!(wire::encode(&checked), Ok(expected));
+        let standing = ForeignStanding {
+            reply,
+            provisioned: Some(provisioned()),
+        };
+        let expected = vec![1, 1, 8, 5, 1, 3, 1, 1, b'g', 0];
+        assert_eq!(wire::encode(&standing), Ok(expected));
+    }
+
+    fn provisioned() -> Provisioned {
+        Provisioned {
+            version: 3,
+            groups: vec!["g".into()],
+            roles: vec![],
+        }
     }
 
     fn request() -> CheckForeign {
@@ -271,8 +320,12 @@ mod tests {
     }
 
     fn said(subject: Option<Subject>, sid_ended: bool, request: &CheckForeign) -> Verdict {
-        let facts = ForeignFacts { subject, sid_ended };
-        judge_foreign(&facts, request, &[], NOW).verdict
+        let facts = ForeignFacts {
+            subject,
+            sid_ended,
+            provisioned: None,
+        };
+        judge_foreign(facts, request, &[], NOW).reply.verdict
     }
 
     fn denied_for(subject: Subject, request: &CheckForeign) -> Option<DenyReason> {
@@ -295,6 +348,22 @@ mod tests {
     fn whom_nobody_has_ended_may_come() {
         assert!(said(None, false, &request()).is_active());
         assert!(said(Some(subject()), false, &request()).is_active());
+    }
+
+    #[test]
+    fn what_the_directory_says_is_told_of_who_is_let_in_and_of_nobody_else() {
+        let told = |disabled| {
+            let facts = ForeignFacts {
+                subject: Some(Subject {
+                    disabled,
+                    ..subject()
+                }),
+                sid_ended: false,
+                provisioned: Some(provisioned()),
+            };
+            judge_foreign(facts, &request(), &[], NOW).provisioned
+        };
+        assert_eq!((told(false), told(true)), (Some(provisioned()), None));
     }
 
     #[test]
@@ -339,11 +408,13 @@ mod tests {
         let facts = ForeignFacts {
             subject: None,
             sid_ended: false,
+            provisioned: None,
         };
         for (connection, covered) in [("okta", true), ("other", false)] {
             let scope = WideScope::Connection(connection.to_owned());
             let revoked = [WideRevocation::committed(scope, NOW)];
-            let verdict = judge_foreign(&facts, &request(), &revoked, NOW).verdict;
+            let standing = judge_foreign(facts.clone(), &request(), &revoked, NOW);
+            let verdict = standing.reply.verdict;
             let reason = Verdict::Denied(DenyReason::ConnectionRevoked);
             assert_eq!(verdict == reason, covered, "{connection}");
         }

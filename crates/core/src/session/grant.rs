@@ -1,6 +1,7 @@
 //! What every grant has in common: one-time values, the facts of a token, and why there is none.
 
 use super::consent::covers;
+use super::provision::Provisioned;
 use super::revoke::{Cause, Revoke, Scope};
 use super::{ACCESS_TOKEN_TTL_SECS, Change, Command, Decision, Session, State};
 use crate::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
@@ -84,6 +85,8 @@ pub struct TokenFacts {
     pub issued_at: UnixMillis,
     /// When it expires.
     pub expires_at: UnixMillis,
+    /// What the directory says of the person.
+    pub provisioned: Option<Provisioned>,
 }
 
 /// Why no token was given; for the log. What of it the caller learns is the shell's to say.
@@ -189,6 +192,7 @@ impl TokenRequest {
             expires_at: now
                 .plus_secs(ACCESS_TOKEN_TTL_SECS)
                 .min(session.live_until()),
+            provisioned: state.provisioned.clone(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! A person has proven who they are: a session begins and a code waits for the client.
 
 use super::consent::union;
+use super::provision::Provisioned;
 use super::revoke::{Cause, end};
 use super::{
     Change, Code, Command, Decision, MAX_LIVE_SESSIONS, Needs, OFFLINE_IDLE_SECS, OFFLINE_TTL_SECS,
@@ -50,6 +51,8 @@ pub struct Login {
     pub code: Digest,
     /// The HTTP request, for the log.
     pub request: RequestFacts,
+    /// What the directory says of the person.
+    pub provisioned: Option<Provisioned>,
 }
 
 /// The part of an authorization request (RFC 6749 section 4.1.1) that a code is bound to.
@@ -107,6 +110,7 @@ impl Command for Login {
             sessions: Sessions::All,
             consent: Some(&self.client.client_id),
             upstream: self.upstream.sid.as_ref(),
+            provisioned: self.provisioned.is_some(),
             ..Needs::default()
         }
     }
@@ -159,6 +163,9 @@ impl Command for Login {
                 scope: Some(union(before, &self.client.to_be_allowed())),
             });
         }
+        let said = self.provisioned.clone();
+        let news = said.filter(|said| said.is_newer_than(state.provisioned.as_ref()));
+        changes.extend(news.map(|said| Change::PutProvisioned(said.bounded())));
         let (session, code) = self.into_session_and_code(now);
         changes.extend([Change::PutSession(session), Change::PutCode(code)]);
         Decision {
@@ -180,10 +187,10 @@ impl Login {
             &self.connection,
             self.flow_begun_at,
         );
-        let killed_since = state
-            .subject
-            .killed_at
-            .is_some_and(|killed_at| self.flow_begun_at <= killed_at);
+        // Who was let in again is let in with a log-in from after that: nothing that they proved while they were out
+        // counts.
+        let ended_at = state.subject.killed_at.max(state.subject.reactivated_at);
+        let killed_since = ended_at.is_some_and(|ended_at| self.flow_begun_at <= ended_at);
         (killed_since || revoked_since || state.upstream_ended).then_some(LoginReply::Superseded)
     }
 

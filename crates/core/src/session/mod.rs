@@ -17,6 +17,7 @@ pub mod foreign;
 pub mod grant;
 pub mod login;
 pub mod overview;
+pub mod provision;
 pub mod reactivate;
 pub mod redeem;
 pub mod refresh;
@@ -71,7 +72,8 @@ pub struct Subject {
     pub directory_version: u64,
     /// When the whole subject was last killed: log-ins begun before must begin again.
     pub killed_at: Option<UnixMillis>,
-    /// When it was last let in again after a deactivation: a provider's tokens from before do not count.
+    /// When it was last let in again after a deactivation: log-ins begun before must begin again, and a
+    /// provider's tokens from before do not count.
     pub reactivated_at: Option<UnixMillis>,
     /// When a session at the provider was last ended: a provider's tokens from before that do not say
     /// which session they are of do not count.

@@ -36,6 +36,7 @@ impl Command for Redeem {
             sessions: Sessions::OfCode,
             code: Some(&self.code),
             one_time: self.ask.one_time(),
+            provisioned: true,
             ..Needs::default()
         }
     }

@@ -62,6 +62,7 @@ impl Command for Refresh {
             sessions: Sessions::One(self.session),
             family: Some(self.session),
             one_time: self.ask.one_time(),
+            provisioned: true,
             ..Needs::default()
         }
     }

@@ -1,8 +1,7 @@
 //! `grant_type=authorization_code` (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
-use super::mint::{Minted, mint};
+use super::mint::{Mint, Minted};
 use super::{Asked, Granted, Rejection, forged, may_have_more};
-use crate::keys;
 use crate::objects::call;
 use crate::runtime::{new_id, random};
 use portcullis_core::client::GrantType;
@@ -42,8 +41,7 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
         refresh: refresh.as_ref().map(RefreshSecret::digest),
         ask: asked.ask(token),
     };
-    // The keys first: a code that was redeemed and could not be answered for is lost.
-    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let mint = Mint::of_person(ctx).await?;
     let facts = match call::subject(&ctx.env, code.subject, redeem).await {
         Ok(Ok(facts)) => facts,
         Ok(Err(refusal)) => return Ok(Err(refusal.into())),
@@ -54,5 +52,5 @@ pub(super) async fn redeem(asked: &Asked<'_>) -> Granted {
         refresh: refresh.map(|secret| RefreshToken::new(code.subject, session, secret)),
         ..Minted::new(code.subject, token, facts)
     };
-    mint(ctx, &keys, minted).await.map(Ok)
+    mint.mint(minted).await.map(Ok)
 }

@@ -4,7 +4,7 @@
 //! given to it as the client. What it gets is for its own audiences, with no more scope than both have,
 //! in the same session; `act` names the service and the session of its own that it rests on, too.
 
-use super::mint::{Minted, mint};
+use super::mint::{Mint, Minted};
 use super::{Asked, Granted, Rejection, service};
 use crate::keys;
 use crate::objects::call;
@@ -35,12 +35,14 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Granted {
         return Ok(Err(Rejection::InvalidRequest));
     }
     let keys = keys::for_token(&ctx.env, &ctx.config, presented).await?;
+    let mint = Mint::with_keys(ctx, keys).await?;
     let verifier = AccessTokenVerifier {
         issuer: &ctx.config.issuer,
         audience: None,
     };
     let presentation = Presentation::Bearer;
-    let believed = keys
+    let believed = mint
+        .keys
         .verify_access_token(presented, presentation, &verifier, ctx.now)
         .await?;
     // An unacceptable subject token is an `invalid_request` (RFC 8693 section 2.2.2).
@@ -60,7 +62,7 @@ pub(super) async fn exchange(asked: &Asked<'_>) -> Granted {
         act: Some(actor),
         ..Minted::new(subject_token.claims().sub, token, facts)
     };
-    mint(ctx, &keys, minted).await.map(Ok)
+    mint.mint(minted).await.map(Ok)
 }
 
 /// Both subjects decide: the service's, that it has a session to act on, and then the person's.

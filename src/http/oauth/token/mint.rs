@@ -1,8 +1,12 @@
-//! Facts become tokens. Only a decision of the subject makes facts, so nothing is decided here.
+//! Facts become tokens. Only a decision of the subject makes facts, so nothing is decided here, but for which groups and
+//! roles the facts come to: that is the connection's to say, as it is now
+//! ([`portcullis_core::connection::entitlements`]).
 
+use crate::connections::{self, Connections};
 use crate::http::context::Ctx;
-use crate::keys::OurKeys;
+use crate::keys::{self, OurKeys};
 use portcullis_core::client::GrantType;
+use portcullis_core::connection::entitlements::Entitlements;
 use portcullis_core::id::{SubjectKey, TokenId};
 use portcullis_core::jwt::access_token::{self, AccessTokenClaims, Confirmation};
 use portcullis_core::jwt::actor::Actor;
@@ -12,6 +16,7 @@ use portcullis_core::session::Session;
 use portcullis_core::session::grant::TokenFacts;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::rc::Rc;
 use worker::Result;
 
 /// How long an ID token is good for, in seconds.
@@ -69,39 +74,91 @@ impl Minted {
     }
 }
 
-pub(super) async fn mint(ctx: &Ctx, keys: &OurKeys, minted: Minted) -> Result<Tokens> {
-    let claims = access_token_claims(ctx, &minted);
-    let access_token = keys.sign(&claims, access_token::TYP).await?;
-    let Minted {
-        subject,
-        facts,
-        refresh,
-        act,
-        ..
-    } = minted;
-    let asks_who = facts.scope.split(' ').any(|scope| scope == "openid");
-    let id_token = if asks_who && act.is_none() {
-        let claims = id_token_claims(ctx, subject, &facts, &access_token);
-        Some(keys.sign(&claims, id_token::TYP).await?)
-    } else {
-        None
-    };
-    Ok(Tokens {
-        access_token,
-        token_type: if facts.jkt.is_some() {
-            "DPoP"
-        } else {
-            "Bearer"
-        },
-        expires_in: claims.exp.saturating_sub(claims.iat),
-        scope: facts.scope,
-        refresh_token: refresh.map(|refresh| refresh.to_text(&ctx.config.routing_key)),
-        id_token,
-        issued_token_type: None,
-    })
+/// What minting takes. It is there before a subject decides: a code that was redeemed and could not be answered
+/// for is lost.
+pub(super) struct Mint<'a> {
+    ctx: &'a Ctx,
+    pub keys: Rc<OurKeys>,
+    connections: Connections,
 }
 
-fn access_token_claims(ctx: &Ctx, minted: &Minted) -> AccessTokenClaims {
+impl<'a> Mint<'a> {
+    /// For tokens of persons.
+    pub async fn of_person(ctx: &'a Ctx) -> Result<Self> {
+        Self::with_keys(ctx, keys::ours(&ctx.env, &ctx.config).await?).await
+    }
+
+    /// The same, where the keys are at hand.
+    pub async fn with_keys(ctx: &'a Ctx, keys: Rc<OurKeys>) -> Result<Self> {
+        Ok(Self {
+            ctx,
+            keys,
+            connections: connections::all(&ctx.env, &ctx.config).await?,
+        })
+    }
+
+    /// For tokens of services, of whom no directory says anything.
+    pub async fn of_service(ctx: &'a Ctx) -> Result<Self> {
+        Ok(Self {
+            ctx,
+            keys: keys::ours(&ctx.env, &ctx.config).await?,
+            connections: Connections::default(),
+        })
+    }
+
+    /// The tokens that the facts allow.
+    pub async fn mint(&self, minted: Minted) -> Result<Tokens> {
+        let Self { ctx, keys, .. } = self;
+        let entitlements = self.entitlements(&minted.facts);
+        let claims = access_token_claims(ctx, &minted, entitlements);
+        let access_token = keys.sign(&claims, access_token::TYP).await?;
+        let Minted {
+            subject,
+            facts,
+            refresh,
+            act,
+            ..
+        } = minted;
+        let asks_who = facts.scope.split(' ').any(|scope| scope == "openid");
+        let id_token = if asks_who && act.is_none() {
+            let claims = id_token_claims(ctx, subject, &facts, &access_token);
+            Some(keys.sign(&claims, id_token::TYP).await?)
+        } else {
+            None
+        };
+        Ok(Tokens {
+            access_token,
+            token_type: if facts.jkt.is_some() {
+                "DPoP"
+            } else {
+                "Bearer"
+            },
+            expires_in: claims.exp.saturating_sub(claims.iat),
+            scope: facts.scope,
+            refresh_token: refresh.map(|refresh| refresh.to_text(&ctx.config.routing_key)),
+            id_token,
+            issued_token_type: None,
+        })
+    }
+
+    /// A connection that is gone makes nothing of what its directory said.
+    fn entitlements(&self, facts: &TokenFacts) -> Entitlements {
+        let session = &facts.session;
+        let brought = Entitlements::brought(&session.groups, &session.roles);
+        let mut all = self.connections.iter();
+        let connection = all.find(|one| one.id == session.connection);
+        match (connection, &facts.provisioned) {
+            (Some(connection), Some(said)) => connection.entitlements(&brought, said),
+            _ => brought,
+        }
+    }
+}
+
+fn access_token_claims(
+    ctx: &Ctx,
+    minted: &Minted,
+    Entitlements { groups, roles }: Entitlements,
+) -> AccessTokenClaims {
     let facts = &minted.facts;
     let session = &facts.session;
     AccessTokenClaims {
@@ -118,8 +175,8 @@ fn access_token_claims(ctx: &Ctx, minted: &Minted) -> AccessTokenClaims {
         auth_time: session.auth_time_secs,
         acr: session.acr.clone(),
         scope: Some(facts.scope.clone()),
-        roles: session.roles.clone(),
-        groups: session.groups.clone(),
+        roles,
+        groups,
         idp_claims: idp_claims(session),
         cnf: facts.jkt.clone().map(|jkt| Confirmation { jkt: Some(jkt) }),
         act: minted.act.clone(),

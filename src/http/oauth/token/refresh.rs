@@ -1,8 +1,7 @@
 //! `grant_type=refresh_token` (RFC 6749 section 6): every exchange rotates.
 
-use super::mint::{Minted, mint};
+use super::mint::{Mint, Minted};
 use super::{Asked, Granted, Rejection, forged, may_have_more};
-use crate::keys;
 use crate::objects::call;
 use crate::runtime::{new_id, random};
 use portcullis_core::id::TokenId;
@@ -29,7 +28,7 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
         successor: presented.successor(&salt).digest(),
         ask: asked.ask(token),
     };
-    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let mint = Mint::of_person(ctx).await?;
     let refreshed = match call::subject(&ctx.env, presented.subject, refresh).await {
         Ok(Ok(refreshed)) => refreshed,
         Ok(Err(refusal)) => return Ok(Err(refusal.into())),
@@ -43,5 +42,5 @@ pub(super) async fn rotate(asked: &Asked<'_>) -> Granted {
         refresh: Some(presented.successor(&refreshed.salt)),
         ..Minted::new(presented.subject, token, facts)
     };
-    mint(ctx, &keys, minted).await.map(Ok)
+    mint.mint(minted).await.map(Ok)
 }

@@ -1,9 +1,8 @@
 //! A service gets a token for itself: `client_credentials` (RFC 6749 section 4.4), or by its workload's
 //! token ([`super::workload`]).
 
-use super::mint::{Minted, mint};
+use super::mint::{Mint, Minted};
 use super::{Asked, Granted};
-use crate::keys;
 use crate::objects::call;
 use crate::runtime::new_id;
 use portcullis_core::id::{GrantId, SessionId, SubjectKey, TokenId};
@@ -19,14 +18,14 @@ pub(super) async fn issue(asked: &Asked<'_>, trust: Option<&Trust>) -> Granted {
     let subject = asked.service_subject();
     let token = TokenId::from_bytes(new_id()?);
     let command = command(asked, trust, asked.ask_with_default_resource(token))?;
-    let keys = keys::ours(&ctx.env, &ctx.config).await?;
+    let mint = Mint::of_service(ctx).await?;
     let facts = match call::subject(&ctx.env, subject, command).await {
         Ok(Ok(facts)) => facts,
         Ok(Err(refusal)) => return Ok(Err(refusal.into())),
         Err(error) => return Ok(Err(error.into())),
     };
     let minted = Minted::new(subject, token, facts);
-    mint(ctx, &keys, minted).await.map(Ok)
+    mint.mint(minted).await.map(Ok)
 }
 
 /// Issue to the client itself, within what it may have and what the trust lets through.

@@ -75,6 +75,7 @@ where
         rules: RULES,
         request: RequestFacts::default(),
         operation: call.into_request(),
+        secret: None,
     };
     let answer = directory.answer(call, now, PRODUCER).ok()?;
     Some(wire::decode(&answer.bytes).expect("decodes"))
@@ -106,6 +107,7 @@ fn logs_in(person: &Subject, n: u8, sid: Option<&str>, begun: UnixMillis) -> Log
         allowed: false,
         code: Digest::of(&[n]),
         request: RequestFacts::default(),
+        provisioned: None,
     };
     let now = UnixMillis(begun.0 + 10_000);
     let reply = person.run(subject("alice"), &[], login, now, PRODUCER);
@@ -115,14 +117,16 @@ fn logs_in(person: &Subject, n: u8, sid: Option<&str>, begun: UnixMillis) -> Log
 /// Sends what is pending to the one subject, and confirms it unless confirmations are lost.
 fn deliver(directory: &Directory, person: &Subject, now: UnixMillis, confirms: bool) {
     for pending in directory.pending(None).expect("reads") {
-        let call = SubjectCall {
-            subject: pending.subject,
-            revoked: vec![],
-            request: pending.request("demo"),
-        };
-        person.answer(call, now, PRODUCER).expect("commits");
+        for request in directory.requests(&pending, "demo").expect("reads") {
+            let call = SubjectCall {
+                subject: pending.subject,
+                revoked: vec![],
+                request,
+            };
+            person.answer(call, now, PRODUCER).expect("commits");
+        }
         if confirms {
-            directory.confirm(pending.version).expect("stores");
+            directory.confirm(pending.version, now).expect("stores");
         }
     }
 }
@@ -237,11 +241,12 @@ fn a_token_that_comes_again_ends_nothing_more_and_waits_for_what_is_pending() {
         rules: RULES,
         request: RequestFacts::default(),
         operation: logout.into_request(),
+        secret: None,
     };
     let answer = directory.answer(call, at(4), PRODUCER).expect("answers");
     assert_eq!(answer.concerns, Some(About::Logout(logout.replay)));
     let version = directory.pending(None).expect("reads")[0].version;
-    directory.confirm(version).expect("stores");
+    directory.confirm(version, at(4)).expect("stores");
     assert_eq!(waits(), 0);
     assert_eq!(ask_at(&directory, logout, at(5)), Some(LoggedOut::Replayed));
     assert_eq!(commands(&directory), []);

@@ -369,7 +369,7 @@ fn a_service_gets_no_more_than_it_may_and_its_assertion_counts_once() {
     );
 }
 
-fn exchange(check: CheckRequest, ask: TokenRequest) -> Exchange {
+pub(super) fn exchange(check: CheckRequest, ask: TokenRequest) -> Exchange {
     Exchange {
         check,
         scope: "openid".into(),

@@ -2,9 +2,9 @@
 //! failing both ways at any call, an acknowledged kill holds, no refresh token has two successors, and
 //! an acknowledged event is logged once.
 
-use super::grants::{first_token, redeem_with_refresh, refresh};
+use super::grants::{exchange, first_token, redeem_with_refresh, refresh};
 use super::{
-    KEY, PRODUCER, START, at, check_of, deactivate, kill, login, reactivate, subject, verdict,
+    KEY, PRODUCER, START, ask, at, check_of, deactivate, kill, login, reactivate, subject, verdict,
     with_token,
 };
 use crate::objects::host_sql::{Fault, HostSql};
@@ -20,6 +20,7 @@ use portcullis_core::policy::{WideRevocation, WideScope};
 use portcullis_core::session::check::{CheckRequest, DenyReason, Verdict};
 use portcullis_core::session::grant::{Refusal, TokenFacts};
 use portcullis_core::session::login::LoginReply;
+use portcullis_core::session::provision::{Provision, Provisioned};
 use portcullis_core::session::revoke::{RevokeReply, Scope};
 use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
@@ -35,6 +36,10 @@ enum Step {
     KillSubject,
     KillSession(u8),
     KillToken(u8),
+    /// Exchange a token that the session was given for a lesser one.
+    Exchange(u8),
+    /// The directory says which groups they have.
+    Provision,
     /// Present the last refresh token that the session was given, or one from so many before.
     Refresh(u8, usize),
     SignOutOthers(u8),
@@ -57,6 +62,8 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Option<(u32, bool)>)>> {
         1 => (1u8..8).prop_map(Step::KillToken),
         8 => (1u8..6, prop_oneof![4 => Just(0usize), 2 => Just(1), 1 => Just(2)])
             .prop_map(|(n, back)| Step::Refresh(n, back)),
+        3 => (1u8..8).prop_map(Step::Exchange),
+        1 => Just(Step::Provision),
         1 => (1u8..8).prop_map(Step::SignOutOthers),
         1 => any::<bool>().prop_map(Step::RevokeWide),
         1 => Just(Step::Deactivate),
@@ -182,6 +189,7 @@ fn take(
                 _ => {}
             }
         }
+        Step::Exchange(n) => exchanges(subject, seen, n, (now, id))?,
         Step::KillSubject => {
             if end(Scope::Subject).is_ok() {
                 seen.kills += 1;
@@ -218,9 +226,45 @@ fn take(
             seen.revoked.push(WideRevocation::committed(scope, now));
             seen.end(|_| true);
         }
+        Step::Deactivate | Step::Reactivate | Step::Provision => {
+            directory(subject, seen, step, now);
+        }
+        Step::Deliver { .. } | Step::Restart => {}
+    }
+    Ok(())
+}
+
+/// A token of session `n` is exchanged for a lesser one.
+fn exchanges(
+    subject: &Subject,
+    seen: &mut Observed,
+    n: u8,
+    (now, id): (UnixMillis, u8),
+) -> Result<(), TestCaseError> {
+    let given = seen.tokens.iter().rfind(|(of, _)| *of == n);
+    let Some((_, check)) = given.cloned() else {
+        return Ok(());
+    };
+    // What was ended with its token alone gives nothing, either.
+    let is_dead = seen.dead.contains(&check);
+    let exchange = exchange(check, ask("backend", id));
+    match subject.run(KEY, &seen.revoked, exchange, now, PRODUCER) {
+        Ok(Ok(facts)) => {
+            prop_assert!(!is_dead, "a token for one that was ended");
+            seen.given(n, &facts, id)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The directory says something.
+fn directory(subject: &Subject, seen: &mut Observed, step: &Step, now: UnixMillis) {
+    let revoked = seen.revoked.clone();
+    match step {
         Step::Deactivate => {
+            let deactivate = deactivate(now.0);
             if subject
-                .run(KEY, &revoked, deactivate(now.0), now, PRODUCER)
+                .run(KEY, &revoked, deactivate, now, PRODUCER)
                 .is_ok()
             {
                 seen.kills += 1;
@@ -232,9 +276,14 @@ fn take(
             seen.disabled = false;
             let _ = subject.run(KEY, &revoked, reactivate(now.0), now, PRODUCER);
         }
-        Step::Deliver { .. } | Step::Restart => {}
+        _ => {
+            let said = Provision(Provisioned {
+                version: now.0,
+                ..Provisioned::default()
+            });
+            let _ = subject.run(KEY, &revoked, said, now, PRODUCER);
+        }
     }
-    Ok(())
 }
 
 proptest! {

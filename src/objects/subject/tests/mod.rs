@@ -4,6 +4,7 @@ mod announce;
 mod feed;
 mod grants;
 mod history;
+mod provision;
 mod sign_out;
 mod upstream;
 
@@ -59,6 +60,7 @@ fn login(n: u8, begun: UnixMillis) -> Login {
         allowed: false,
         code: Digest::of(&[n]),
         request: RequestFacts::default(),
+        provisioned: None,
     }
 }
 

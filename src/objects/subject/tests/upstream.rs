@@ -46,7 +46,7 @@ fn denied(subject: &Subject, issued: UnixMillis, sid: Option<Digest>) -> Option<
         sid,
     };
     let reply = subject.check_foreign(&check, &[], at(500)).expect("reads");
-    match reply.verdict {
+    match reply.reply.verdict {
         Verdict::Denied(reason) => Some(reason),
         Verdict::Active { .. } => None,
     }
@@ -145,7 +145,7 @@ fn a_revoked_connection_covers_its_tokens_whoever_they_are_of() {
             sid: None,
         };
         let reply = subject.check_foreign(&check, &revoked, at(500));
-        reply.expect("reads").verdict
+        reply.expect("reads").reply.verdict
     };
     assert_eq!(check(at(4)), Verdict::Denied(DenyReason::ConnectionRevoked));
     assert!(check(at(100)).is_active());

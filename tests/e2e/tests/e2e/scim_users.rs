@@ -10,6 +10,7 @@ use portcullis_e2e::scim::user;
 use serde_json::{Value, json};
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 fn put(site: &Site, id: &str, body: &Value) -> Result<Response> {
@@ -61,8 +62,8 @@ fn what_the_service_says_it_can_do_is_what_it_can() -> Result {
     expect_error(&bulk, 404, None)?;
     expect_error(&site.scim.request("PUT", "/Users").send()?, 405, None)?;
     for (path, ids) in [
-        ("/ResourceTypes", &["User"][..]),
-        ("/Schemas", &[USER, ENTERPRISE]),
+        ("/ResourceTypes", &["User", "Group"][..]),
+        ("/Schemas", &[USER, ENTERPRISE, GROUP]),
     ] {
         let list = read(path)?;
         assert_eq!(list["totalResults"], ids.len());
@@ -72,7 +73,7 @@ fn what_the_service_says_it_can_do_is_what_it_can() -> Result {
             let location = format!("{}/scim/v2{path}/{id}", site.endpoints().service);
             assert_eq!(one["meta"]["location"], location.as_str());
         }
-        let unknown = site.scim.request("GET", &format!("{path}/Group")).send()?;
+        let unknown = site.scim.request("GET", &format!("{path}/Device")).send()?;
         expect_error(&unknown, 404, None)?;
         let filtered = site
             .scim

@@ -9,10 +9,12 @@
 //! Bounds: 4,096 bytes, 20 parentheses or brackets deep, 100 expressions. What is beyond, malformed, unknown to
 //! the schema, or compares what cannot be compared, is `invalidFilter`.
 
+mod needs;
 mod parse;
 pub mod plan;
 pub mod ready;
 
+pub use needs::Needs;
 pub use parse::{MAX_DEPTH, MAX_FILTER_BYTES, MAX_NODES, parse_within};
 pub use ready::Ready;
 

@@ -6,6 +6,7 @@
 use super::super::schema::Place;
 use super::Comparison;
 use super::ready::{Node, Operand, Ready};
+use std::collections::BTreeSet;
 
 /// The most entries that one filter looks up.
 pub const MAX_LOOKUPS: usize = 50;
@@ -114,6 +115,12 @@ fn of_value(index: Index, node: &Node) -> Option<Found> {
         }
         _ => None,
     }
+}
+
+/// The `value`s of which what is in brackets can only find one; `None`: it may find others.
+pub(super) fn values_asked(node: &Node) -> Option<BTreeSet<String>> {
+    let (lookups, _) = of_value(Index::Member, node)?;
+    Some(lookups.into_iter().map(|one| one.value).collect())
 }
 
 /// Of conjuncts, the one that leads to the fewest. What it finds must still be tested by the others.

@@ -53,6 +53,17 @@ impl Ready {
         node(filter, &place).map(|root| Self { root })
     }
 
+    /// The same where resources of these types are looked for at once: what only another type has is without
+    /// value (RFC 7644 section 3.4.2.1).
+    pub fn among(
+        filter: &Filter,
+        of: &ResourceType,
+        types: &[&'static ResourceType],
+    ) -> Result<Self, ScimError> {
+        let place = |path: &AttrPath| place_among(path, of, types).ok_or_else(|| unknown(path));
+        node(filter, &place).map(|root| Self { root })
+    }
+
     /// Checks a `filter` for single values of a complex attribute, as paths have them.
     pub fn within(filter: &Filter, attribute: &'static Attribute) -> Result<Self, ScimError> {
         let place = |path: &AttrPath| sub_place(attribute, path);
@@ -64,6 +75,21 @@ impl Ready {
     pub fn matches(&self, resource: &Map<String, Value>) -> bool {
         self.root.matches(resource)
     }
+}
+
+/// What `path` names in `of`, or else in one of the types.
+pub(in super::super) fn place_among(
+    path: &AttrPath,
+    of: &ResourceType,
+    types: &[&'static ResourceType],
+) -> Option<Place> {
+    let mut places = std::iter::once(of)
+        .chain(types.iter().copied())
+        .filter_map(|of| match of.resolve(path) {
+            Some(Target::Place(place)) => Some(place),
+            _ => None,
+        });
+    places.next()
 }
 
 fn unknown(path: &AttrPath) -> ScimError {

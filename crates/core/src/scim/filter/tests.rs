@@ -92,6 +92,92 @@ proptest! {
     }
 }
 
+/// A filter for groups, by their members or not.
+fn by_members() -> BoxedStrategy<String> {
+    const ATOMS: [&str; 9] = [
+        "members.value eq \"a\"",
+        "members eq \"b\"",
+        "members[value eq \"c\" and type eq \"User\"]",
+        "members[value eq \"a\" or value eq \"b\"]",
+        "members[not (value eq \"a\")]",
+        "members.value ne \"a\"",
+        "members[type eq \"User\"]",
+        "members pr",
+        "displayName eq \"g\"",
+    ];
+    let atom = prop::sample::select(&ATOMS[..]).prop_map(str::to_owned);
+    let nested = atom.prop_recursive(3, 8, 2, |inner| {
+        let two = (inner.clone(), inner.clone());
+        prop_oneof![
+            two.clone()
+                .prop_map(|(one, other)| format!("({one} and {other})")),
+            two.prop_map(|(one, other)| format!("({one} or {other})")),
+            inner.prop_map(|inner| format!("not ({inner})")),
+        ]
+    });
+    nested.boxed()
+}
+
+proptest! {
+    #[test]
+    fn a_filter_finds_the_same_if_it_sees_no_more_than_it_needs(
+        text in by_members(), members in prop::collection::btree_set("[a-d]", 0..5),
+    ) {
+        let ready = ready(&text, &GROUP).expect("is checked");
+        let group = |of: &dyn Fn(&str) -> bool| {
+            let seen = members.iter().filter(|id| of(id));
+            let seen: Vec<Value> = seen.map(|id| json!({"value": id, "type": "User"})).collect();
+            let group = json!({"displayName": "g", "members": seen});
+            ready.matches(group.as_object().expect("an object"))
+        };
+        let attribute = GROUP.attribute("members").expect("there");
+        let needed = match ready.needs(attribute) {
+            Needs::Nothing => group(&|_| false),
+            Needs::These(these) => group(&|id| these.contains(id)),
+            Needs::All => group(&|_| true),
+        };
+        prop_assert_eq!(needed, group(&|_| true), "{}", text);
+    }
+}
+
+#[test]
+fn a_filter_that_names_members_needs_no_others() {
+    let members = GROUP.attribute("members").expect("there");
+    let needs = |text: &str| ready(text, &GROUP).expect(text).needs(members);
+    let these = |ids: &[&str]| Needs::These(ids.iter().map(|id| (*id).to_owned()).collect());
+    assert_eq!(needs("id eq \"g\" and members eq \"a\""), these(&["a"]));
+    assert_eq!(
+        needs("not (members[value eq \"a\"]) or members.value eq \"b\""),
+        these(&["a", "b"])
+    );
+    assert_eq!(needs("displayName pr"), Needs::Nothing);
+    assert_eq!(needs("members[not (value eq \"a\")]"), Needs::All);
+}
+
+#[test]
+fn what_only_another_type_has_is_without_value() {
+    let types: [&'static ResourceType; 2] = [&USER, &GROUP];
+    let finds = |text: &str, of: &'static ResourceType, resource: &Value| {
+        let ready = Ready::among(&Filter::parse(text).expect(text), of, &types).expect(text);
+        ready.matches(resource.as_object().expect("an object"))
+    };
+    let user = json!({"userName": "a", "displayName": "d", "meta": {"resourceType": "User"}});
+    let group = json!({"displayName": "d", "meta": {"resourceType": "Group"}});
+    for (text, of_user, of_group) in [
+        ("userName eq \"a\"", true, false),
+        ("userName pr", true, false),
+        ("userName eq null", false, true),
+        ("displayName eq \"D\"", true, true),
+        ("members pr or userName pr", true, false),
+        ("meta.resourceType eq \"Group\"", false, true),
+    ] {
+        assert_eq!(finds(text, &USER, &user), of_user, "{text}");
+        assert_eq!(finds(text, &GROUP, &group), of_group, "{text}");
+    }
+    let unknown = Filter::parse("nonsense pr").expect("parses");
+    assert!(Ready::among(&unknown, &USER, &types).is_err());
+}
+
 /// Text that is nearly a filter.
 fn likely() -> impl Strategy<Value = String> {
     const WORDS: [&str; 26] = [

@@ -14,7 +14,7 @@ use super::super::schema::{Attribute, GROUP};
 use super::Verb;
 use super::apply::invalid;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A change to a group's members.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,11 +49,66 @@ pub fn members_after(before: &BTreeSet<String>, changes: &[MemberChange]) -> BTr
             MemberChange::Remove(ids) => ids.iter().for_each(|id| {
                 members.remove(id);
             }),
-            MemberChange::RemoveSuch(filter) => members.retain(|id| !is_such(filter, id)),
+            MemberChange::RemoveSuch(filter) => {
+                let such = Such::new(filter);
+                members.retain(|id| !such.finds(id));
+            }
             MemberChange::Replace(ids) => members = ids.iter().cloned().collect(),
         }
     }
     members
+}
+
+/// What changes come to, whoever the members were: as much of it as can be said without reading them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether nobody stays but those who are named.
+    pub is_whole: bool,
+    /// Who is a member afterwards, and who is not.
+    pub named: BTreeMap<String, bool>,
+}
+
+impl Outcome {
+    /// Of `changes`, in this order. `members` reads all members, and is asked at most once: for a filter that
+    /// names nobody.
+    pub fn of<E>(
+        changes: &[MemberChange],
+        members: impl FnOnce() -> Result<Vec<String>, E>,
+    ) -> Result<Self, E> {
+        let mut outcome = Self::default();
+        let mut read = None;
+        let mut members = Some(members);
+        for change in changes {
+            match change {
+                MemberChange::Add(ids) => outcome.name(ids, true),
+                MemberChange::Remove(ids) => outcome.name(ids, false),
+                MemberChange::Replace(ids) => {
+                    outcome.is_whole = true;
+                    outcome.named.clear();
+                    outcome.name(ids, true);
+                }
+                MemberChange::RemoveSuch(filter) => {
+                    if let Some(members) = members.take_if(|_| !outcome.is_whole) {
+                        read = Some(members()?);
+                    }
+                    let such = Such::new(filter);
+                    let others = read.iter().flatten().filter(|_| !outcome.is_whole);
+                    let others = others.filter(|id| !outcome.named.contains_key(*id));
+                    let found: Vec<String> = others.filter(|id| such.finds(id)).cloned().collect();
+                    outcome.name(&found, false);
+                    for (id, is_member) in &mut outcome.named {
+                        *is_member &= !such.finds(id);
+                    }
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn name(&mut self, ids: &[String], is_member: bool) {
+        let named = ids.iter().map(|id| (id.clone(), is_member));
+        self.named.extend(named);
+    }
 }
 
 /// Who came and who went.
@@ -65,19 +120,25 @@ pub fn difference(before: &BTreeSet<String>, after: &BTreeSet<String>) -> Member
     }
 }
 
-/// Whether a filter in a [`MemberChange`] finds the member of that id.
-#[must_use]
-pub fn is_such(filter: &Filter, id: &str) -> bool {
-    let member: Map<String, Value> = [
-        ("value".to_owned(), json!(id)),
-        ("type".to_owned(), json!("User")),
-    ]
-    .into_iter()
-    .collect();
-    let ready = GROUP
-        .attribute("members")
-        .and_then(|members| Ready::within(filter, members).ok());
-    ready.is_some_and(|ready| ready.matches(&member))
+/// A filter in a [`MemberChange`], made ready.
+struct Such(Option<Ready>);
+
+impl Such {
+    fn new(filter: &Filter) -> Self {
+        let members = GROUP.attribute("members");
+        Self(members.and_then(|members| Ready::within(filter, members).ok()))
+    }
+
+    /// Whether it finds the member of that id.
+    fn finds(&self, id: &str) -> bool {
+        let member: Map<String, Value> = [
+            ("value".to_owned(), json!(id)),
+            ("type".to_owned(), json!("User")),
+        ]
+        .into_iter()
+        .collect();
+        self.0.as_ref().is_some_and(|ready| ready.matches(&member))
+    }
 }
 
 /// What an operation does to members.
@@ -234,6 +295,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_a_filter_that_names_nobody_reads_the_members() {
+        let of = |operations: Value| {
+            let body = json!({"Operations": operations});
+            let group = created(&GROUP, &json!({"displayName": "g"})).expect("a group");
+            let changes = patched_group(&group.attributes, &body)?.members;
+            let mut has_read = false;
+            let outcome = Outcome::of(&changes, || {
+                has_read = true;
+                Ok::<_, ScimError>(vec!["a".into(), "b".into()])
+            });
+            outcome.map(|outcome| (has_read, outcome.is_whole))
+        };
+        let add = json!({"op": "add", "path": "members", "value": [{"value": "a"}]});
+        let by_value = json!({"op": "remove", "path": "members", "value": [{"value": "a"}]});
+        let by_id = json!({"op": "remove", "path": "members[value eq \"a\"]"});
+        let all = json!({"op": "remove", "path": "members"});
+        let such = json!({"op": "remove", "path": "members[value sw \"a\"]"});
+        assert_eq!(of(json!([add, by_value, by_id])), Ok((false, false)));
+        assert_eq!(of(json!([all, add, such])), Ok((false, true)));
+        assert_eq!(of(json!([such, such])), Ok((true, false)));
+    }
+
     fn member_change() -> impl Strategy<Value = Value> {
         let id = || "[a-e]";
         let list = || {
@@ -282,6 +366,12 @@ mod tests {
             }
             let expected: BTreeSet<String> = expected.into_iter().collect();
             prop_assert_eq!(&after, &expected);
+            let read = || Ok::<_, ()>(before.iter().cloned().collect());
+            let outcome = Outcome::of(&patched.members, read).expect("reads");
+            let stays = |id: &&String| !outcome.is_whole && !outcome.named.contains_key(*id);
+            let mut by_outcome: BTreeSet<String> = before.iter().filter(stays).cloned().collect();
+            by_outcome.extend(outcome.named.iter().filter(|(_, is)| **is).map(|(id, _)| id.clone()));
+            prop_assert_eq!(&by_outcome, &after);
             let difference = super::difference(&before, &after);
             let mut redone: BTreeSet<String> = before.difference(&difference.removed).cloned().collect();
             redone.extend(difference.added);

@@ -5,9 +5,9 @@
 //! first. What has no value comes last, and first if the order is descending.
 
 use super::super::ScimError;
-use super::super::filter::ready::{cased, values};
+use super::super::filter::ready::{cased, place_among, values};
 use super::super::path::{AttrPath, shown};
-use super::super::schema::{Kind, Place, ResourceType, Returned, Target};
+use super::super::schema::{Kind, Place, ResourceType, Returned};
 use super::super::value::{get, is_present, truth};
 use super::coerce::is_primary;
 use serde_json::{Map, Value, json};
@@ -37,11 +37,19 @@ pub enum SortKey {
 impl Sorting {
     /// From `sortBy` and `sortOrder`.
     pub fn new(of: &ResourceType, by: &str, order: Option<&str>) -> Result<Self, ScimError> {
+        Self::among(of, &[], by, order)
+    }
+
+    /// The same where resources of these types are listed together: what only another type has is absent.
+    pub fn among(
+        of: &ResourceType,
+        types: &[&'static ResourceType],
+        by: &str,
+        order: Option<&str>,
+    ) -> Result<Self, ScimError> {
         let invalid = || ScimError::InvalidValue(shown(by));
         let path = AttrPath::parse(by).ok_or_else(invalid)?;
-        let Some(Target::Place(mut place)) = of.resolve(&path) else {
-            return Err(invalid());
-        };
+        let mut place = place_among(&path, of, types).ok_or_else(invalid)?;
         // Nobody finds out what they may not read by what comes before what.
         if place.attribute.returned == Returned::Never {
             return Err(invalid());
@@ -156,6 +164,17 @@ pub fn response(total: u64, page: Page, resources: &[Value]) -> Value {
     })
 }
 
+/// The same of resources that are JSON texts already.
+#[must_use]
+pub fn response_of_texts(total: u64, page: Page, resources: &[String]) -> String {
+    format!(
+        r#"{{"schemas":["{LIST_SCHEMA}"],"totalResults":{total},"startIndex":{},"itemsPerPage":{},"Resources":[{}]}}"#,
+        page.start_index,
+        resources.len(),
+        resources.join(",")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::schema::USER;
@@ -235,5 +254,7 @@ mod tests {
             "totalResults": 4, "startIndex": 3, "itemsPerPage": 2, "Resources": [1, 2],
         });
         assert_eq!(response(4, page, &[json!(1), json!(2)]), expected);
+        let text = response_of_texts(4, page, &["1".to_owned(), "2".to_owned()]);
+        assert_eq!(serde_json::from_str::<Value>(&text).ok(), Some(expected));
     }
 }

@@ -291,8 +291,8 @@ pub static GROUP_SCHEMA: Schema = Schema {
     name: "Group",
     description: "Group",
     attributes: &[
-        // REQUIRED by RFC 7643 section 4.2, though not in its listing.
-        text("displayName", "The group's name.").required(),
+        // REQUIRED by RFC 7643 section 4.2, though not in its listing. Roles go by it, so each has its own.
+        text("displayName", "The group's name.").required().unique(),
         complex("members", MEMBER, "Who belongs to the group.").many(),
     ],
 };

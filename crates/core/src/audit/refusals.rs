@@ -7,8 +7,8 @@
 //!
 //! Reasons are of a fixed vocabulary, so that what is kept here is bounded: never text that a caller chose.
 
-use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
-use portcullis_core::time::UnixMillis;
+use super::event::{Action, Actor, Event, Outcome};
+use crate::time::UnixMillis;
 use std::collections::BTreeMap;
 
 /// How long refusals for one reason are counted, from the first on.

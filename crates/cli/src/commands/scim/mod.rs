@@ -1,0 +1,31 @@
+//! `portcullis scim`: how providers provision people.
+
+mod secret;
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::Subcommand;
+use secret::Secret;
+
+/// For the help.
+pub const EXAMPLE: &str = "\
+Example:
+  portcullis scim secret list okta";
+
+/// What can be done with SCIM.
+#[derive(Debug, Subcommand)]
+pub enum Scim {
+    /// What a provider proves itself by at its connection's endpoint
+    #[command(subcommand, after_help = EXAMPLE)]
+    Secret(Secret),
+}
+
+impl Scim {
+    /// Carries it out.
+    pub fn run(&self, client: &Client, output: Output) -> Result<(), Failure> {
+        match self {
+            Self::Secret(command) => command.run(client, output),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Which commands are sent next: a walk over all that no subject has confirmed, oldest first.
+//!
+//! Subjects do not wait for each other. Of one subject no command is sent before an older one was confirmed,
+//! and of what fails only that subject's waits: longer each time, and not for what else is pending.
+//!
+//! | crash | what is left | who repairs it |
+//! |---|---|---|
+//! | before a command is sent, or while it is | the command | the alarm's next walk |
+//! | after a subject has committed it, before that is noted | the command | the same: the subject knows it |
+
+use super::command::Pending;
+use super::jobs;
+use super::service::DirectoryService;
+use super::store;
+use crate::objects::sql::{Sql, SqlError};
+use portcullis_core::id::SubjectKey;
+use portcullis_core::time::UnixMillis;
+use std::collections::{BTreeSet, VecDeque};
+
+/// How many commands are read at a time.
+const AT_A_TIME: u64 = 256;
+/// How long the first failure keeps a command waiting; each further one twice as long.
+const FIRST_WAIT_MS: u64 = 1_000;
+/// The longest wait.
+const LONGEST_WAIT_MS: u64 = 60_000;
+
+/// How long a command waits that was sent in vain so often.
+pub fn wait_ms(failures: u64) -> u64 {
+    let doubled = FIRST_WAIT_MS << failures.saturating_sub(1).min(16);
+    doubled.min(LONGEST_WAIT_MS)
+}
+
+/// One walk.
+#[derive(Default)]
+pub struct Walk {
+    after: u64,
+    read: VecDeque<Pending>,
+    has_read_all: bool,
+    /// Whose command is on its way, or has failed in this walk.
+    waiting: BTreeSet<SubjectKey>,
+    /// Whether something was passed over that may be sent now.
+    again: bool,
+}
+
+impl Walk {
+    /// The next command to send; `None`: nothing more in this walk.
+    pub fn next<S: Sql>(
+        &mut self,
+        service: &DirectoryService<S>,
+        now: UnixMillis,
+    ) -> Result<Option<Pending>, SqlError> {
+        loop {
+            let Some(pending) = self.read.pop_front() else {
+                if self.has_read_all {
+                    return Ok(None);
+                }
+                self.read = store::due_after(&service.sql, self.after, now, AT_A_TIME)?.into();
+                self.has_read_all = self.read.is_empty();
+                continue;
+            };
+            self.after = pending.version;
+            if self.waiting.contains(&pending.subject) {
+                self.again = true;
+                continue;
+            }
+            // A request may have sent it since it was read.
+            if store::is_pending(&service.sql, pending.version)? {
+                self.waiting.insert(pending.subject);
+                return Ok(Some(pending));
+            }
+        }
+    }
+
+    /// The subject has committed it.
+    pub fn confirmed(&mut self, pending: &Pending) {
+        self.waiting.remove(&pending.subject);
+    }
+
+    /// Whether another walk finds more to send, now that this one is through.
+    pub fn leads_on(&self) -> bool {
+        self.again
+    }
+}
+
+impl<S: Sql> DirectoryService<S> {
+    /// The subject has committed the command of that version.
+    pub fn confirm(&self, version: u64, now: UnixMillis) -> Result<(), SqlError> {
+        self.sql.transaction(|| {
+            store::confirm(&self.sql, version)?;
+            jobs::confirmed(&self.sql, version, now)
+        })
+    }
+
+    /// The command was sent in vain.
+    pub fn failed(&self, version: u64, now: UnixMillis) -> Result<(), SqlError> {
+        let failures = store::failures(&self.sql, version)? + 1;
+        let due = UnixMillis(now.0 + wait_ms(failures));
+        store::put_off(&self.sql, version, failures, due)
+    }
+
+    /// When the next command may be sent; `None`: none waits.
+    pub fn next_due(&self) -> Result<Option<UnixMillis>, SqlError> {
+        self.ready()?;
+        store::next_due(&self.sql)
+    }
+}
