@@ -19,17 +19,26 @@ use crate::connections;
 use crate::error::{refused, scim_error};
 use crate::objects::call::{self, CallError, DirectoryFrame};
 use crate::refusals;
-use portcullis_core::audit::event::{Event, RequestFacts};
+use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
 use portcullis_core::connection::Connection;
 use portcullis_core::id::LogHash;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::DirectoryRequest;
-use portcullis_core::scim::secret::{Knock, ScimSecret};
+use portcullis_core::scim::secret::{Knock, RefusedSecrets, ScimSecret};
 use portcullis_core::wire::Call;
 use serde::de::DeserializeOwned;
+use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use worker::{Response, Result};
+
+/// What the log calls a secret of the connection's that is not good any more.
+const REMOVED: &str = "scim_secret_removed";
+
+thread_local! {
+    /// So that one that was removed does not go on waking its directory.
+    static REFUSED: RefCell<RefusedSecrets> = const { RefCell::new(RefusedSecrets::new()) };
+}
 
 /// Whose endpoint a path is.
 #[derive(Clone, Copy)]
@@ -47,6 +56,8 @@ pub struct Admitted {
     base: String,
     facts: RequestFacts,
     secret: Option<ScimSecret>,
+    /// The directory has said that the secret is not good.
+    is_refused: Rc<Cell<bool>>,
 }
 
 impl Admitted {
@@ -69,7 +80,11 @@ impl Admitted {
             ..DirectoryFrame::of(&self.config, &self.connection, self.facts.clone())
         };
         let secret = self.secret.as_ref().map(ScimSecret::digest);
-        call::scim(&self.env, frame, secret, call).await
+        let reply = call::scim(&self.env, frame, secret, call).await;
+        if let Ok(Err(ScimError::SecretRefused)) = &reply {
+            self.is_refused.set(true);
+        }
+        reply
     }
 
     /// Whether the provider may know what is answered without the directory; if not, what to answer.
@@ -105,21 +120,32 @@ pub async fn answer<F: Future<Output = Result<Response>>>(
     whose: Whose,
     handler: impl FnOnce(Admitted) -> F,
 ) -> Result<Response> {
-    let (env, context) = (ctx.env.clone(), Rc::clone(&ctx.context));
+    let (env, context, now) = (ctx.env.clone(), Rc::clone(&ctx.context), ctx.now);
     let admitted = match admit(ctx, whose).await? {
         Ok(admitted) => admitted,
         Err(response) => return Ok(response),
     };
-    // What the log hears if the directory does not know the secret.
-    let removed = admitted.secret.as_ref().map(|secret| Event {
-        request: Some(RequestFacts {
-            status: Some(401),
-            ..admitted.facts.clone()
-        }),
-        ..of_secret(&admitted, secret, "scim_secret_removed", 401)
-    });
+    let Some(id) = admitted.secret.as_ref().map(ScimSecret::id) else {
+        return handler(admitted).await;
+    };
+    let (facts, is_refused) = (admitted.facts.clone(), Rc::clone(&admitted.is_refused));
     let response = handler(admitted).await?;
-    if let Some(event) = removed.filter(|_| response.status_code() == 401) {
+    if is_refused.get() {
+        REFUSED.with_borrow_mut(|refused| refused.add(id));
+        let event = Event {
+            reason: Some(REMOVED.to_owned()),
+            token: Some(LogHash::of_scim_secret(id)),
+            request: Some(RequestFacts {
+                status: Some(response.status_code()),
+                ..facts
+            }),
+            ..Event::new(
+                now,
+                Action::CredentialRefused,
+                Outcome::Denied,
+                Actor::Anonymous,
+            )
+        };
         refusals::note(&env, &context, event);
     }
     Ok(response)
@@ -132,7 +158,7 @@ async fn admit(mut ctx: Ctx, whose: Whose) -> Result<std::result::Result<Admitte
         Whose::Named => {
             let id = ctx.decoded_param(0);
             // What follows is the handler's.
-            ctx.params.drain(..1);
+            ctx.params = ctx.params.drain(..).skip(1).collect();
             id
         }
     };
@@ -149,6 +175,12 @@ async fn admit(mut ctx: Ctx, whose: Whose) -> Result<std::result::Result<Admitte
     };
     if !is_its_own {
         refusal(401, "scim_secret_of_another_connection");
+        return Ok(Err(refused(Refusal::Unknown, true)?));
+    }
+    if let Some(secret) = &secret
+        && REFUSED.with_borrow(|refused| refused.has(secret.id()))
+    {
+        refusal(401, REMOVED);
         return Ok(Err(refused(Refusal::Unknown, true)?));
     }
     let connection = match connections::any(&ctx.env, &ctx.config, &id).await? {
@@ -170,6 +202,7 @@ async fn admit(mut ctx: Ctx, whose: Whose) -> Result<std::result::Result<Admitte
         facts: ctx.facts(),
         connection,
         secret,
+        is_refused: Rc::default(),
         ctx,
     }))
 }

@@ -15,6 +15,7 @@ use crate::secret::Digest;
 use crate::time::UnixMillis;
 use hmac_sha256::Hash;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 const SECRET: usize = 32;
 
@@ -164,6 +165,39 @@ impl KeptSecret {
     }
 }
 
+/// Secrets that a directory has refused. None of them is ever good again, so whoever remembers them need not ask; and
+/// forgetting one costs a question.
+#[derive(Debug, Default)]
+pub struct RefusedSecrets(VecDeque<ScimSecretId>);
+
+/// The most that are remembered.
+const MAX_REFUSED: usize = 100;
+
+impl RefusedSecrets {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    /// Whether it was refused.
+    #[must_use]
+    pub fn has(&self, id: ScimSecretId) -> bool {
+        self.0.contains(&id)
+    }
+
+    /// It was refused.
+    pub fn add(&mut self, id: ScimSecretId) {
+        if self.has(id) {
+            return;
+        }
+        if self.0.len() >= MAX_REFUSED {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +295,18 @@ mod tests {
         assert!(kept(None, None).is_good(now));
         assert!(kept(Some(5_001), None).is_good(now));
         assert!(!kept(Some(5_000), None).is_good(now));
+    }
+
+    #[test]
+    fn what_was_refused_is_remembered_within_bounds() {
+        let id = |number: u8| ScimSecretId::of(&Digest::of(&[number]));
+        let mut refused = RefusedSecrets::new();
+        for number in 0..=100 {
+            refused.add(id(number));
+            refused.add(id(number));
+            assert!(refused.has(id(number)));
+        }
+        assert!(!refused.has(id(0)) && refused.has(id(1)) && !refused.has(id(101)));
     }
 
     #[test]

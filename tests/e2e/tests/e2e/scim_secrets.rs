@@ -337,7 +337,7 @@ fn every_other_credential_is_refused_at_a_connections_endpoint() -> Result {
         connection.endpoints().service,
         connection.id
     );
-    for row in rows(&connection, "x")? {
+    for row in rows(&connection, ["x", "x"])? {
         let ask = |token: Option<&str>| {
             let request = row.request(&url);
             match token {
@@ -408,7 +408,11 @@ impl Row {
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
                 "Operations": [{"op": "replace", "path": "displayName", "value": "changed"}],
             }),
-            "PUT" => user("changed", false),
+            "PUT" => {
+                let mut whole = user("changed", false);
+                whole["displayName"] = json!("changed");
+                whole
+            }
             "POST" => json!({"userName": "made-by-another", "displayName": "made-by-another"}),
             _ => return request,
         };
@@ -416,8 +420,8 @@ impl Row {
     }
 }
 
-/// Every row of SCIM, as the description has it, with `id` where one is named.
-fn rows(site: &Site, id: &str) -> Result<Vec<Row>> {
+/// Every row of SCIM, as the description has it, about that user and that group.
+fn rows(site: &Site, [user, group]: [&str; 2]) -> Result<Vec<Row>> {
     let url = format!("{}/openapi.json", site.endpoints().service);
     let document = Request::get(url).send()?.expect(200)?.json()?;
     let mut rows = Vec::new();
@@ -429,6 +433,11 @@ fn rows(site: &Site, id: &str) -> Result<Vec<Row>> {
             if item.get(method.to_lowercase()).is_some() {
                 let named = path.replace("{name}", "User");
                 let named = named.replace("{urn}", "urn:ietf:params:scim:schemas:core:2.0:User");
+                let id = if path.starts_with("/Groups") {
+                    group
+                } else {
+                    user
+                };
                 rows.push(Row {
                     method,
                     path: named.replace("{id}", id),
@@ -441,36 +450,86 @@ fn rows(site: &Site, id: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// What a provider has made at its connection: a user, and where there are groups one that has them.
+struct Provisioned {
+    key: Made,
+    user: String,
+    group: Option<String>,
+}
+
+impl Provisioned {
+    fn new(connection: &Connection, name: &str) -> Result<Self> {
+        let key = make(connection, &json!({}))?;
+        let user = key.scim().provision(name)?;
+        let has_groups = rows(connection, ["x", "x"])?
+            .iter()
+            .any(|row| (row.method, row.path.as_str()) == ("POST", "/Groups"));
+        let group = if has_groups {
+            let body = json!({
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+                "displayName": name, "members": [{"value": user}],
+            });
+            let made = key.scim().with_body("POST", "/Groups", &body).send()?;
+            Some(text(&made.expect(201)?.json()?, "id")?.to_owned())
+        } else {
+            None
+        };
+        Ok(Self { key, user, group })
+    }
+
+    /// All that there is.
+    fn state(&self) -> Result<Vec<Value>> {
+        let mut state = Vec::new();
+        let groups = self.group.as_ref().map(|_| "/Groups?count=100");
+        for path in std::iter::once("/Users?count=100").chain(groups) {
+            let list = self.key.scim().request("GET", path).send()?.expect(200)?;
+            let list = list.json()?;
+            assert_eq!(list["totalResults"], 1, "{list}");
+            state.push(list);
+        }
+        Ok(state)
+    }
+}
+
 #[test]
 fn a_connection_never_touches_what_is_anothers() -> Result {
     let (ours, theirs) = (Connection::new()?, Connection::new()?);
-    let (key, their_key) = (make(&ours, &json!({}))?, make(&theirs, &json!({}))?);
     let name = somebody()?;
-    let id = key.scim().provision(&name)?;
-    let their_id = their_key.scim().provision(&name)?;
-    assert_ne!(id, their_id);
-    let state =
-        |made: &Made| -> Result<Value> { made.scim().list("count=100")?.expect(200)?.json() };
-    let (before, their_before) = (state(&key)?, state(&their_key)?);
-    assert_eq!(before["totalResults"], 1);
-    let ids = |row: &Row| row.has_id;
-    for row in rows(&ours, &id)? {
+    let (here, there) = (
+        Provisioned::new(&ours, &name)?,
+        Provisioned::new(&theirs, &name)?,
+    );
+    assert_ne!(here.user, there.user);
+    let (before, before_there) = (here.state()?, there.state()?);
+    let group = here.group.as_deref().unwrap_or("x");
+    for row in rows(&ours, [&here.user, group])? {
         // Their secret at our URL, with our ids.
-        let theirs_here = row.request(&key.url).bearer(&their_key.secret).send()?;
-        expect_unknown(&theirs_here)?;
+        let theirs_here = row.request(&here.key.url).bearer(&there.key.secret);
+        expect_unknown(&theirs_here.send()?)?;
         // Our ids at their URL, where only what is theirs is found.
-        if ids(&row) {
-            let ours_there = row.request(&their_key.url).bearer(&their_key.secret);
+        if row.has_id {
+            let ours_there = row.request(&there.key.url).bearer(&there.key.secret);
             expect_error(&ours_there.send()?, 404, None)?;
         }
     }
-    assert_eq!(state(&key)?, before);
-    assert_eq!(state(&their_key)?, their_before);
-    let found = their_key.scim().find(&format!("id eq \"{id}\""))?;
-    assert_eq!(found.expect(200)?.json()?["totalResults"], 0);
+    assert_eq!(here.state()?, before);
+    assert_eq!(there.state()?, before_there);
+    let by_id = format!("id eq \"{}\"", here.user);
+    let found = there.key.scim().find(&by_id)?.expect(200)?;
+    assert_eq!(found.json()?["totalResults"], 0);
+    if let Some(group) = &there.group {
+        // Whatever becomes of it there.
+        let join = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "add", "path": "members", "value": [{"value": here.user}]}],
+        });
+        let path = format!("/Groups/{group}");
+        there.key.scim().with_body("PATCH", &path, &join).send()?;
+        assert_eq!(here.state()?, before);
+    }
     // The same name is another person, who can be ended without the one here.
-    their_key.scim().delete(&their_id)?.expect(204)?;
-    assert_eq!(state(&key)?, before);
+    there.key.scim().delete(&there.user)?.expect(204)?;
+    assert_eq!(here.state()?, before);
     Ok(())
 }
 
