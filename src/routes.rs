@@ -131,6 +131,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/scim/v2/Schemas", SCIM, "The schemas of SCIM resources (RFC 7643 section 7)", scim::discovery::all_schemas),
     route!("GET", "/scim/v2/Schemas/{urn}", SCIM, "A schema of SCIM resources", scim::discovery::one_schema),
     route!("POST", "/scim/v2/.search", SCIM, "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post_all),
+    route!("POST", "/scim/v2/Bulk", SCIM, "Many operations in one request (RFC 7644 section 3.7)", scim::bulk::post),
     route!("POST", "/scim/v2/Users", SCIM, "Create a user (RFC 7644 section 3.3)", scim::users::create),
     route!("GET", "/scim/v2/Users", SCIM, "Find users (RFC 7644 section 3.4.2)", scim::search::get_users),
     route!("POST", "/scim/v2/Users/.search", SCIM, "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post_users),

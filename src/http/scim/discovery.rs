@@ -7,6 +7,7 @@ use super::super::context::Ctx;
 use super::{CONTENT_TYPE, TYPES, base, failed};
 use crate::error::{json_as, scim_error};
 use portcullis_core::scim::ScimError;
+use portcullis_core::scim::bulk::LIMITS;
 use portcullis_core::scim::call::MAX_RESULTS;
 use portcullis_core::scim::resource::list::{Page, response};
 use portcullis_core::scim::schema::documents::{
@@ -19,7 +20,7 @@ use worker::{Response, Result};
 pub async fn config(ctx: Ctx) -> Result<Response> {
     let limits = Limits {
         max_results: MAX_RESULTS,
-        bulk: None,
+        bulk: Some(LIMITS),
     };
     let document = documents::service_provider_config(&base(&ctx), limits);
     unfiltered(&ctx, || json_as(CONTENT_TYPE, 200, &document))

@@ -5,6 +5,7 @@
 //! | `/Users`, `/Users/{id}` | [`users`] |
 //! | `/Groups`, `/Groups/{id}` | [`groups`] |
 //! | either asked by a filter, `/.search` below it, `/.search` | [`search`] |
+//! | `/Bulk` | [`bulk`] |
 //! | `/ServiceProviderConfig`, `/ResourceTypes`, `/Schemas` | [`discovery`] |
 //!
 //! A change is answered after the subjects have committed what it means for them. A 503 means that the
@@ -13,6 +14,7 @@
 //! Errors are of RFC 7644 section 3.12. What of a resource is answered the directory decides: so it reads no more
 //! than that.
 
+pub mod bulk;
 pub mod discovery;
 pub mod groups;
 mod resources;

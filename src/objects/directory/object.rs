@@ -1,5 +1,6 @@
 //! The directory's Durable Object: it makes sure that subjects hear of what changed.
 
+use super::bulk_runner::BulkRunner;
 use super::command::{About, Pending, SubjectCommand};
 use super::service::DirectoryService;
 use crate::objects::call::{answered, received, subject_request};
@@ -7,7 +8,7 @@ use crate::objects::delivery::{Watch, deliver};
 use crate::objects::durable_sql::DurableSql;
 use crate::runtime::{config, new_id, now};
 use portcullis_core::id::ProducerId;
-use portcullis_core::scim::call::DirectoryCall;
+use portcullis_core::scim::call::{BulkId, DirectoryCall};
 use portcullis_core::session::reactivate::ReactivateReply;
 use portcullis_core::session::revoke::RevokeReply;
 use std::cell::Cell;
@@ -25,6 +26,7 @@ pub struct Directory {
     /// `None` while the configuration is invalid: then nothing is answered.
     service: Option<Rc<DirectoryService<DurableSql>>>,
     watch: Rc<Watch>,
+    bulks: BulkRunner,
     looked_for_leftovers: Cell<bool>,
 }
 
@@ -43,6 +45,7 @@ impl Directory {
             env,
             service,
             watch: Rc::default(),
+            bulks: BulkRunner::default(),
             looked_for_leftovers: Cell::new(false),
         }
     }
@@ -76,12 +79,38 @@ impl Directory {
             // decided about them, now or earlier; else it hears 503, and the alarm goes on trying.
             self.command_subjects(service, Some(about)).await?;
         }
+        let bytes = match answer.bulk {
+            None => answer.bytes,
+            Some(bulk) => self.carry_out(service, bulk).await?,
+        };
         let (env, service) = (self.env.clone(), Rc::clone(service));
         let watch = Rc::clone(&self.watch);
         self.state.wait_until(async move {
             watch.deliver_once(&env, &*service).await;
         });
-        Ok(answer.bytes)
+        Ok(bytes)
+    }
+
+    /// Carries out what is left of a bulk, and has subjects confirm what it means. A crash before the end
+    /// leaves the bulk, which the alarm takes up.
+    async fn carry_out(
+        &self,
+        service: &DirectoryService<DurableSql>,
+        bulk: BulkId,
+    ) -> Result<Vec<u8>> {
+        let Some(done) = self.bulks.run(service, bulk).await? else {
+            return Err(Error::from("the alarm has finished the bulk"));
+        };
+        let mut outcome = Ok(());
+        for user in done.users {
+            self.bulks.is_at(bulk);
+            let about = Some(About::User(user));
+            outcome = outcome.and(self.command_subjects(service, about).await);
+        }
+        outcome?;
+        service.forget_bulk(bulk)?;
+        self.bulks.is_done(bulk);
+        Ok(done.bytes)
     }
 
     async fn ring(&self) -> Result<()> {
@@ -89,6 +118,11 @@ impl Directory {
         let Some(service) = &self.service else {
             return Ok(());
         };
+        for bulk in self.bulks.forsaken(service)? {
+            if let Err(error) = self.carry_out(service, bulk).await {
+                console_error!("directory: {error}");
+            }
+        }
         if let Err(error) = self.command_subjects(service, None).await {
             console_error!("directory: {error}");
         }

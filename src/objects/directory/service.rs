@@ -17,7 +17,7 @@ use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{
-    ChangeReply, DirectoryCall, DirectoryRequest, FindUser, Found, Searched, UserChange,
+    BulkId, ChangeReply, DirectoryCall, DirectoryRequest, FindUser, Found, Searched, UserChange,
 };
 use portcullis_core::scim::resource::render::Projection;
 use portcullis_core::scim::resource::version::Conditions;
@@ -37,6 +37,8 @@ pub struct Answer {
     /// What the answer must wait for the pending commands of: also a user that the request was refused
     /// because of, for a provider takes "exists" and "not found" for done.
     pub concerns: Option<About>,
+    /// What is to be carried out before the answer, which is made of what comes of it.
+    pub bulk: Option<BulkId>,
 }
 
 /// A directory over its storage.
@@ -102,15 +104,12 @@ impl<S: Sql> DirectoryService<S> {
             DirectoryRequest::Create(create) => {
                 let (reply, concerns) = self.create(&context, create.id, &create.body)?;
                 let reply = self.answered(&context, reply)?;
-                (
-                    wire::encode(&reply),
-                    reply.is_ok(),
-                    concerns.map(About::User),
-                )
+                let concerns = concerns.map(About::User);
+                (wire::encode(&reply), reply.is_ok(), concerns)
             }
             DirectoryRequest::Get(get) => {
-                let reply = store::user(&self.sql, get.id)?.ok_or(ScimError::NotFound);
-                let reply = self.answered(&context, reply)?;
+                let found = store::user(&self.sql, get.id)?;
+                let reply = self.answered(&context, found.ok_or(ScimError::NotFound))?;
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
             DirectoryRequest::Find(find) => {
@@ -170,6 +169,7 @@ impl<S: Sql> DirectoryService<S> {
                 let found = registry::person(&self.sql, find.subject)?;
                 (wire::encode(&found), false, None)
             }
+            DirectoryRequest::Bulk(run) => return self.answer_bulk(&context, call.rules, &run),
             DirectoryRequest::Read(read) => {
                 let (reply, concerns) = self.read(&context, &read)?;
                 (wire::encode(&reply), false, concerns)
@@ -187,6 +187,7 @@ impl<S: Sql> DirectoryService<S> {
             bytes: bytes?,
             changed,
             concerns,
+            bulk: None,
         })
     }
 
@@ -196,9 +197,10 @@ impl<S: Sql> DirectoryService<S> {
         store::pending(&self.sql, about)
     }
 
-    /// Whether nothing waits: no command for a subject, no event for the lane.
+    /// Whether nothing waits: no command for a subject, no event for the lane, no bulk.
     pub fn is_settled(&self) -> Result<bool, SqlError> {
-        Ok(self.pending(None)?.is_empty() && self.waiting()?.is_empty())
+        let is_told = self.pending(None)?.is_empty() && self.waiting()?.is_empty();
+        Ok(is_told && self.bulks()?.is_empty())
     }
 
     /// The subject has committed the command of that version.
@@ -206,7 +208,7 @@ impl<S: Sql> DirectoryService<S> {
         store::confirm(&self.sql, version)
     }
 
-    fn ready(&self) -> Result<(), SqlError> {
+    pub(super) fn ready(&self) -> Result<(), SqlError> {
         if !self.migrated.get() {
             migrate(&self.sql, store::MIGRATIONS)?;
             self.migrated.set(true);

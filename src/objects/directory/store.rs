@@ -17,6 +17,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_registry.sql"),
     include_str!("migrations/0003_scim.sql"),
     include_str!("migrations/0004_groups.sql"),
+    include_str!("migrations/0007_bulk.sql"),
 ];
 
 const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified, \

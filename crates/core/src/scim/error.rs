@@ -44,6 +44,8 @@ pub enum ScimError {
     Unsupported(String),
     /// Another resource has the same value of that attribute, of which each has its own.
     Taken(String),
+    /// As many of these are being carried out as the service takes at once.
+    Busy,
 }
 
 impl ScimError {
@@ -56,6 +58,7 @@ impl ScimError {
             Self::Uniqueness | Self::Conflict(_) | Self::Taken(_) => 409,
             Self::PreconditionFailed => 412,
             Self::TooLarge(_) => 413,
+            Self::Busy => 429,
             Self::Unsupported(_) => 501,
             _ => 400,
         }
@@ -78,6 +81,7 @@ impl ScimError {
             Self::NotFound
             | Self::PreconditionFailed
             | Self::TooLarge(_)
+            | Self::Busy
             | Self::Unsupported(_) => None,
         }
     }
@@ -98,6 +102,7 @@ impl ScimError {
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
             Self::Uniqueness => "a user with this userName exists".into(),
             Self::Taken(what) => format!("another resource has this {what}"),
+            Self::Busy => "too many of these are being carried out; try again later".into(),
             Self::NotFound => "no such resource".into(),
             Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
@@ -153,6 +158,7 @@ mod tests {
             (ScimError::NotFound, 404),
             (ScimError::PreconditionFailed, 412),
             (ScimError::TooLarge(what()), 413),
+            (ScimError::Busy, 429),
             (ScimError::Unsupported(what()), 501),
         ] {
             assert_eq!((error.status(), error.scim_type()), (status, None));
@@ -169,6 +175,7 @@ mod tests {
             (ScimError::PreconditionFailed, vec![1, 12]),
             (ScimError::Unsupported(String::new()), vec![1, 15, 0]),
             (ScimError::Taken("x".into()), vec![1, 16, 1, b'x']),
+            (ScimError::Busy, vec![1, 17]),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }
