@@ -164,6 +164,7 @@ const SCIM_ROUTES: &[[Route; 2]] = scim_routes![
     "GET", "/Schemas", "The schemas of SCIM resources (RFC 7643 section 7)", scim::discovery::all_schemas;
     "GET", "/Schemas/{urn}", "A schema of SCIM resources", scim::discovery::one_schema;
     "POST", "/.search", "Find resources of all types (RFC 7644 section 3.4.3)", scim::search::post_all;
+    "POST", "/Bulk", "Many operations in one request (RFC 7644 section 3.7)", scim::bulk::post;
     "POST", "/Users", "Create a user (RFC 7644 section 3.3)", scim::users::create;
     "GET", "/Users", "Find users (RFC 7644 section 3.4.2)", scim::search::get_users;
     "POST", "/Users/.search", "Find users, asked for in the body (RFC 7644 section 3.4.3)", scim::search::post_users;

@@ -6,6 +6,7 @@
 use super::{Admitted, CONTENT_TYPE, TYPES, failed};
 use crate::error::{json_as, scim_error};
 use portcullis_core::scim::ScimError;
+use portcullis_core::scim::bulk::LIMITS;
 use portcullis_core::scim::call::MAX_RESULTS;
 use portcullis_core::scim::resource::list::{Page, response};
 use portcullis_core::scim::schema::documents::{
@@ -18,7 +19,7 @@ use worker::{Response, Result};
 pub async fn config(ctx: Admitted) -> Result<Response> {
     let limits = Limits {
         max_results: MAX_RESULTS,
-        bulk: None,
+        bulk: Some(LIMITS),
     };
     let document = documents::service_provider_config(ctx.base(), limits);
     unfiltered(&ctx, || json_as(CONTENT_TYPE, 200, &document)).await

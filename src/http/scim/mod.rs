@@ -6,6 +6,7 @@
 //! | `/Users`, `/Users/{id}` | [`users`] |
 //! | `/Groups`, `/Groups/{id}` | [`groups`] |
 //! | either asked by a filter, `/.search` below it, `/.search` | [`search`] |
+//! | `/Bulk` | [`bulk`] |
 //! | `/ServiceProviderConfig`, `/ResourceTypes`, `/Schemas` | [`discovery`] |
 //! | who may, at all of them | [`admit`] |
 //!
@@ -16,6 +17,7 @@
 //! than that.
 
 pub mod admit;
+pub mod bulk;
 pub mod discovery;
 pub mod groups;
 mod resources;

@@ -83,10 +83,7 @@ pub(super) async fn create(mut ctx: Admitted, kind: Kind) -> Result<Response> {
     };
     let response = written(&ctx, write, 201).await?;
     if response.status_code() == 201 {
-        let id = match target {
-            Target::User(id) => id.to_text(),
-            Target::Group(id) => id.to_text(),
-        };
+        let id = target.id_text();
         let location = format!("{}{}/{id}", ctx.base(), kind.of().endpoint);
         response.headers().set("location", &location)?;
     }

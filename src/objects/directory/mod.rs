@@ -1,5 +1,7 @@
 //! Whom a connection's provider knows: users and groups as SCIM provisions them, and whoever logs in through it.
 
+mod bulk;
+mod bulk_runner;
 mod command;
 mod delivery;
 mod effects;

@@ -1,5 +1,6 @@
 //! The directory's Durable Object: it makes sure that subjects hear of what changed.
 
+use super::bulk_runner::BulkRunner;
 use super::command::About;
 use super::runner::Runner;
 use super::service::DirectoryService;
@@ -9,7 +10,7 @@ use crate::objects::durable_sql::DurableSql;
 use crate::runtime::{config, new_id, now};
 use futures::future::join;
 use portcullis_core::id::ProducerId;
-use portcullis_core::scim::call::DirectoryCall;
+use portcullis_core::scim::call::{BulkId, DirectoryCall};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ pub struct Directory {
     /// `None` while the configuration is invalid: then nothing is answered.
     parts: Option<Parts>,
     watch: Rc<Watch>,
+    bulks: BulkRunner,
     looked_for_leftovers: Cell<bool>,
 }
 
@@ -52,6 +54,7 @@ impl Directory {
             env,
             parts,
             watch: Rc::default(),
+            bulks: BulkRunner::default(),
             looked_for_leftovers: Cell::new(false),
         }
     }
@@ -89,6 +92,10 @@ impl Directory {
             // decided about them, now or earlier; else it hears 503, and the alarm goes on trying.
             command_subjects(service, runner, about).await?;
         }
+        let bytes = match answer.bulk {
+            None => answer.bytes,
+            Some(bulk) => self.carry_out(service, runner, bulk).await?,
+        };
         let (env, watch) = (self.env.clone(), Rc::clone(&self.watch));
         let (service, runner) = (Rc::clone(service), Rc::clone(runner));
         self.state.wait_until(async move {
@@ -99,7 +106,30 @@ impl Directory {
             };
             join(runs, watch.deliver_once(&env, &*service)).await;
         });
-        Ok(answer.bytes)
+        Ok(bytes)
+    }
+
+    /// Carries out what is left of a bulk, and has subjects confirm what it means. A crash before the end
+    /// leaves the bulk, which the alarm takes up.
+    async fn carry_out(
+        &self,
+        service: &DirectoryService<DurableSql>,
+        runner: &Runner,
+        bulk: BulkId,
+    ) -> Result<Vec<u8>> {
+        let Some(done) = self.bulks.run(service, bulk).await? else {
+            return Err(Error::from("the alarm has finished the bulk"));
+        };
+        let mut outcome = Ok(());
+        for user in done.users {
+            self.bulks.is_at(bulk);
+            let confirmed = command_subjects(service, runner, About::User(user)).await;
+            outcome = outcome.and(confirmed);
+        }
+        outcome?;
+        service.forget_bulk(bulk)?;
+        self.bulks.is_done(bulk);
+        Ok(done.bytes)
     }
 
     async fn ring(&self) -> Result<()> {
@@ -107,6 +137,11 @@ impl Directory {
         let Some(Parts { service, runner }) = &self.parts else {
             return Ok(());
         };
+        for bulk in self.bulks.forsaken(service)? {
+            if let Err(error) = self.carry_out(service, runner, bulk).await {
+                console_error!("directory: {error}");
+            }
+        }
         join(runner.run(), deliver(&self.env, &**service)).await;
         // Looked at now, after every await: what came meanwhile keeps the alarm.
         if service.is_settled()? {

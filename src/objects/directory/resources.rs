@@ -13,6 +13,7 @@ use portcullis_core::scim::call::{
     WriteReply, WriteResource, Written,
 };
 use portcullis_core::scim::query::Asked;
+use portcullis_core::scim::resource::render::Projection;
 use portcullis_core::scim::resource::version::{Conditions, Version};
 use portcullis_core::scim::schema::{GROUP, USER};
 use portcullis_core::scim::user::UserId;
@@ -98,23 +99,34 @@ impl<S: Sql> DirectoryService<S> {
             Ok(projection) => projection,
             Err(error) => return Ok((Err(error), None)),
         };
+        let (target, change) = (write.target, write.change);
+        self.write_to(context, target, change, conditions, projection.as_ref())
+    }
+
+    /// The same where it is known what is answered; `None`: the version alone.
+    pub(super) fn write_to(
+        &self,
+        context: &Context,
+        target: Target,
+        change: Write,
+        conditions: Result<Conditions, ScimError>,
+        projection: Option<&Projection>,
+    ) -> Result<(WriteReply, Option<About>), SqlError> {
         let (sql, base) = (&self.sql, context.base);
-        match write.target {
+        match target {
             Target::User(id) => {
-                let (reply, concerns) = self.write_user(context, id, write.change, conditions)?;
+                let (reply, concerns) = self.write_user(context, id, change, conditions)?;
                 let reply = answered(context, reply, |user| {
                     let shown = projection
-                        .as_ref()
                         .map(|projection| render::changed_user(sql, base, user, projection));
                     Ok((user.0.version, shown.transpose()?))
                 })?;
                 Ok((reply, concerns.map(About::User)))
             }
             Target::Group(id) => {
-                let reply = self.change_group(context, id, &write.change, conditions)?;
+                let reply = self.change_group(context, id, &change, conditions)?;
                 let reply = answered(context, reply, |group| {
                     let shown = projection
-                        .as_ref()
                         .map(|projection| render::changed_group(sql, base, group, projection));
                     Ok((group.0.version, shown.transpose()?))
                 })?;

@@ -18,7 +18,7 @@ use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::registry::LoggedOut;
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{
-    ChangeReply, DirectoryCall, DirectoryRequest, Searched, UserChange,
+    BulkId, ChangeReply, DirectoryCall, DirectoryRequest, Searched, UserChange,
 };
 use portcullis_core::scim::job::JobId;
 use portcullis_core::scim::matching::{Matching, MatchingAttribute};
@@ -42,6 +42,8 @@ pub struct Answer {
     pub concerns: Option<About>,
     /// What an operator has to know.
     pub warning: Option<&'static str>,
+    /// What is to be carried out before the answer, which is made of what comes of it.
+    pub bulk: Option<BulkId>,
 }
 
 /// The connection has another rule than its users were provisioned under.
@@ -120,6 +122,7 @@ impl<S: Sql> DirectoryService<S> {
                 changed: false,
                 concerns: None,
                 warning: None,
+                bulk: None,
             });
         }
         if call.operation.goes_by_rules() && !self.goes_by(&context.rules.matching)? {
@@ -138,15 +141,12 @@ impl<S: Sql> DirectoryService<S> {
             DirectoryRequest::Create(create) => {
                 let (reply, concerns) = self.create(context, create.id, &create.body)?;
                 let reply = self.answered(context, reply)?;
-                (
-                    wire::encode(&reply),
-                    reply.is_ok(),
-                    concerns.map(About::User),
-                )
+                let concerns = concerns.map(About::User);
+                (wire::encode(&reply), reply.is_ok(), concerns)
             }
             DirectoryRequest::Get(get) => {
-                let reply = store::user(&self.sql, get.id)?.ok_or(ScimError::NotFound);
-                let reply = self.answered(context, reply)?;
+                let found = store::user(&self.sql, get.id)?;
+                let reply = self.answered(context, found.ok_or(ScimError::NotFound))?;
                 (wire::encode(&reply), false, Some(About::User(get.id)))
             }
             DirectoryRequest::Retired2(_)
@@ -210,6 +210,7 @@ impl<S: Sql> DirectoryService<S> {
             DirectoryRequest::CountSeats(_) => {
                 (wire::encode(&registry::seats(&self.sql)?), false, None)
             }
+            DirectoryRequest::Bulk(run) => return self.answer_bulk(context, &run),
             DirectoryRequest::Read(read) => {
                 let (reply, concerns) = self.read(context, &read)?;
                 (wire::encode(&reply), false, concerns)
@@ -228,6 +229,7 @@ impl<S: Sql> DirectoryService<S> {
             changed,
             concerns,
             warning: None,
+            bulk: None,
         })
     }
 
@@ -248,6 +250,7 @@ impl<S: Sql> DirectoryService<S> {
             changed: false,
             concerns: None,
             warning: Some(OTHER_MATCHING),
+            bulk: None,
         })
     }
 
@@ -260,10 +263,11 @@ impl<S: Sql> DirectoryService<S> {
         }
     }
 
-    /// Whether nothing waits: no command for a subject, no event for the lane.
+    /// Whether nothing waits: no command for a subject, no event for the lane, no bulk.
     pub fn is_settled(&self) -> Result<bool, SqlError> {
         self.ready()?;
-        Ok(!store::has_pending(&self.sql)? && !outbox::has_waiting(&self.sql)?)
+        let is_told = !store::has_pending(&self.sql)? && !outbox::has_waiting(&self.sql)?;
+        Ok(is_told && self.bulks()?.is_empty())
     }
 
     pub(super) fn ready(&self) -> Result<(), SqlError> {

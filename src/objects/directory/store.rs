@@ -20,6 +20,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_groups.sql"),
     include_str!("migrations/0005_policy.sql"),
     include_str!("migrations/0006_scim_secrets.sql"),
+    include_str!("migrations/0007_bulk.sql"),
 ];
 
 const USER: &str = "SELECT id, user_name, external_id, active, attributes, created, modified, \

@@ -103,6 +103,17 @@ pub enum Target {
     Group(GroupId),
 }
 
+impl Target {
+    /// Its id, as in URLs and bodies.
+    #[must_use]
+    pub fn id_text(self) -> String {
+        match self {
+            Self::User(id) => id.to_text(),
+            Self::Group(id) => id.to_text(),
+        }
+    }
+}
+
 /// What of a resource is answered, as the two parameters say it; neither: all that is without being asked
 /// for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,6 +231,33 @@ impl Searched {
     }
 }
 
+/// A Bulk request that is being carried out: 16 random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BulkId([u8; 16]);
+
+impl BulkId {
+    /// From 16 random bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// For storing.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// A Bulk request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunBulk {
+    /// What it is known by while it is carried out.
+    pub id: BulkId,
+    /// The body.
+    pub body: String,
+}
+
 /// A page of resources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -239,6 +277,8 @@ pub type ChangeReply = Result<Option<String>, ScimError>;
 pub type ReadReply = Result<Versioned, ScimError>;
 /// What a change has made, or why it was refused.
 pub type WriteReply = Result<Written, ScimError>;
+/// The answer to a Bulk request as JSON, or why nothing of it was done.
+pub type BulkReply = Result<String, ScimError>;
 
 crate::object_calls! {
     /// One operation of a directory.
@@ -285,6 +325,8 @@ crate::object_calls! {
         Write(WriteResource) -> WriteReply,
         /// A list, of one type or of all.
         List(SearchResources) -> SearchReply,
+        /// Many operations in one request.
+        Bulk(RunBulk) -> BulkReply,
     }
 }
 
@@ -295,7 +337,7 @@ impl DirectoryRequest {
     pub const fn goes_by_rules(&self) -> bool {
         matches!(
             self,
-            Self::Create(_) | Self::Change(_) | Self::Write(_) | Self::SeeLogin(_)
+            Self::Create(_) | Self::Change(_) | Self::Write(_) | Self::Bulk(_) | Self::SeeLogin(_)
         )
     }
 }
@@ -473,6 +515,14 @@ mod tests {
                 bytes(&[&[1, 20, number], &[0; 7]])
             );
         }
+        let bulk = RunBulk {
+            id: BulkId::from_bytes([6; 16]),
+            body: "b".into(),
+        };
+        assert_eq!(
+            wire::encode(&bulk.into_request()),
+            bytes(&[&[1, 21], &[6; 16], &[1, b'b']])
+        );
         let done: WriteReply = Ok(Written {
             resource: Some(Versioned {
                 version: 5,

@@ -48,6 +48,8 @@ pub enum ScimError {
     OtherMatching,
     /// Another resource has the same value of that attribute, of which each has its own.
     Taken(String),
+    /// As many of these are being carried out as the service takes at once.
+    Busy,
 }
 
 impl ScimError {
@@ -61,6 +63,7 @@ impl ScimError {
             Self::Uniqueness | Self::Conflict(_) | Self::Taken(_) => 409,
             Self::PreconditionFailed => 412,
             Self::TooLarge(_) => 413,
+            Self::Busy => 429,
             Self::Unsupported(_) => 501,
             Self::OtherMatching => 500,
             _ => 400,
@@ -86,7 +89,8 @@ impl ScimError {
             | Self::TooLarge(_)
             | Self::Unsupported(_)
             | Self::SecretRefused
-            | Self::OtherMatching => None,
+            | Self::OtherMatching
+            | Self::Busy => None,
         }
     }
 
@@ -106,6 +110,7 @@ impl ScimError {
             Self::Mutability(attribute) => format!("{attribute} cannot be changed"),
             Self::Uniqueness => "another one has this name, or is known by this value".into(),
             Self::Taken(what) => format!("another resource has this {what}"),
+            Self::Busy => "too many of these are being carried out; try again later".into(),
             Self::NotFound => "no such resource".into(),
             Self::FilterRefused(why) => format!("the filter is not supported: {why}"),
             Self::NoTarget(path) => format!("the path {path} leads to nothing"),
@@ -168,6 +173,7 @@ mod tests {
             (ScimError::NotFound, 404),
             (ScimError::PreconditionFailed, 412),
             (ScimError::TooLarge(what()), 413),
+            (ScimError::Busy, 429),
             (ScimError::Unsupported(what()), 501),
             (ScimError::OtherMatching, 500),
         ] {
@@ -187,6 +193,7 @@ mod tests {
             (ScimError::SecretRefused, vec![1, 16]),
             (ScimError::OtherMatching, vec![1, 17]),
             (ScimError::Taken("x".into()), vec![1, 18, 1, b'x']),
+            (ScimError::Busy, vec![1, 19]),
         ] {
             assert_eq!(wire::encode(&error), Ok(bytes), "{error:?}");
         }

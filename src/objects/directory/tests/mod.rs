@@ -1,5 +1,6 @@
 //! What SCIM changes mean for subjects, with storage failing both ways at every call.
 
+mod bulk;
 mod groups;
 mod interleavings;
 mod jobs;

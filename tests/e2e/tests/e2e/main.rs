@@ -45,6 +45,7 @@ mod revocations;
 mod routes;
 mod saml;
 mod scim;
+mod scim_bulk;
 mod scim_groups;
 mod scim_no_way_back;
 mod scim_oracles;

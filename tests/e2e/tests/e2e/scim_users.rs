@@ -47,7 +47,7 @@ fn what_the_service_says_it_can_do_is_what_it_can() -> Result {
         ("filter", true),
         ("sort", true),
         ("etag", true),
-        ("bulk", false),
+        ("bulk", true),
         ("changePassword", false),
     ] {
         assert_eq!(config[what]["supported"], supported, "{what}");
@@ -58,8 +58,9 @@ fn what_the_service_says_it_can_do_is_what_it_can() -> Result {
             .as_array()
             .is_some_and(|all| all.len() == 1)
     );
-    let bulk = site.scim.with_body("POST", "/Bulk", &json!({})).send()?;
-    expect_error(&bulk, 404, None)?;
+    expect_error(&site.scim.request("GET", "/Bulk").send()?, 405, None)?;
+    let unknown = site.scim.with_body("POST", "/Me", &json!({})).send()?;
+    expect_error(&unknown, 404, None)?;
     expect_error(&site.scim.request("PUT", "/Users").send()?, 405, None)?;
     for (path, ids) in [
         ("/ResourceTypes", &["User", "Group"][..]),

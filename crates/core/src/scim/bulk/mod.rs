@@ -40,6 +40,12 @@ pub struct Limits {
     pub max_payload_bytes: usize,
 }
 
+/// What the service takes.
+pub const LIMITS: Limits = Limits {
+    max_operations: 1000,
+    max_payload_bytes: 1024 * 1024,
+};
+
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {

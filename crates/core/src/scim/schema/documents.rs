@@ -3,6 +3,7 @@
 //!
 //! `types` are the types of resources that the service has; only of those is anything said. `base` is the connection's SCIM URL without a slash at its end.
 
+use super::super::bulk;
 use super::{Attribute, Kind, ResourceType, Schema};
 use serde_json::{Map, Value, json};
 
@@ -16,16 +17,7 @@ pub struct Limits {
     /// The most resources of an answer.
     pub max_results: u32,
     /// Of Bulk requests; `None`: there are none.
-    pub bulk: Option<BulkLimits>,
-}
-
-/// How much a Bulk request may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BulkLimits {
-    /// The most operations.
-    pub max_operations: u32,
-    /// The longest request, in bytes.
-    pub max_payload_bytes: u32,
+    pub bulk: Option<bulk::Limits>,
 }
 
 /// Every schema.
@@ -226,7 +218,7 @@ mod tests {
     fn the_limits_are_published() {
         let limits = Limits {
             max_results: 100,
-            bulk: Some(BulkLimits {
+            bulk: Some(bulk::Limits {
                 max_operations: 7,
                 max_payload_bytes: 9,
             }),
