@@ -61,7 +61,8 @@ Every command first installs what is missing, into $PORTCULLIS_CACHE
 ";
 
 const SETUP_HELP: &str = "\
-cargo xtask setup: install what is missing (wasm32 target, build tools, Node, npm packages).
+cargo xtask setup: install what is missing (wasm32 target, build tools, Node, npm packages,
+and, for tests, packages for the Python that is there).
 
   PORTCULLIS_CACHE=DIR    where it goes
   PORTCULLIS_WASM=debian  take the wasm32 target from Debian's compiler sources even if rustup has it
