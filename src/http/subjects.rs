@@ -14,6 +14,7 @@ use futures::future::try_join_all;
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::id::SubjectKey;
 use portcullis_core::registry::{Cursor, FindPerson, KnownPerson, ListPeople, MAX_PEOPLE, People};
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::session::overview::{LookUp, Overview};
 use portcullis_core::text::folded;
 use portcullis_core::time::UnixMillis;
@@ -275,7 +276,8 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 fn frame(ctx: &Ctx, connection: &str) -> DirectoryFrame {
     DirectoryFrame {
         connection: connection.to_owned(),
-        users_url: String::new(),
+        base: String::new(),
+        rules: Rules::default(),
         request: ctx.facts(),
     }
 }

@@ -14,6 +14,7 @@ use portcullis_core::id::SubjectKey;
 use portcullis_core::policy::call::PolicyRequest;
 use portcullis_core::policy::{PolicyView, WideRevocation};
 use portcullis_core::scim::call::{DirectoryCall, DirectoryRequest};
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::session::call::{SubjectCall, SubjectRequest};
 use portcullis_core::session::check::{CheckReply, CheckRequest, DenyReason, Verdict};
 use portcullis_core::session::foreign::CheckForeign;
@@ -237,7 +238,8 @@ pub async fn directory<C: Call<Request = DirectoryRequest>>(
     let object = Object::named(env, "DIRECTORY", frame.connection.clone());
     let call = DirectoryCall {
         connection: frame.connection,
-        users_url: frame.users_url,
+        base: frame.base,
+        rules: frame.rules,
         request: frame.request,
         operation: call.into_request(),
     };
@@ -248,8 +250,10 @@ pub async fn directory<C: Call<Request = DirectoryRequest>>(
 pub struct DirectoryFrame {
     /// The connection.
     pub connection: String,
-    /// The base URL of users.
-    pub users_url: String,
+    /// The base URL of its SCIM resources; empty if none is answered.
+    pub base: String,
+    /// What changes go by.
+    pub rules: Rules,
     /// The HTTP request.
     pub request: portcullis_core::audit::event::RequestFacts,
 }

@@ -23,6 +23,7 @@ use portcullis_core::connection::identity::MAX_VALUE_BYTES;
 use portcullis_core::jwt::jwks::KeySet;
 use portcullis_core::jwt::logout_token::{LogoutTokenVerifier, VerifiedLogoutToken};
 use portcullis_core::registry::{LoggedOut, UpstreamLogout};
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::secret::Digest;
 use portcullis_core::session::Upstream;
 use serde_json::json;
@@ -81,7 +82,8 @@ async fn carried_out(ctx: &Ctx, token: Option<&str>) -> std::result::Result<(), 
     let logout = logout(ctx, &connection, &verified(ctx, &connection, token).await?);
     let frame = DirectoryFrame {
         connection: connection.id.clone(),
-        users_url: String::new(),
+        base: String::new(),
+        rules: Rules::default(),
         request: ctx.facts(),
     };
     match call::directory(&ctx.env, frame, logout).await {

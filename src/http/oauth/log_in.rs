@@ -15,6 +15,7 @@ use portcullis_core::oauth::authorize::{AuthorizationRequest, ErrorCode};
 use portcullis_core::oauth::flow::Person;
 use portcullis_core::oauth::opaque::AuthorizationCode;
 use portcullis_core::registry::{SeeLogin, SeenLogin};
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::session::login::{Login, LoginReply};
 use portcullis_core::time::UnixMillis;
 use worker::{Response, Result};
@@ -101,7 +102,8 @@ async fn seen(
 ) -> std::result::Result<SeenLogin, CallError> {
     let frame = DirectoryFrame {
         connection: person.connection.clone(),
-        users_url: String::new(),
+        base: String::new(),
+        rules: Rules::default(),
         request: ctx.facts(),
     };
     let login = SeeLogin {

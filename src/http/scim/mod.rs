@@ -22,6 +22,7 @@ use crate::objects::call::{CallError, DirectoryFrame};
 use portcullis_core::scim::ScimError;
 use portcullis_core::scim::query::Asked;
 use portcullis_core::scim::resource::render::{Projection, projected};
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::scim::schema::{ResourceType, USER};
 use serde_json::Value;
 use worker::{Response, Result};
@@ -39,7 +40,8 @@ fn base(ctx: &Ctx) -> String {
 fn frame(ctx: &Ctx) -> DirectoryFrame {
     DirectoryFrame {
         connection: ctx.config.connection.id.clone(),
-        users_url: format!("{}/Users", base(ctx)),
+        base: base(ctx),
+        rules: Rules::of(&ctx.config.connection),
         request: ctx.facts(),
     }
 }

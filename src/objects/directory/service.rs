@@ -87,9 +87,10 @@ impl<S: Sql> DirectoryService<S> {
         new_producer: ProducerId,
     ) -> Result<Answer, SqlError> {
         self.ready()?;
+        let users_url = format!("{}/Users", call.base);
         let context = Context {
             connection: &call.connection,
-            users_url: &call.users_url,
+            users_url: &users_url,
             request: &call.request,
             now,
             new_producer,

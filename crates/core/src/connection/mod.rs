@@ -24,6 +24,7 @@ pub use valid::is_id;
 use crate::client::AuthMethod;
 use crate::id::SubjectKey;
 use crate::policy::KEPT_SECS;
+use crate::scim::rules::ScimSettings;
 use claims::Conditions;
 use saml::SamlSettings;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,9 @@ pub struct Connection {
     /// How it is reached and believed, if it speaks SAML.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saml: Option<SamlSettings>,
+    /// How its users are provisioned.
+    #[serde(default, skip_serializing_if = "ScimSettings::are_default")]
+    pub scim: ScimSettings,
 }
 
 impl Connection {
@@ -164,6 +168,7 @@ impl Connection {
         self.is_issuer(&changed.issuer)
             && self.subject_claim == changed.subject_claim
             && self.subject_folds_case == changed.subject_folds_case
+            && self.scim.matching == changed.scim.matching
     }
 
     /// Whether a token could be accepted by both: their names for whose it is would differ, and turning
@@ -192,6 +197,7 @@ impl Connection {
             email_domains: Vec::new(),
             api_shield: None,
             jwks_path: keys(),
+            scim: ScimSettings::default(),
             saml: one.saml.as_ref().map(SamlSettings::identifying),
             ..one.clone()
         };

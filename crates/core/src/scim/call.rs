@@ -5,6 +5,7 @@
 
 use super::ScimError;
 use super::query::Asked;
+use super::rules::Rules;
 use super::user::UserId;
 use crate::audit::event::RequestFacts;
 use crate::registry::{
@@ -20,8 +21,10 @@ pub const MAX_RESULTS: u32 = 100;
 pub struct DirectoryCall {
     /// The connection.
     pub connection: String,
-    /// The base URL of users, for `meta.location`.
-    pub users_url: String,
+    /// The base URL of resources, for `meta.location`.
+    pub base: String,
+    /// What changes go by; nothing that only reads needs them.
+    pub rules: Rules,
     /// The HTTP request, for the log.
     pub request: RequestFacts,
     /// What to do.

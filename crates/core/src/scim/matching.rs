@@ -28,7 +28,7 @@ pub enum MatchingAttribute {
 }
 
 /// How users and log-ins meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matching {
     /// Where the value is.
     pub attribute: MatchingAttribute,

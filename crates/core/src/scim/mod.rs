@@ -9,7 +9,7 @@
 //! | what a list is asked by | [`query`], with [`filter`] |
 //! | changes | [`patch`], by [`path`]s |
 //! | many operations in one request | [`bulk`] |
-//! | who a user is, and what a change does to them | [`matching`], [`change`] |
+//! | who a user is, and what a change does to them | [`matching`], [`change`], by a connection's [`rules`] |
 //!
 //! [`user`] and [`call`] are what the directory keeps and is asked so far: users alone, with the few
 //! attributes that decide something lifted out of the JSON the provider sent.
@@ -26,6 +26,7 @@ pub mod patch;
 pub mod path;
 pub mod query;
 pub mod resource;
+pub mod rules;
 pub mod schema;
 pub mod user;
 pub mod value;

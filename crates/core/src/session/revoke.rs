@@ -73,6 +73,14 @@ pub enum Cause {
     ConsentWithdrawn,
     /// The identity provider says that the person has logged out there (OIDC Back-Channel Logout).
     UpstreamLogout,
+    /// SCIM gave the user this identifying value, which was another's before.
+    ScimReassigned,
+    /// SCIM took the user out of a group.
+    ScimGroupLost,
+    /// SCIM took a role from the user.
+    ScimRoleLost,
+    /// SCIM changed the user's groups or roles, and the connection has them log in again then.
+    ScimGroupsChanged,
 }
 
 impl Cause {
@@ -93,6 +101,10 @@ impl Cause {
             Self::ConnectionEnded => "connection_ended",
             Self::ConsentWithdrawn => "consent_withdrawn",
             Self::UpstreamLogout => "upstream_logout",
+            Self::ScimReassigned => "scim_reassigned",
+            Self::ScimGroupLost => "scim_group_lost",
+            Self::ScimRoleLost => "scim_role_lost",
+            Self::ScimGroupsChanged => "scim_groups_changed",
         }
     }
 }

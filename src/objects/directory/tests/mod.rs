@@ -14,6 +14,9 @@ use portcullis_core::scim::ScimError;
 use portcullis_core::scim::call::{
     CreateUser, DeleteReply, DeleteUser, DirectoryCall, PatchUser, UserReply,
 };
+use portcullis_core::scim::change::GroupPolicy;
+use portcullis_core::scim::matching::{Matching, MatchingAttribute};
+use portcullis_core::scim::rules::Rules;
 use portcullis_core::scim::user::UserId;
 use portcullis_core::session::revoke::Cause;
 use portcullis_core::time::UnixMillis;
@@ -21,6 +24,15 @@ use portcullis_core::wire::{self, Call};
 
 const NAMING_KEY: [u8; 32] = [1; 32];
 const ALICE: UserId = UserId::from_bytes([1; 16]);
+
+/// A connection's usual ones, where the value is the same in any case.
+const RULES: Rules = Rules {
+    matching: Matching {
+        attribute: MatchingAttribute::UserName,
+        folds_case: true,
+    },
+    group_changes: GroupPolicy::Automatic,
+};
 
 fn directory() -> DirectoryService<HostSql> {
     DirectoryService::new(HostSql::new(), NAMING_KEY)
@@ -36,7 +48,8 @@ where
 {
     let call = DirectoryCall {
         connection: "demo".into(),
-        users_url: "http://s/Users".into(),
+        base: "http://s".into(),
+        rules: RULES,
         request: RequestFacts::default(),
         operation: call.into_request(),
     };
@@ -239,7 +252,8 @@ fn an_answer_about_a_user_waits_for_earlier_commands_even_if_it_is_a_refusal() {
     let concerns = |operation| {
         let call = DirectoryCall {
             connection: "demo".into(),
-            users_url: "http://s/Users".into(),
+            base: "http://s".into(),
+            rules: RULES,
             request: RequestFacts::default(),
             operation,
         };
@@ -260,7 +274,8 @@ fn versions_go_on_above_those_before_a_restore() {
     let restored = DirectoryService::new(HostSql::new(), NAMING_KEY);
     let call = DirectoryCall {
         connection: "demo".into(),
-        users_url: "http://s/Users".into(),
+        base: "http://s".into(),
+        rules: RULES,
         request: RequestFacts::default(),
         operation: CreateUser {
             id: ALICE,

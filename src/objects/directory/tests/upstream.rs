@@ -1,6 +1,7 @@
 //! Log-ins that the directory sees and log-outs that the provider tells it of, with the subjects that they
 //! concern, in every order and with storage failing.
 
+use super::RULES;
 use super::{NAMING_KEY, ask, commands, directory, subject};
 use crate::objects::directory::command::{About, SubjectCommand};
 use crate::objects::directory::service::DirectoryService;
@@ -70,7 +71,8 @@ where
 {
     let call = DirectoryCall {
         connection: "demo".into(),
-        users_url: String::new(),
+        base: String::new(),
+        rules: RULES,
         request: RequestFacts::default(),
         operation: call.into_request(),
     };
@@ -231,7 +233,8 @@ fn a_token_that_comes_again_ends_nothing_more_and_waits_for_what_is_pending() {
     assert_eq!((waits(), commands(&directory).len()), (1, 1));
     let call = DirectoryCall {
         connection: "demo".into(),
-        users_url: String::new(),
+        base: String::new(),
+        rules: RULES,
         request: RequestFacts::default(),
         operation: logout.into_request(),
     };
