@@ -1,4 +1,4 @@
-//! PyPI `scim2-tester`, which checks servers against RFC 7643 and RFC 7644, finds nothing wrong with this one.
+//! `scim2-tester`, which checks servers against RFC 7643 and RFC 7644, finds nothing wrong with this one.
 
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::stack::{Stack, checkout};

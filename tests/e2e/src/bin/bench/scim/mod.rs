@@ -1,0 +1,170 @@
+//! Provisioning: what an identity provider can change and ask in a second, what that is with a hundred times as many
+//! users, and how soon a change is in force.
+//!
+//! Three services run side by side, with 1,000, 10,000 and 100,000 users, so that rounds can be interleaved over
+//! the sizes too. All users are provisioned over HTTP, one by one. State is in memory where the system has a file
+//! system for that (`/dev/shm`), unless `TMPDIR` says where: the local runtime keeps each object in a file of its own,
+//! and a deactivation of somebody who never logged in makes one.
+
+mod denial;
+mod directory;
+mod rates;
+
+use crate::Options;
+use crate::report::Report;
+use crate::statistics::median;
+use denial::Denials;
+use directory::{AT_ONCE, Directory, Kind};
+use portcullis_e2e::{Failure, Result};
+use rates::{Aim, Rates};
+use std::time::Instant;
+
+pub const NAME: &str = "scim";
+
+/// How many people are deactivated in a round while they are logged in.
+const DENIED_EACH: usize = 50;
+
+/// What is measured at every size, in the order of a round.
+const KINDS: [(Kind, &str, &str, Aim); 4] = [
+    (
+        Kind::Patch,
+        "patch",
+        "PATCH of an attribute, each of another user",
+        Aim {
+            per_second: Some(300.0),
+            p95_ms: Some(100.0),
+        },
+    ),
+    (Kind::ByUserName, "by_user_name", "GET by userName", FIND),
+    (
+        Kind::ByExternalId,
+        "by_external_id",
+        "GET by externalId",
+        FIND,
+    ),
+    (Kind::ByAddress, "by_address", "GET by emails.value", FIND),
+];
+
+const FIND: Aim = Aim {
+    per_second: None,
+    p95_ms: Some(20.0),
+};
+
+const OUT: Aim = Aim {
+    per_second: Some(100.0),
+    p95_ms: Some(100.0),
+};
+
+/// A directory, and what was measured there: `None` where the service does not answer with so many users.
+struct Size {
+    directory: Directory,
+    rates: [Option<Rates>; KINDS.len()],
+}
+
+impl Size {
+    fn start(users: usize, people: usize) -> Result<Self> {
+        let begun = Instant::now();
+        let mut directory = Directory::start(users, people)?;
+        let took = begun.elapsed().as_secs_f64();
+        eprintln!("{users} users provisioned in {took:.0} s");
+        let mut rates = KINDS.map(|_| None);
+        for ((kind, ..), rates) in KINDS.iter().zip(&mut rates) {
+            *rates = directory.answers(*kind)?.then(Rates::default);
+        }
+        Ok(Self { directory, rates })
+    }
+
+    fn of(&self, kind: Kind) -> Option<&Rates> {
+        let mut rates = KINDS.iter().zip(&self.rates);
+        rates
+            .find(|((one, ..), _)| *one == kind)
+            .and_then(|(_, rates)| rates.as_ref())
+    }
+}
+
+pub fn measure(options: &Options) -> Result<Report> {
+    let people = DENIED_EACH * (options.rounds + 1);
+    let sizes = [options.users / 100, options.users / 10, options.users];
+    let [_, _, most] = sizes;
+    let mut sizes = sizes
+        .into_iter()
+        .map(|users| Size::start(users, if users == most { people } else { 0 }))
+        .collect::<Result<Vec<_>>>()?;
+    let mut out = Rates::default();
+    let mut denials = Denials::default();
+    for round in 0..=options.rounds {
+        match round {
+            0 => eprintln!("warming up"),
+            round => eprintln!("round {round} of {}", options.rounds),
+        }
+        let counted = round > 0;
+        for (at, (kind, ..)) in KINDS.iter().enumerate() {
+            for size in &mut sizes {
+                let Some(Some(rates)) = size.rates.get_mut(at) else {
+                    continue;
+                };
+                let measured = size.directory.run(*kind, options.seconds)?;
+                if counted {
+                    rates.push(measured);
+                }
+            }
+        }
+        let largest = sizes.last_mut();
+        let largest = &mut largest.ok_or_else(|| Failure::new("no size"))?.directory;
+        let measured = largest.run(Kind::Deactivate, options.seconds)?;
+        if counted {
+            out.push(measured);
+        }
+        let people = DENIED_EACH * round..DENIED_EACH * (round + 1);
+        let people = denial::log_in(largest, people)?;
+        let mut uncounted = Denials::default();
+        let denials = if counted {
+            &mut denials
+        } else {
+            &mut uncounted
+        };
+        denials.round(largest, &people)?;
+    }
+    Ok(report(options, &sizes, &out, &denials))
+}
+
+fn report(options: &Options, sizes: &[Size], out: &Rates, denials: &Denials) -> Report {
+    let preface = format!(
+        "{AT_ONCE} connections in a closed loop, medians of {} interleaved rounds of {} s, with {} users",
+        options.rounds,
+        options.seconds.as_secs_f64(),
+        options.users,
+    );
+    let mut report = Report::new(NAME, preface);
+    let [small, medium, large] = sizes else {
+        return report;
+    };
+    for (kind, prefix, note, aim) in KINDS {
+        if let Some(rates) = large.of(kind) {
+            rates.report(&mut report, prefix, note, aim);
+        }
+    }
+    let note = "PATCH of active to false, each of another user who never logged in";
+    out.report(&mut report, "deactivate", note, OUT);
+    denials.report(&mut report);
+    for (kind, prefix, ..) in KINDS {
+        for size in [small, medium] {
+            if let Some(rates) = size.of(kind) {
+                let with = format!("with_{}_{prefix}", size.directory.users());
+                let note = "the same with so many users";
+                rates.report(&mut report, &with, note, Aim::default());
+            }
+        }
+        if let (Some(large), Some(small)) = (large.of(kind), small.of(kind)) {
+            let ratios: Vec<f64> = large
+                .per_second
+                .iter()
+                .zip(&small.per_second)
+                .map(|(large, small)| large / small)
+                .collect();
+            let note = "with the most users / with the fewest, within each round";
+            report.row(format!("{prefix}_growth"), median(&ratios), "x", note);
+        }
+    }
+    report
+}
