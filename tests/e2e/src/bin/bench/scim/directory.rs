@@ -118,7 +118,7 @@ impl Directory {
         let group = self.group()?;
         let address = self.at("")?.authority().to_owned();
         let mut expected = vec![String::new(); AT_ONCE];
-        sleep(SETTLED);
+        cpu::come_to_rest(group)?;
         let before = cpu::of_group(group)?;
         let end = Instant::now() + length;
         let done = work_through_on(&address, AT_ONCE, |connection, answer| {
@@ -157,7 +157,7 @@ impl Directory {
         self.asked += 1;
         let asked = self.asked;
         let user = (asked * STRIDE) % self.users();
-        let found = r#""totalResults":1,"#.to_owned();
+        let found = r#""totalResults":1}"#.to_owned();
         Ok(match kind {
             Kind::Patch => {
                 let title = format!("Title {asked}");

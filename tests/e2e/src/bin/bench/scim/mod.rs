@@ -12,7 +12,6 @@ mod rates;
 
 use crate::Options;
 use crate::report::Report;
-use crate::statistics::median;
 use denial::Denials;
 use directory::{AT_ONCE, Directory, Kind};
 use portcullis_e2e::{Failure, Result};
@@ -55,30 +54,22 @@ const OUT: Aim = Aim {
     p95_ms: Some(100.0),
 };
 
-/// A directory, and what was measured there: `None` where the service does not answer with so many users.
+/// A directory, and what was measured there, for each of the kinds.
 struct Size {
     directory: Directory,
-    rates: [Option<Rates>; KINDS.len()],
+    rates: [Rates; KINDS.len()],
 }
 
 impl Size {
     fn start(users: usize, people: usize) -> Result<Self> {
         let begun = Instant::now();
-        let mut directory = Directory::start(users, people)?;
+        let directory = Directory::start(users, people)?;
         let took = begun.elapsed().as_secs_f64();
         eprintln!("{users} users provisioned in {took:.0} s");
-        let mut rates = KINDS.map(|_| None);
-        for ((kind, ..), rates) in KINDS.iter().zip(&mut rates) {
-            *rates = directory.answers(*kind)?.then(Rates::default);
-        }
-        Ok(Self { directory, rates })
-    }
-
-    fn of(&self, kind: Kind) -> Option<&Rates> {
-        let mut rates = KINDS.iter().zip(&self.rates);
-        rates
-            .find(|((one, ..), _)| *one == kind)
-            .and_then(|(_, rates)| rates.as_ref())
+        Ok(Self {
+            directory,
+            rates: KINDS.map(|_| Rates::default()),
+        })
     }
 }
 
@@ -90,6 +81,13 @@ pub fn measure(options: &Options) -> Result<Report> {
         .into_iter()
         .map(|users| Size::start(users, if users == most { people } else { 0 }))
         .collect::<Result<Vec<_>>>()?;
+    let largest = sizes.last_mut();
+    let largest = &mut largest.ok_or_else(|| Failure::new("no size"))?.directory;
+    // What the largest refuses, as too many users would have to be looked at, is not measured elsewhere either.
+    let mut answered = [false; KINDS.len()];
+    for ((kind, ..), answered) in KINDS.iter().zip(&mut answered) {
+        *answered = largest.answers(*kind)?;
+    }
     let mut out = Rates::default();
     let mut denials = Denials::default();
     for round in 0..=options.rounds {
@@ -100,9 +98,11 @@ pub fn measure(options: &Options) -> Result<Report> {
         let counted = round > 0;
         for (at, (kind, ..)) in KINDS.iter().enumerate() {
             for size in &mut sizes {
-                let Some(Some(rates)) = size.rates.get_mut(at) else {
-                    continue;
-                };
+                let rates = size
+                    .rates
+                    .get_mut(at)
+                    .filter(|_| answered.get(at) == Some(&true));
+                let Some(rates) = rates else { continue };
                 let measured = size.directory.run(*kind, options.seconds)?;
                 if counted {
                     rates.push(measured);
@@ -139,31 +139,29 @@ fn report(options: &Options, sizes: &[Size], out: &Rates, denials: &Denials) -> 
     let [small, medium, large] = sizes else {
         return report;
     };
-    for (kind, prefix, note, aim) in KINDS {
-        if let Some(rates) = large.of(kind) {
+    for ((_, prefix, note, aim), rates) in KINDS.into_iter().zip(&large.rates) {
+        if rates.is_measured() {
             rates.report(&mut report, prefix, note, aim);
+        } else {
+            let note = "refused: there is no index for it";
+            report.row(format!("{prefix}_per_s"), 0.0, "1/s", note);
         }
     }
     let note = "PATCH of active to false, each of another user who never logged in";
     out.report(&mut report, "deactivate", note, OUT);
     denials.report(&mut report);
-    for (kind, prefix, ..) in KINDS {
-        for size in [small, medium] {
-            if let Some(rates) = size.of(kind) {
-                let with = format!("with_{}_{prefix}", size.directory.users());
-                let note = "the same with so many users";
-                rates.report(&mut report, &with, note, Aim::default());
+    let note = "with the most users / with the fewest, within each round";
+    for (at, (_, prefix, ..)) in KINDS.into_iter().enumerate() {
+        let rates = [small, medium, large].map(|size| size.rates.get(at));
+        let [Some(few), Some(more), Some(most)] = rates else {
+            continue;
+        };
+        if most.is_measured() {
+            for (size, rates) in [(small, few), (medium, more)] {
+                rates.report_growth(&mut report, prefix, size.directory.users());
             }
-        }
-        if let (Some(large), Some(small)) = (large.of(kind), small.of(kind)) {
-            let ratios: Vec<f64> = large
-                .per_second
-                .iter()
-                .zip(&small.per_second)
-                .map(|(large, small)| large / small)
-                .collect();
-            let note = "with the most users / with the fewest, within each round";
-            report.row(format!("{prefix}_growth"), median(&ratios), "x", note);
+            let ratio = most.median_ratio(few);
+            report.row(format!("{prefix}_growth"), ratio, "x", note);
         }
     }
     report

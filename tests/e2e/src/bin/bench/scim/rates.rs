@@ -7,7 +7,7 @@ use crate::statistics::median;
 /// One value per round.
 #[derive(Default)]
 pub struct Rates {
-    pub per_second: Vec<f64>,
+    per_second: Vec<f64>,
     p50_ms: Vec<f64>,
     p95_ms: Vec<f64>,
     p99_ms: Vec<f64>,
@@ -48,5 +48,26 @@ impl Rates {
         report.row(metric("p99_ms"), median(&self.p99_ms), "ms", "");
         let note = "the stack's processor time for one, what is put off included";
         report.row(metric("cpu_ms"), median(&self.cpu_ms), "ms", note);
+    }
+
+    /// Whether there is a value at all.
+    pub const fn is_measured(&self) -> bool {
+        !self.per_second.is_empty()
+    }
+
+    /// The same with fewer users.
+    pub fn report_growth(&self, report: &mut Report, prefix: &str, users: usize) {
+        let metric = |name: &str| format!("{prefix}_{users}_{name}");
+        let note = format!("with {users} users");
+        report.row(metric("per_s"), median(&self.per_second), "1/s", &note);
+        report.row(metric("p95_ms"), median(&self.p95_ms), "ms", "");
+        report.row(metric("cpu_ms"), median(&self.cpu_ms), "ms", "");
+    }
+
+    /// How many times as many a second as there, within each round.
+    pub fn median_ratio(&self, other: &Self) -> f64 {
+        let rounds = self.per_second.iter().zip(&other.per_second);
+        let ratios: Vec<f64> = rounds.map(|(one, other)| one / other).collect();
+        median(&ratios)
     }
 }
