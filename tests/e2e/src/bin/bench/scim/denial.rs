@@ -131,7 +131,7 @@ impl Denials {
 }
 
 /// Asks on the only connection and waits for the answer.
-fn asked(connection: &mut [Connection; 1], request: &[u8]) -> Result<Answer> {
+pub fn asked(connection: &mut [Connection; 1], request: &[u8]) -> Result<Answer> {
     let [only] = connection;
     only.send(request)?;
     loop {

@@ -8,6 +8,7 @@
 
 mod denial;
 mod directory;
+mod group;
 mod rates;
 
 use crate::Options;
@@ -22,6 +23,11 @@ pub const NAME: &str = "scim";
 
 /// How many people are deactivated in a round while they are logged in.
 const DENIED_EACH: usize = 50;
+/// For so many users there is a group.
+const USERS_A_GROUP: usize = 100;
+/// How many are in the group that is removed, at most; and of so many users there is one in it.
+const MEMBERS: usize = 2_000;
+const USERS_A_MEMBER: usize = 5;
 
 /// What is measured at every size, in the order of a round.
 const KINDS: [(Kind, &str, &str, Aim); 4] = [
@@ -64,8 +70,10 @@ impl Size {
     fn start(users: usize, people: usize) -> Result<Self> {
         let begun = Instant::now();
         let directory = Directory::start(users, people)?;
+        let groups = users / USERS_A_GROUP;
+        group::seed(&directory, groups)?;
         let took = begun.elapsed().as_secs_f64();
-        eprintln!("{users} users provisioned in {took:.0} s");
+        eprintln!("{users} users and {groups} groups provisioned in {took:.0} s");
         Ok(Self {
             directory,
             rates: KINDS.map(|_| Rates::default()),
@@ -74,7 +82,9 @@ impl Size {
 }
 
 pub fn measure(options: &Options) -> Result<Report> {
-    let people = DENIED_EACH * (options.rounds + 1);
+    let members = MEMBERS.min(options.users / USERS_A_MEMBER);
+    let denied = DENIED_EACH * (options.rounds + 1);
+    let people = denied + members;
     let sizes = [options.users / 100, options.users / 10, options.users];
     let [_, _, most] = sizes;
     let mut sizes = sizes
@@ -125,7 +135,12 @@ pub fn measure(options: &Options) -> Result<Report> {
         };
         denials.round(largest, &people)?;
     }
-    Ok(report(options, &sizes, &out, &denials))
+    eprintln!("a group of {members} is removed");
+    let largest = sizes.last().ok_or_else(|| Failure::new("no size"))?;
+    let removal = group::measure(&largest.directory, denied..people)?;
+    let mut report = report(options, &sizes, &out, &denials);
+    removal.report(&mut report);
+    Ok(report)
 }
 
 fn report(options: &Options, sizes: &[Size], out: &Rates, denials: &Denials) -> Report {
