@@ -157,7 +157,7 @@ impl Directory {
         self.asked += 1;
         let asked = self.asked;
         let user = (asked * STRIDE) % self.users();
-        let found = r#""totalResults":1}"#.to_owned();
+        let found = format!("\"userName\":\"{}\"", name(user));
         Ok(match kind {
             Kind::Patch => {
                 let title = format!("Title {asked}");
