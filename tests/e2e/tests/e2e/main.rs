@@ -50,6 +50,7 @@ mod scim_groups;
 mod scim_no_way_back;
 mod scim_oracles;
 mod scim_secrets;
+mod scim_tester;
 mod scim_users;
 mod sessions;
 mod step_up;

@@ -118,7 +118,7 @@ pub fn readable_of<'c>(
 pub fn request(method: &str, url: &url::Url, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut request = format!(
         "{method} {} HTTP/1.1\r\nHost: {}\r\n",
-        url.path(),
+        &url[url::Position::BeforePath..url::Position::AfterQuery],
         url.authority()
     );
     for (name, value) in headers {

@@ -17,9 +17,18 @@ pub struct Done {
 /// Asks `next` for each connection's request, with the answer to its last one, until it has none.
 pub fn work_through(
     address: &str,
+    next: impl FnMut(usize, Option<&Answer>) -> Result<Option<Vec<u8>>>,
+) -> Result<Done> {
+    work_through_on(address, CONNECTIONS, next)
+}
+
+/// The same on so many connections.
+pub fn work_through_on(
+    address: &str,
+    connections: usize,
     mut next: impl FnMut(usize, Option<&Answer>) -> Result<Option<Vec<u8>>>,
 ) -> Result<Done> {
-    let mut connections = (0..CONNECTIONS)
+    let mut connections = (0..connections)
         .map(|_| Connection::open(address))
         .collect::<Result<Vec<_>>>()?;
     let mut latencies = Latencies::default();
@@ -39,9 +48,9 @@ pub fn work_through(
             let Some(answer) = connection.read()? else {
                 continue;
             };
-            if answer.status != 200 {
+            if !(200..300).contains(&answer.status) {
                 return Err(Failure::new(format!(
-                    "expected 200, got {} with {}",
+                    "expected success, got {} with {}",
                     answer.status,
                     String::from_utf8_lossy(&answer.body)
                 )));
