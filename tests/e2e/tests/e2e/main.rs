@@ -48,6 +48,7 @@ mod scim;
 mod scim_groups;
 mod scim_no_way_back;
 mod scim_oracles;
+mod scim_policy;
 mod scim_secrets;
 mod scim_users;
 mod sessions;

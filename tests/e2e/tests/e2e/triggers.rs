@@ -191,6 +191,83 @@ fn scim_provisions_as_inactive_somebody_who_logged_in_before_they_were_known() -
 }
 
 #[test]
+fn scim_posts_as_inactive_somebody_who_is_a_user_already() -> Result {
+    let post = |person: &Person, _: &Tokens| {
+        person.scim.provision(person.name)?;
+        let conflict = person.scim.post_user(person.name, false)?;
+        let conflict = conflict.expect(409)?.json()?;
+        assert_eq!(conflict["scimType"], "uniqueness");
+        Ok(())
+    };
+    ends_it_all(
+        post,
+        "subject_disabled",
+        "kill",
+        "scim_deactivated",
+        "connection",
+    )
+    .map(drop)
+}
+
+#[test]
+fn scim_gives_the_user_another_name_by_a_put_and_the_old_one_is_ended() -> Result {
+    ends_it_all(
+        |person, _| {
+            let id = person.scim.provision(person.name)?;
+            let path = format!("/Users/{id}");
+            let body = portcullis_e2e::scim::user(&format!("{}-x", person.name), true);
+            let put = person.scim.with_body("PUT", &path, &body).send()?;
+            put.expect(200).map(drop)
+        },
+        "subject_disabled",
+        "kill",
+        "scim_renamed",
+        "connection",
+    )
+    .map(drop)
+}
+
+#[test]
+fn scim_deletes() -> Result {
+    let delete = |person: &Person, _: &Tokens| {
+        let id = person.scim.provision(person.name)?;
+        person.scim.delete(&id)?.expect(204)?;
+        person
+            .scim
+            .request("GET", &format!("/Users/{id}"))
+            .send()?
+            .expect(404)?;
+        Ok(())
+    };
+    let person = ends_it_all(
+        delete,
+        "subject_disabled",
+        "kill",
+        "scim_deleted",
+        "connection",
+    )?;
+    assert_eq!(person.app.refused_log_in(person.name)?, "access_denied");
+    Ok(())
+}
+
+#[test]
+fn scim_provisions_as_inactive_somebody_who_logged_in_before_they_were_known() -> Result {
+    let post = |person: &Person, _: &Tokens| {
+        person.scim.post_user(person.name, false)?.expect(201)?;
+        Ok(())
+    };
+    let person = ends_it_all(
+        post,
+        "subject_disabled",
+        "kill",
+        "scim_deactivated",
+        "connection",
+    )?;
+    assert_eq!(person.app.refused_log_in(person.name)?, "access_denied");
+    Ok(())
+}
+
+#[test]
 fn scim_posts_as_inactive_somebody_who_is_known_and_gets_a_conflict_that_changes_nothing() -> Result
 {
     let person = Person::new()?;
