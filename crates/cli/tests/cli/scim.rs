@@ -63,7 +63,7 @@ fn secrets_are_listed_and_removed_by_their_ids() {
 
 #[test]
 fn jobs_are_listed_and_followed_until_none_is_left() {
-    let page = |done: u64, finished: serde_json::Value| {
+    let page = |done: u64, finished: &serde_json::Value| {
         json!({"jobs": [{
             "id": "job_7", "what": "members", "group": {"id": "g", "name": "Staff"},
             "cause": "scim_group_lost", "total": 4, "done": done, "failing": 0,
@@ -71,8 +71,8 @@ fn jobs_are_listed_and_followed_until_none_is_left() {
         }], "next": null})
     };
     let (half, whole) = (
-        page(2, json!(null)),
-        page(4, json!("2026-11-25T22:15:20.000Z")),
+        page(2, &json!(null)),
+        page(4, &json!("2026-11-25T22:15:20.000Z")),
     );
     let (ran, asked) = portcullis("scim jobs okta")
         .answered(answer(200, &half))

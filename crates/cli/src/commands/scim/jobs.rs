@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn job(done: u64, failing: u64, finished: Value) -> Value {
+    fn job(done: u64, failing: u64, finished: &Value) -> Value {
         json!({
             "id": "job_7", "what": "deleted", "group": {"id": "g", "name": "Staff\n"},
             "cause": "scim_group_lost", "total": 40, "done": done, "failing": failing,
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_job_is_a_row_and_what_is_left_is_counted() {
-        let done = job(40, 0, json!("2026-11-25T22:15:29.000Z"));
-        let half = job(20, 3, Value::Null);
+        let done = job(40, 0, &json!("2026-11-25T22:15:29.000Z"));
+        let half = job(20, 3, &Value::Null);
         let shown = table(&[half.clone(), done.clone()]);
         assert!(shown.contains("20/40"), "{shown}");
         assert!(shown.contains("40/40"), "{shown}");
