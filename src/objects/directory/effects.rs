@@ -42,7 +42,7 @@ impl<S: Sql> DirectoryService<S> {
         before: Option<&Stored>,
         after: Option<&Stored>,
     ) -> Result<(), SqlError> {
-        let matching = &context.rules.matching;
+        let matching = context.rules.matching;
         let was = before.map(|before| self.person(context, before));
         let is = after.map(|after| self.person(context, after));
         let stood_for = [&was, &is].into_iter().flatten();
@@ -52,7 +52,7 @@ impl<S: Sql> DirectoryService<S> {
         let effects = on_change(
             was.as_ref().map(|was| &was.standing),
             is.as_ref().map(|is| &is.standing),
-            matching,
+            &matching,
             context.rules.group_changes,
         );
         let present = is.as_ref().and_then(Person::present);
@@ -64,10 +64,10 @@ impl<S: Sql> DirectoryService<S> {
     }
 
     fn person(&self, context: &Context, (_, user): &Stored) -> Person {
-        let matching = &context.rules.matching;
+        let matching = context.rules.matching;
         let standing = Standing::of(
             &user.to_whole(),
-            matching,
+            &matching,
             // Of these the group's change says what it means.
             BTreeSet::new(),
             user.roles(),
@@ -89,7 +89,7 @@ impl<S: Sql> DirectoryService<S> {
         let mut usual = Cause::ScimRenamed;
         for effect in effects {
             if let Effect::Disable { value, why } = effect {
-                let matching = &context.rules.matching;
+                let matching = context.rules.matching;
                 let subject = self.subject_of(context.connection, matching, value);
                 causes.insert(subject, cause(*why));
                 // Of what the user stood for before, if there is any that is not out yet.

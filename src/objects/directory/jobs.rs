@@ -40,12 +40,12 @@ impl<S: Sql> DirectoryService<S> {
             logged_in: SubjectCommand::ProvisionAndEnd(cause),
             others: Some(SubjectCommand::End(cause)),
         };
-        let after = add_all(&self.sql, group, &tells.killed, killed, first)?;
+        let after = add_all(&self.sql, group, &tells.killed, &killed, first)?;
         let told = Commands {
             logged_in: SubjectCommand::Provision,
             others: None,
         };
-        let end = add_all(&self.sql, group, &tells.told, told, after)?;
+        let end = add_all(&self.sql, group, &tells.told, &told, after)?;
         let total = end - first;
         if total == 0 {
             return Ok(None);
@@ -84,14 +84,14 @@ fn add_all(
     sql: &impl Sql,
     group: GroupId,
     such: &Such,
-    commands: Commands,
+    commands: &Commands,
     first: u64,
 ) -> Result<u64, SqlError> {
     let mut next = first;
     let group = Value::from(group.as_bytes());
     if such.members {
         let members = "SELECT user FROM member WHERE grp = ?";
-        next = add(sql, members, vec![group.clone()], &commands, next)?;
+        next = add(sql, members, vec![group.clone()], commands, next)?;
     }
     let mut ids = Vec::new();
     for text in &such.users {
@@ -111,9 +111,9 @@ fn add_all(
                 "SELECT user FROM ({named}) WHERE user NOT IN (SELECT user FROM member WHERE grp = ?)"
             );
             values.push(group.clone());
-            next = add(sql, &others, values, &commands, next)?;
+            next = add(sql, &others, values, commands, next)?;
         } else {
-            next = add(sql, named, values, &commands, next)?;
+            next = add(sql, named, values, commands, next)?;
         }
     }
     Ok(next)

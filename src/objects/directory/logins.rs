@@ -32,7 +32,7 @@ impl<S: Sql> DirectoryService<S> {
         if upstream::has_ended(&self.sql, &login.upstream, login.flow_begun_at)? {
             return Ok(SeenLogin::Ended);
         }
-        let matching = &context.rules.matching;
+        let matching = context.rules.matching;
         let key = matching.key(&login.value);
         self.sql.transaction(|| {
             upstream::sweep(&self.sql, context.now)?;
@@ -57,7 +57,7 @@ impl<S: Sql> DirectoryService<S> {
         Ok(found.filter(|(_, user)| {
             let whole = user.to_whole();
             let value = matching.value(&whole);
-            value.is_some_and(|value| self.subject_of(connection, &matching, value) == subject)
+            value.is_some_and(|value| self.subject_of(connection, matching, value) == subject)
         }))
     }
 

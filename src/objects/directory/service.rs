@@ -125,8 +125,8 @@ impl<S: Sql> DirectoryService<S> {
                 bulk: None,
             });
         }
-        if call.operation.goes_by_rules() && !self.goes_by(&context.rules.matching)? {
-            return self.refused(&call.operation);
+        if call.operation.goes_by_rules() && !self.goes_by(context.rules.matching)? {
+            return Self::refused(&call.operation);
         }
         self.carry_out(&context, call.operation)
     }
@@ -234,13 +234,13 @@ impl<S: Sql> DirectoryService<S> {
     }
 
     /// Whether that is the rule that the directory was filled under, if it was.
-    fn goes_by(&self, matching: &Matching) -> Result<bool, SqlError> {
+    fn goes_by(&self, matching: Matching) -> Result<bool, SqlError> {
         let remembered = store::matching(&self.sql)?;
-        Ok(remembered.is_none_or(|remembered| remembered == *matching))
+        Ok(remembered.is_none_or(|remembered| remembered == matching))
     }
 
     /// Under another rule everybody would be somebody else: nobody is provisioned, and nobody logs in.
-    fn refused(&self, operation: &DirectoryRequest) -> Result<Answer, SqlError> {
+    fn refused(operation: &DirectoryRequest) -> Result<Answer, SqlError> {
         if matches!(operation, DirectoryRequest::SeeLogin(_)) {
             return Err(SqlError(OTHER_MATCHING.to_owned()));
         }
@@ -294,7 +294,7 @@ impl<S: Sql> DirectoryService<S> {
                             attribute: MatchingAttribute::UserName,
                             folds_case: true,
                         };
-                        let subject = self.subject_of(context.connection, &matching, &name);
+                        let subject = self.subject_of(context.connection, matching, &name);
                         let key = matching.key(&name);
                         registry::provision(&self.sql, &stored, subject, &name, &key)?;
                     }
@@ -333,7 +333,7 @@ impl<S: Sql> DirectoryService<S> {
         if let Some(namesake) = store::user_named(&self.sql, &user.user_name)? {
             let concerned = namesake.0.id;
             if !user.active {
-                self.deactivate(context, namesake)?;
+                self.deactivate(context, &namesake)?;
             }
             return Ok((Err(ScimError::Uniqueness), Some(concerned)));
         }
@@ -347,8 +347,8 @@ impl<S: Sql> DirectoryService<S> {
 
     /// Whoever says that a user is not active means that they be out, also by a POST of somebody who exists
     /// (ADR 18). Nothing else of the user changes.
-    fn deactivate(&self, context: &Context, before: Stored) -> Result<(), SqlError> {
-        let (record, user) = &before;
+    fn deactivate(&self, context: &Context, before: &Stored) -> Result<(), SqlError> {
+        let (record, user) = before;
         let record = if user.active {
             record.changed(context.now)
         } else {
@@ -358,7 +358,7 @@ impl<S: Sql> DirectoryService<S> {
             active: false,
             ..user.clone()
         };
-        self.store_change(context, Some(&before), Some(&(record, user)))
+        self.store_change(context, Some(before), Some(&(record, user)))
     }
 
     /// The user who is a person by the value that makes `user` one.
@@ -367,7 +367,7 @@ impl<S: Sql> DirectoryService<S> {
         context: &Context,
         user: &User,
     ) -> Result<Option<UserId>, SqlError> {
-        match matched(&context.rules.matching, user) {
+        match matched(context.rules.matching, user) {
             Some(key) => Ok(store::user_matched(&self.sql, &key)?.map(|(record, _)| record.id)),
             None => Ok(None),
         }
@@ -456,7 +456,7 @@ impl<S: Sql> DirectoryService<S> {
             return Ok(());
         };
         let id = record.id;
-        let matching = &context.rules.matching;
+        let matching = context.rules.matching;
         let whole = user.to_whole();
         let value = matching.value(&whole);
         let subject = value.map(|value| self.subject_of(context.connection, matching, value));
@@ -492,7 +492,7 @@ impl<S: Sql> DirectoryService<S> {
     pub(super) fn subject_of(
         &self,
         connection: &str,
-        matching: &Matching,
+        matching: Matching,
         value: &str,
     ) -> SubjectKey {
         if matching.folds_case {
@@ -515,7 +515,7 @@ impl<S: Sql> Producer for DirectoryService<S> {
 }
 
 /// What of a user is compared, to see who they are; `None`: nobody.
-fn matched(matching: &Matching, user: &User) -> Option<String> {
+fn matched(matching: Matching, user: &User) -> Option<String> {
     let whole = user.to_whole();
     matching.value(&whole).map(|value| matching.key(value))
 }

@@ -141,7 +141,7 @@ pub fn matching(sql: &impl Sql) -> Result<Option<Matching>, SqlError> {
 }
 
 /// That is the rule from now on; the caller holds the transaction.
-pub fn set_matching(sql: &impl Sql, matching: &Matching) -> Result<(), SqlError> {
+pub fn set_matching(sql: &impl Sql, matching: Matching) -> Result<(), SqlError> {
     let attribute = serde_json::to_value(matching.attribute);
     let attribute = attribute.map_err(|_| SqlError::corrupt("matching"))?;
     sql.exec(

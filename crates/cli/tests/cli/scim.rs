@@ -1,4 +1,4 @@
-//! `portcullis scim secret`.
+//! `portcullis scim`.
 
 use crate::fake::{json as answer, portcullis};
 use serde_json::json;
@@ -58,5 +58,40 @@ fn secrets_are_listed_and_removed_by_their_ids() {
     assert_eq!(
         (ran.code, ran.stdout.as_str()),
         (0, "scs_1 is refused from now on.\n")
+    );
+}
+
+#[test]
+fn jobs_are_listed_and_followed_until_none_is_left() {
+    let page = |done: u64, finished: &serde_json::Value| {
+        json!({"jobs": [{
+            "id": "job_7", "what": "members", "group": {"id": "g", "name": "Staff"},
+            "cause": "scim_group_lost", "total": 4, "done": done, "failing": 0,
+            "created_at": "2026-11-25T22:15:19.000Z", "finished_at": finished,
+        }], "next": null})
+    };
+    let (half, whole) = (
+        page(2, &json!(null)),
+        page(4, &json!("2026-11-25T22:15:20.000Z")),
+    );
+    let (ran, asked) = portcullis("scim jobs okta")
+        .answered(answer(200, &half))
+        .run();
+    assert_eq!(asked[0].line, "GET /v1/connections/okta/scim-jobs");
+    assert!(ran.stdout.contains("2/4"), "{}", ran.stdout);
+    let (ran, asked) = portcullis("scim jobs okta --follow")
+        .answered(answer(200, &half))
+        .answered(answer(200, &whole))
+        .run();
+    assert_eq!((ran.code, asked.len()), (0, 2));
+    assert_eq!(ran.stderr, "2 of 4\n");
+    assert!(ran.stdout.contains("4/4"), "{}", ran.stdout);
+    let (ran, _) = portcullis("scim jobs okta --follow --json")
+        .answered(answer(200, &half))
+        .answered(answer(200, &whole))
+        .run();
+    assert_eq!(
+        (ran.stdout, ran.stderr),
+        (format!("{whole}\n"), String::new())
     );
 }

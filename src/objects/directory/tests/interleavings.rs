@@ -79,7 +79,15 @@ fn step() -> impl Strategy<Value = Step> {
 struct Arrival {
     name: usize,
     begun_at: UnixMillis,
-    seen: Option<Option<Provisioned>>,
+    seen: Option<SeenLogin>,
+}
+
+/// What a log-in was told of groups and roles.
+fn said(seen: SeenLogin) -> Option<Provisioned> {
+    match seen {
+        SeenLogin::Provisioned(says) => Some(says),
+        _ => None,
+    }
 }
 
 struct World {
@@ -354,10 +362,7 @@ impl World {
             profile: Profile::default(),
             groups: vec![],
         };
-        self.arrivals[at].seen = Some(match self.ask(login) {
-            SeenLogin::Provisioned(says) => Some(says),
-            _ => None,
-        });
+        self.arrivals[at].seen = Some(self.ask(login));
     }
 
     fn begin(&mut self) {
@@ -395,7 +400,7 @@ impl World {
             allowed: false,
             code: Digest::of(&[self.sessions]),
             request: RequestFacts::default(),
-            provisioned: arrival.seen.flatten(),
+            provisioned: arrival.seen.and_then(said),
         };
         let key = subject(NAMES[arrival.name]);
         let person = self.subjects.get(&key).expect("one of the names");
@@ -449,12 +454,12 @@ impl World {
             });
             self.now = self.now.plus_secs(1);
             self.see();
-            let says = self.arrivals[0].seen.clone().flatten();
+            let says = self.arrivals[0].seen.clone().and_then(said);
             // Whoever has a session knows what they would be told now.
             if let (Some(says), true) = (&says, before > 0) {
-                let said = (says.groups.clone(), says.roles.clone());
+                let told = (says.groups.clone(), says.roles.clone());
                 let known = self.knows(name).unwrap_or_default();
-                assert_eq!(known, said, "{name}");
+                assert_eq!(known, told, "{name}");
             }
             self.begin();
             assert_eq!(self.live(name) > before, !is_held, "{name}");

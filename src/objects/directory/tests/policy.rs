@@ -28,6 +28,9 @@ use portcullis_core::wire::{self, Call};
 
 type Directory = DirectoryService<HostSql>;
 
+/// A change, and whether it came to what was expected.
+type Step = dyn Fn(&Directory) -> Option<bool>;
+
 const BOB: UserId = UserId::from_bytes([2; 16]);
 
 const EXACT: Rules = rules(MatchingAttribute::UserName, false);
@@ -422,7 +425,6 @@ fn a_change_of_whatever_kind_is_stored_whole_or_not_at_all() {
         Some(refused == Err(ScimError::Uniqueness))
     };
     let roles = |directory: &Directory| set(directory, "roles", "[]").map(|reply| reply.is_ok());
-    type Step = dyn Fn(&Directory) -> Option<bool>;
     let steps: [&Step; 3] = [&renamed, &posted, &roles];
     for (n, change) in steps.into_iter().enumerate() {
         let before = || {

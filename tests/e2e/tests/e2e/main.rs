@@ -49,6 +49,7 @@ mod scim_bulk;
 mod scim_groups;
 mod scim_no_way_back;
 mod scim_oracles;
+mod scim_policy;
 mod scim_secrets;
 mod scim_tester;
 mod scim_users;

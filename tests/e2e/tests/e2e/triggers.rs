@@ -191,18 +191,22 @@ fn scim_provisions_as_inactive_somebody_who_logged_in_before_they_were_known() -
 }
 
 #[test]
-fn scim_posts_as_inactive_somebody_who_is_known_and_gets_a_conflict_that_changes_nothing() -> Result
-{
-    let person = Person::new()?;
-    person.scim.provision(person.name)?;
-    let tokens = person.app.log_in(person.name)?;
-    let conflict = person
-        .scim
-        .post_user(person.name, false)?
-        .expect(409)?
-        .json()?;
-    assert_eq!(conflict["scimType"], "uniqueness");
-    person.api.expect_active(&tokens)
+fn scim_posts_as_inactive_somebody_who_is_a_user_already() -> Result {
+    let post = |person: &Person, _: &Tokens| {
+        person.scim.provision(person.name)?;
+        let conflict = person.scim.post_user(person.name, false)?;
+        let conflict = conflict.expect(409)?.json()?;
+        assert_eq!(conflict["scimType"], "uniqueness");
+        Ok(())
+    };
+    ends_it_all(
+        post,
+        "subject_disabled",
+        "kill",
+        "scim_deactivated",
+        "connection",
+    )
+    .map(drop)
 }
 
 #[test]

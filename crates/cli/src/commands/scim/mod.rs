@@ -1,11 +1,13 @@
 //! `portcullis scim`: how providers provision people.
 
+mod jobs;
 mod secret;
 
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Output;
 use clap::Subcommand;
+use jobs::Jobs;
 use secret::Secret;
 
 /// For the help.
@@ -19,6 +21,9 @@ pub enum Scim {
     /// What a provider proves itself by at its connection's endpoint
     #[command(subcommand, after_help = EXAMPLE)]
     Secret(Secret),
+    /// What changes of groups do to people, and how far that is
+    #[command(after_help = jobs::EXAMPLE)]
+    Jobs(Jobs),
 }
 
 impl Scim {
@@ -26,6 +31,7 @@ impl Scim {
     pub fn run(&self, client: &Client, output: Output) -> Result<(), Failure> {
         match self {
             Self::Secret(command) => command.run(client, output),
+            Self::Jobs(command) => command.run(client, output),
         }
     }
 }
