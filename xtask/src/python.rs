@@ -1,5 +1,5 @@
-//! What comes from PyPI: `scim2-tester`, which a test runs against the SCIM endpoint. Installed once per file
-//! of pinned versions and Python into the cache.
+//! What comes from the Python registry: `scim2-tester`, which a test runs against the SCIM endpoint. Installed
+//! once per file of pinned versions and Python into the cache.
 //!
 //! Only the end-to-end tests need it, so nothing else asks for a Python.
 

@@ -21,7 +21,7 @@ pub fn dev(kit: &Kit, args: &[OsString]) -> Result<(), Failure> {
     Err(Failure::step(format!("starting dev/stack.mjs: {error}")))
 }
 
-/// `python_packages` are what end-to-end tests have from PyPI.
+/// `python_packages` are what end-to-end tests have from the Python registry.
 pub fn test(
     kit: &Kit,
     scope: TestScope,

@@ -50,7 +50,9 @@ pub fn seed(directory: &Directory, groups: usize) -> Result {
 /// Makes a group of these users, logs them in, removes the group, and asks until each is denied.
 pub fn measure(directory: &Directory, users: Range<usize>) -> Result<Removal> {
     let id = make(directory, users.clone())?;
+    eprintln!("its members log in");
     let people = denial::log_in(directory, users)?;
+    eprintln!("it is removed");
     remove(directory, &id, &people)
 }
 

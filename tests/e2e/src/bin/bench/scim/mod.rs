@@ -135,7 +135,7 @@ pub fn measure(options: &Options) -> Result<Report> {
         };
         denials.round(largest, &people)?;
     }
-    eprintln!("a group of {members} is removed");
+    eprintln!("a group of {members} is made");
     let largest = sizes.last().ok_or_else(|| Failure::new("no size"))?;
     let removal = group::measure(&largest.directory, denied..people)?;
     let mut report = report(options, &sizes, &out, &denials);
