@@ -31,6 +31,20 @@ pub fn expect_error(response: &Response, status: u16, scim_type: Option<&str>) -
     }
 }
 
+/// Fails unless what is too long is refused as that. The service need not read it to know (RFC 9110 section
+/// 15.5.14), and who is still sending when it hangs up may not hear why: then it is sent again.
+#[track_caller]
+pub fn expect_too_long(send: impl Fn() -> Result<Response>) -> Result {
+    let mut tries = 0;
+    loop {
+        match send() {
+            Ok(response) => return expect_error(&response, 413, None),
+            Err(_) if tries < 20 => tries += 1,
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
 pub fn somebody() -> Result<String> {
     Ok(format!("scim-{}", random_text()?))
 }
