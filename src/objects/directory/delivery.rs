@@ -104,3 +104,14 @@ impl<S: Sql> DirectoryService<S> {
         store::next_due(&self.sql)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::wait_ms;
+
+    #[test]
+    fn waits_grow_and_end() {
+        let waits = [1, 2, 3, 7, 60].map(wait_ms);
+        assert_eq!(waits, [1_000, 2_000, 4_000, 60_000, 60_000]);
+    }
+}

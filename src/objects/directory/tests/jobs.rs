@@ -524,12 +524,6 @@ fn a_walk_sends_one_at_a_time_to_a_subject_and_what_fails_waits_alone() {
 }
 
 #[test]
-fn waits_grow_and_end() {
-    let waits: Vec<u64> = [1, 2, 3, 7, 60].map(wait_ms).to_vec();
-    assert_eq!(waits, [1_000, 2_000, 4_000, 60_000, 60_000]);
-}
-
-#[test]
 fn commands_for_a_hundred_thousand_members_are_stored_at_once() {
     let directory = with_group();
     let sql = directory.sql();
@@ -597,10 +591,6 @@ fn as_many_ids_as_a_group_may_have_are_told_apart() {
     let id = change(&directory, GroupPolicy::Automatic, &of, UnixMillis(1));
     let job = job(&directory, id.expect("stores").expect("a job")).expect("there");
     assert_eq!(job.total, 60_000);
-    let delete = super::changing(id_of_first(), UserChange::Delete);
+    let delete = super::changing(UserId::from_bytes([0; 16]), UserChange::Delete);
     assert!(ask(&directory, delete).expect("answers").is_ok());
-}
-
-fn id_of_first() -> UserId {
-    UserId::from_bytes([0; 16])
 }
