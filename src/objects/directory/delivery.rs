@@ -43,10 +43,12 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The next command to send; `None`: nothing more in this walk.
+    /// The next command to send; `None`: nothing more in this walk. Those for subjects that a request has in hand
+    /// are left to it: if it fails they are due again soon.
     pub fn next<S: Sql>(
         &mut self,
         service: &DirectoryService<S>,
+        is_in_hand: impl Fn(&SubjectKey) -> bool,
         now: UnixMillis,
     ) -> Result<Option<Pending>, SqlError> {
         loop {
@@ -59,6 +61,9 @@ impl Walk {
                 continue;
             };
             self.after = pending.version;
+            if is_in_hand(&pending.subject) {
+                continue;
+            }
             if self.waiting.contains(&pending.subject) {
                 self.again = true;
                 continue;

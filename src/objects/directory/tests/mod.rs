@@ -3,6 +3,7 @@
 mod groups;
 mod interleavings;
 mod jobs;
+mod many;
 mod policy;
 mod registry;
 mod scim;
