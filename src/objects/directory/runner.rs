@@ -20,10 +20,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use worker::{Env, Error, Result, console_error};
 
-/// How many subjects are told at once. More take longer each, and are no sooner done.
-const AT_ONCE: usize = 32;
-/// How many while a request waits for a subject.
-const AT_ONCE_BESIDE_A_REQUEST: usize = 4;
+/// The most subjects that are told at once.
+const MOST_AT_ONCE: usize = 32;
+/// The fewest, and how many at first, and while a request waits for a subject.
+const FEWEST_AT_ONCE: usize = 2;
+/// Who takes longer, in milliseconds, has too many beside them: then there is one less, else one more. So where all
+/// share a machine, whoever else asks meanwhile is not kept waiting by a queue of ours.
+const SLOW_MS: u64 = 150;
 /// A runner that has not got on for so long is taken for lost: the runtime may give up on it unseen.
 const LOST_AFTER_MS: u64 = 5_000;
 /// How long one runs. Then the alarm begins the next.
@@ -37,6 +40,7 @@ pub struct Runner {
     /// Which runner is at it, and when it last got on.
     current: Cell<(u64, Option<UnixMillis>)>,
     in_hand: RefCell<Vec<SubjectKey>>,
+    at_once: Cell<usize>,
 }
 
 /// Subjects that a request waits for, as long as it is held.
@@ -66,6 +70,7 @@ impl Runner {
             service,
             current: Cell::new((0, None)),
             in_hand: RefCell::default(),
+            at_once: Cell::new(FEWEST_AT_ONCE),
         }
     }
 
@@ -116,7 +121,12 @@ impl Runner {
                 else {
                     break;
                 };
-                sent.push(async move { (pending, self.send(&pending).await) });
+                sent.push(async move {
+                    let begun = now();
+                    let outcome = self.send(&pending).await;
+                    self.took(now().0.saturating_sub(begun.0));
+                    (pending, outcome)
+                });
             }
             let Some((pending, outcome)) = sent.next().await else {
                 if !(goes_on && walk.leads_on()) {
@@ -150,10 +160,21 @@ impl Runner {
 
     fn at_once(&self) -> usize {
         if self.in_hand.borrow().is_empty() {
-            AT_ONCE
+            self.at_once.get()
         } else {
-            AT_ONCE_BESIDE_A_REQUEST
+            FEWEST_AT_ONCE
         }
+    }
+
+    /// Notes how long a subject took.
+    fn took(&self, ms: u64) {
+        let at_once = self.at_once.get();
+        let next = if ms > SLOW_MS {
+            at_once.saturating_sub(1)
+        } else {
+            at_once + 1
+        };
+        self.at_once.set(next.clamp(FEWEST_AT_ONCE, MOST_AT_ONCE));
     }
 
     /// Sends a command to its subject, which has committed it when this is done.
