@@ -4,7 +4,7 @@
 //! sends by itself what it waits for, and the runner makes room for it meanwhile.
 
 use super::command::Pending;
-use super::delivery::Walk;
+use super::delivery::{Pace, Walk};
 use super::service::DirectoryService;
 use crate::objects::call::{CallError, subject_request};
 use crate::objects::durable_sql::DurableSql;
@@ -20,13 +20,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use worker::{Env, Error, Result, console_error};
 
-/// The most subjects that are told at once.
-const MOST_AT_ONCE: usize = 32;
-/// The fewest, and how many at first, and while a request waits for a subject.
-const FEWEST_AT_ONCE: usize = 2;
-/// Who takes longer, in milliseconds, has too many beside them: then there is one less, else one more. So where all
-/// share a machine, whoever else asks meanwhile is not kept waiting by a queue of ours.
-const SLOW_MS: u64 = 150;
 /// A runner that has not got on for so long is taken for lost: the runtime may give up on it unseen.
 const LOST_AFTER_MS: u64 = 5_000;
 /// How long one runs. Then the alarm begins the next.
@@ -40,7 +33,7 @@ pub struct Runner {
     /// Which runner is at it, and when it last got on.
     current: Cell<(u64, Option<UnixMillis>)>,
     in_hand: RefCell<Vec<SubjectKey>>,
-    at_once: Cell<usize>,
+    pace: Cell<Pace>,
 }
 
 /// Subjects that a request waits for, as long as it is held.
@@ -70,7 +63,7 @@ impl Runner {
             service,
             current: Cell::new((0, None)),
             in_hand: RefCell::default(),
-            at_once: Cell::new(FEWEST_AT_ONCE),
+            pace: Cell::default(),
         }
     }
 
@@ -124,7 +117,8 @@ impl Runner {
                 sent.push(async move {
                     let begun = now();
                     let outcome = self.send(&pending).await;
-                    self.took(now().0.saturating_sub(begun.0));
+                    let took_ms = now().0.saturating_sub(begun.0);
+                    self.pace.set(self.pace.get().after(took_ms));
                     (pending, outcome)
                 });
             }
@@ -159,22 +153,8 @@ impl Runner {
     }
 
     fn at_once(&self) -> usize {
-        if self.in_hand.borrow().is_empty() {
-            self.at_once.get()
-        } else {
-            FEWEST_AT_ONCE
-        }
-    }
-
-    /// Notes how long a subject took.
-    fn took(&self, ms: u64) {
-        let at_once = self.at_once.get();
-        let next = if ms > SLOW_MS {
-            at_once.saturating_sub(1)
-        } else {
-            at_once + 1
-        };
-        self.at_once.set(next.clamp(FEWEST_AT_ONCE, MOST_AT_ONCE));
+        let pace = self.pace.get();
+        pace.at_once(!self.in_hand.borrow().is_empty())
     }
 
     /// Sends a command to its subject, which has committed it when this is done.
