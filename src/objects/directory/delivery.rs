@@ -30,6 +30,45 @@ pub fn wait_ms(failures: u64) -> u64 {
     doubled.min(LONGEST_WAIT_MS)
 }
 
+/// The most subjects that are told at once.
+const MOST_AT_ONCE: usize = 32;
+/// The fewest, and how many at first, and while a request waits for a subject.
+const FEWEST_AT_ONCE: usize = 2;
+/// Who takes longer, in milliseconds, has too many beside them.
+const SLOW_MS: u64 = 150;
+
+/// How many subjects are told at once: one less after each that took long, else one more. So where all share a
+/// machine, whoever else asks meanwhile is not kept waiting by a queue of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace(usize);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(FEWEST_AT_ONCE)
+    }
+}
+
+impl Pace {
+    /// How many now.
+    pub const fn at_once(self, does_a_request_wait: bool) -> usize {
+        if does_a_request_wait {
+            FEWEST_AT_ONCE
+        } else {
+            self.0
+        }
+    }
+
+    /// After a subject that took so long.
+    pub fn after(self, ms: u64) -> Self {
+        let next = if ms > SLOW_MS {
+            self.0.saturating_sub(1)
+        } else {
+            self.0 + 1
+        };
+        Self(next.clamp(FEWEST_AT_ONCE, MOST_AT_ONCE))
+    }
+}
+
 /// One walk.
 #[derive(Default)]
 pub struct Walk {
@@ -43,10 +82,12 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The next command to send; `None`: nothing more in this walk.
+    /// The next command to send; `None`: nothing more in this walk. Those for subjects that a request has in hand
+    /// are left to it: if it fails they are due again soon.
     pub fn next<S: Sql>(
         &mut self,
         service: &DirectoryService<S>,
+        is_in_hand: impl Fn(&SubjectKey) -> bool,
         now: UnixMillis,
     ) -> Result<Option<Pending>, SqlError> {
         loop {
@@ -59,6 +100,9 @@ impl Walk {
                 continue;
             };
             self.after = pending.version;
+            if is_in_hand(&pending.subject) {
+                continue;
+            }
             if self.waiting.contains(&pending.subject) {
                 self.again = true;
                 continue;
@@ -102,5 +146,28 @@ impl<S: Sql> DirectoryService<S> {
     pub fn next_due(&self) -> Result<Option<UnixMillis>, SqlError> {
         self.ready()?;
         store::next_due(&self.sql)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FEWEST_AT_ONCE, MOST_AT_ONCE, Pace, SLOW_MS, wait_ms};
+
+    #[test]
+    fn waits_grow_and_end() {
+        let waits = [1, 2, 3, 7, 60].map(wait_ms);
+        assert_eq!(waits, [1_000, 2_000, 4_000, 60_000, 60_000]);
+    }
+
+    #[test]
+    fn few_are_told_at_once_where_they_take_long_and_many_where_they_do_not() {
+        let after =
+            |pace: Pace, times: usize, ms: u64| (0..times).fold(pace, |pace, _| pace.after(ms));
+        let fast = after(Pace::default(), 100, SLOW_MS);
+        assert_eq!(fast.at_once(false), MOST_AT_ONCE);
+        assert_eq!(fast.at_once(true), FEWEST_AT_ONCE);
+        let slower = after(fast, 10, SLOW_MS + 1);
+        assert_eq!(slower.at_once(false), MOST_AT_ONCE - 10);
+        assert_eq!(after(slower, 100, SLOW_MS + 1), Pace::default());
     }
 }

@@ -164,7 +164,7 @@ async fn command_subjects(
     if pending.is_empty() {
         return Ok(());
     }
-    let _waits = runner.waits();
+    let _in_hand = runner.takes_in_hand(&pending);
     let mut failed = BTreeSet::new();
     let mut outcome = Ok(());
     for command in pending {

@@ -4,25 +4,22 @@
 //! sends by itself what it waits for, and the runner makes room for it meanwhile.
 
 use super::command::Pending;
-use super::delivery::Walk;
+use super::delivery::{Pace, Walk};
 use super::service::DirectoryService;
 use crate::objects::call::{CallError, subject_request};
 use crate::objects::durable_sql::DurableSql;
 use crate::runtime::now;
 use futures::stream::{FuturesUnordered, StreamExt};
+use portcullis_core::id::SubjectKey;
 use portcullis_core::session::call::SubjectRequest;
 use portcullis_core::session::provision::ProvisionReply;
 use portcullis_core::session::reactivate::ReactivateReply;
 use portcullis_core::session::revoke::RevokeReply;
 use portcullis_core::time::UnixMillis;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use worker::{Env, Error, Result, console_error};
 
-/// How many subjects are told at once. More take longer each, and are no sooner done.
-const AT_ONCE: usize = 32;
-/// How many while a request waits for a subject.
-const AT_ONCE_BESIDE_A_REQUEST: usize = 4;
 /// A runner that has not got on for so long is taken for lost: the runtime may give up on it unseen.
 const LOST_AFTER_MS: u64 = 5_000;
 /// How long one runs. Then the alarm begins the next.
@@ -35,38 +32,53 @@ pub struct Runner {
     service: Rc<DirectoryService<DurableSql>>,
     /// Which runner is at it, and when it last got on.
     current: Cell<(u64, Option<UnixMillis>)>,
-    requests: Cell<usize>,
+    in_hand: RefCell<Vec<SubjectKey>>,
+    pace: Cell<Pace>,
 }
 
-/// A request that waits for subjects, as long as it is held.
-pub struct Waits<'a>(&'a Cell<usize>);
+/// Subjects that a request waits for, as long as it is held.
+pub struct InHand<'a> {
+    all: &'a RefCell<Vec<SubjectKey>>,
+    of_request: Vec<SubjectKey>,
+}
 
-impl Drop for Waits<'_> {
+impl Drop for InHand<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        let mut all = self.all.borrow_mut();
+        for subject in &self.of_request {
+            // Another request may have the same one in hand, too.
+            if let Some(at) = all.iter().position(|one| one == subject) {
+                all.swap_remove(at);
+            }
+        }
     }
 }
 
 impl Runner {
     /// One that does nothing yet.
-    pub const fn new(
-        env: Env,
-        connection: String,
-        service: Rc<DirectoryService<DurableSql>>,
-    ) -> Self {
+    pub fn new(env: Env, connection: String, service: Rc<DirectoryService<DurableSql>>) -> Self {
         Self {
             env,
             connection,
             service,
             current: Cell::new((0, None)),
-            requests: Cell::new(0),
+            in_hand: RefCell::default(),
+            pace: Cell::default(),
         }
     }
 
-    /// Notes that a request waits for subjects.
-    pub fn waits(&self) -> Waits<'_> {
-        self.requests.set(self.requests.get() + 1);
-        Waits(&self.requests)
+    /// Notes that a request sends these by itself.
+    pub fn takes_in_hand(&self, pending: &[Pending]) -> InHand<'_> {
+        let of_request: Vec<SubjectKey> = pending.iter().map(|one| one.subject).collect();
+        self.in_hand.borrow_mut().extend(&of_request);
+        InHand {
+            all: &self.in_hand,
+            of_request,
+        }
+    }
+
+    fn is_in_hand(&self, subject: &SubjectKey) -> bool {
+        self.in_hand.borrow().contains(subject)
     }
 
     /// Whether one is at it that is not lost.
@@ -98,10 +110,17 @@ impl Runner {
         loop {
             let goes_on = self.current.get().0 == me && now() < until;
             while goes_on && sent.len() < self.at_once() {
-                let Some(pending) = walk.next(&self.service, now())? else {
+                let Some(pending) = walk.next(&self.service, |of| self.is_in_hand(of), now())?
+                else {
                     break;
                 };
-                sent.push(async move { (pending, self.send(&pending).await) });
+                sent.push(async move {
+                    let begun = now();
+                    let outcome = self.send(&pending).await;
+                    let took_ms = now().0.saturating_sub(begun.0);
+                    self.pace.set(self.pace.get().after(took_ms));
+                    (pending, outcome)
+                });
             }
             let Some((pending, outcome)) = sent.next().await else {
                 if !(goes_on && walk.leads_on()) {
@@ -134,11 +153,8 @@ impl Runner {
     }
 
     fn at_once(&self) -> usize {
-        if self.requests.get() > 0 {
-            AT_ONCE_BESIDE_A_REQUEST
-        } else {
-            AT_ONCE
-        }
+        let pace = self.pace.get();
+        pace.at_once(!self.in_hand.borrow().is_empty())
     }
 
     /// Sends a command to its subject, which has committed it when this is done.

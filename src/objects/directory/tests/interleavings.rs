@@ -153,7 +153,10 @@ impl World {
         let mut walk = Walk::default();
         let mut sent = 0;
         while sent < most {
-            let Some(pending) = walk.next(&self.directory, self.now).expect("reads") else {
+            let Some(pending) = walk
+                .next(&self.directory, |_| false, self.now)
+                .expect("reads")
+            else {
                 break;
             };
             for request in self.directory.requests(&pending, "demo").expect("reads") {

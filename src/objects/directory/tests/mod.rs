@@ -4,6 +4,7 @@ mod bulk;
 mod groups;
 mod interleavings;
 mod jobs;
+mod many;
 mod policy;
 mod registry;
 mod scim;
