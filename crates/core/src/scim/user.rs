@@ -56,7 +56,7 @@ pub struct User {
     pub external_id: Option<String>,
     /// Whether the person may log in.
     pub active: bool,
-    /// Every other attribute.
+    /// Every other attribute; `active` as null where a PATCH has taken it away.
     pub attributes: Map<String, Value>,
 }
 
@@ -71,7 +71,7 @@ impl User {
         Self::from_whole(replaced(&USER, &self.to_whole(), &json(body)?)?.attributes)
     }
 
-    /// What the body of a PATCH makes of the user. `active` cannot be removed.
+    /// What the body of a PATCH makes of the user. Who is no longer said to be active is not.
     pub fn patched_by(&self, body: &str) -> Result<Self, ScimError> {
         let operations = operations(&json(body)?)?;
         Self::from_whole(apply(&USER, &self.to_whole(), &operations)?.after)
@@ -82,7 +82,9 @@ impl User {
     pub fn to_whole(&self) -> Map<String, Value> {
         let mut whole = self.attributes.clone();
         whole.insert("userName".into(), self.user_name.clone().into());
-        whole.insert("active".into(), self.active.into());
+        if whole.remove("active").is_none() {
+            whole.insert("active".into(), self.active.into());
+        }
         if let Some(id) = &self.external_id {
             whole.insert("externalId".into(), id.clone().into());
         }
@@ -97,10 +99,13 @@ impl User {
         let user_name = text("userName");
         let external_id = text("externalId");
         let active = take(&mut whole, "active").and_then(|value| value.as_bool());
+        if active.is_none() {
+            whole.insert("active".into(), Value::Null);
+        }
         Ok(Self {
             user_name: user_name.ok_or_else(|| ScimError::Mutability("userName".into()))?,
             external_id,
-            active: active.ok_or_else(|| ScimError::Mutability("active".into()))?,
+            active: active == Some(true),
             attributes: whole,
         })
     }
@@ -294,6 +299,43 @@ mod tests {
         assert_eq!(after, expected);
         let refused = before.replaced_by(r#"{"active":true}"#);
         assert_eq!(refused, Err(ScimError::InvalidValue("userName".into())));
+    }
+
+    #[test]
+    fn who_is_no_longer_said_to_be_active_is_not_and_nothing_else_is_said_until_a_change_does() {
+        let before = User::parse(r#"{"userName":"a","title":"t"}"#).expect("parses");
+        let removed = r#"{"Operations":[{"op":"remove","path":"active"}]}"#;
+        let gone = before.patched_by(removed).expect("patches");
+        assert!(before.active && !gone.active);
+        assert_eq!(
+            gone.to_whole(),
+            *json!({"userName":"a","title":"t"})
+                .as_object()
+                .expect("one")
+        );
+        let put = gone.replaced_by(r#"{"userName":"a","title":"t"}"#);
+        assert_eq!(put, Ok(gone.clone()));
+        assert_eq!(gone.patched_by(removed), Ok(gone.clone()));
+        for (body, back) in [
+            (
+                r#"{"Operations":[{"op":"add","path":"active","value":true}]}"#,
+                true,
+            ),
+            (
+                r#"{"Operations":[{"op":"replace","value":{"active":"False"}}]}"#,
+                false,
+            ),
+        ] {
+            let said = gone.patched_by(body).expect("patches");
+            assert_eq!(
+                said,
+                User {
+                    active: back,
+                    ..before.clone()
+                },
+                "{body}"
+            );
+        }
     }
 
     #[test]

@@ -73,7 +73,6 @@ fn sub_attributes_are_set_and_removed_alone() {
 fn what_identifies_cannot_be_removed_or_reassigned() {
     for operations in [
         r#"[{"op":"remove","path":"userName"}]"#,
-        r#"[{"op":"remove","path":"active"}]"#,
         r#"[{"op":"replace","path":"id","value":"x"}]"#,
         r#"[{"op":"replace","path":"userName","value":7}]"#,
         r#"[{"op":"replace","path":"userName","value":null}]"#,
