@@ -13,6 +13,7 @@ mod npm;
 mod place;
 mod process;
 mod progress;
+mod python;
 mod run;
 mod setup;
 mod target;
@@ -45,7 +46,10 @@ fn execute(command: Command) -> Result<(), Failure> {
             print!("{text}");
             Ok(())
         }
-        Command::Setup => setup::setup(&place).map(drop),
+        Command::Setup => {
+            let kit = setup::setup(&place)?;
+            python::install(&kit.place).map(drop)
+        }
         Command::Build => workers::build(&setup::setup(&place)?, Finish::Full),
         Command::Dev { stack_args } => {
             let kit = setup::setup(&place)?;
@@ -57,10 +61,12 @@ fn execute(command: Command) -> Result<(), Failure> {
             if scope != TestScope::EndToEnd {
                 tidy::tidy(&kit)?;
             }
-            if scope != TestScope::Unit {
-                workers::build(&kit, Finish::Quick)?;
+            if scope == TestScope::Unit {
+                return run::test(&kit, scope, filter.as_deref(), None);
             }
-            run::test(&kit, scope, filter.as_deref())
+            let packages = python::install(&kit.place)?;
+            workers::build(&kit, Finish::Quick)?;
+            run::test(&kit, scope, filter.as_deref(), Some(&packages))
         }
         Command::Demo { args } => {
             let kit = setup::setup(&place)?;

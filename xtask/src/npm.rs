@@ -159,7 +159,7 @@ fn link(modules: &Path, link: &Path) -> Result<(), Failure> {
 }
 
 /// Tells lock files apart; nothing depends on it being hard to forge.
-fn fingerprint(text: &[u8]) -> String {
+pub fn fingerprint(text: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
     hasher.write(text);
     format!("{:016x}", hasher.finish())

@@ -1,6 +1,6 @@
 //! Runs the stack, the tests, the demo and the measurements.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, process::Command};
+use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
 
 use crate::{cli::TestScope, failure::Failure, process, progress::step, setup::Kit};
 
@@ -21,9 +21,18 @@ pub fn dev(kit: &Kit, args: &[OsString]) -> Result<(), Failure> {
     Err(Failure::step(format!("starting dev/stack.mjs: {error}")))
 }
 
-pub fn test(kit: &Kit, scope: TestScope, filter: Option<&str>) -> Result<(), Failure> {
+/// `python_packages` are what end-to-end tests have from the Python registry.
+pub fn test(
+    kit: &Kit,
+    scope: TestScope,
+    filter: Option<&str>,
+    python_packages: Option<&Path>,
+) -> Result<(), Failure> {
     let mut cargo = with_stack(kit);
     cargo.arg("test");
+    if let Some(packages) = python_packages {
+        cargo.env("PORTCULLIS_PYTHON_PACKAGES", packages);
+    }
     match scope {
         TestScope::All => cargo.arg("--workspace"),
         TestScope::Unit => cargo.args(["--workspace", "--exclude", E2E]),

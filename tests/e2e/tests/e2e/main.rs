@@ -46,6 +46,7 @@ mod routes;
 mod saml;
 mod scim;
 mod scim_oracles;
+mod scim_tester;
 mod scim_users;
 mod sessions;
 mod step_up;
