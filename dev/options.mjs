@@ -82,7 +82,7 @@ export function parseOptions(args) {
 
 function count(text, name) {
   const number = Number(text);
-  if (!Number.isInteger(number) || number < 0 || number > 1000) throw new TypeError(`${name} ${text} is no number up to 1000`);
+  if (!Number.isInteger(number) || number < 0 || number > 10000) throw new TypeError(`${name} ${text} is no number up to 10000`);
   return number;
 }
 

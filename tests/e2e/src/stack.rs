@@ -85,6 +85,9 @@ pub struct Settings {
     pub more_gateways: u16,
     /// How many people there are besides the usual three, `person-0` and on.
     pub people: Option<u16>,
+    /// Whether its state is kept in memory, where there is a file system for that and `TMPDIR` does not say where: for
+    /// measurements that make more objects than a disk makes files.
+    pub in_memory: bool,
 }
 
 impl Settings {
@@ -117,7 +120,11 @@ impl Stack {
 
     /// A stack with empty state; returns when all of it answers.
     pub fn start_with(settings: &Settings) -> Result<Self> {
-        let directory = fresh_directory()?;
+        let directory = if settings.in_memory {
+            fresh_directory_in(&memory())?
+        } else {
+            fresh_directory()?
+        };
         let mut attempts = 0;
         loop {
             let port = ports::free_run()?;
@@ -268,8 +275,22 @@ pub fn node(checkout: &Path) -> Result<PathBuf> {
 
 /// An empty directory, for its maker to remove; what a killed run left is removed first.
 pub(crate) fn fresh_directory() -> Result<PathBuf> {
+    fresh_directory_in(&env::temp_dir())
+}
+
+/// Where files are in memory, if there is such a place and nobody says where else to put them.
+fn memory() -> PathBuf {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() && env::var_os("TMPDIR").is_none() {
+        shared.to_path_buf()
+    } else {
+        env::temp_dir()
+    }
+}
+
+fn fresh_directory_in(parent: &Path) -> Result<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let parent = env::temp_dir().join("portcullis-e2e");
+    let parent = parent.join("portcullis-e2e");
     fs::create_dir_all(&parent)?;
     if env::var_os("PORTCULLIS_E2E_KEEP").is_none() {
         for entry in fs::read_dir(&parent)?.flatten() {
