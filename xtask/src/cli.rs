@@ -61,7 +61,8 @@ Every command first installs what is missing, into $PORTCULLIS_CACHE
 ";
 
 const SETUP_HELP: &str = "\
-cargo xtask setup: install what is missing (wasm32 target, build tools, Node, npm packages).
+cargo xtask setup: install what is missing (wasm32 target, build tools, Node, npm packages,
+and, for tests, packages for the Python that is there).
 
   PORTCULLIS_CACHE=DIR    where it goes
   PORTCULLIS_WASM=debian  take the wasm32 target from Debian's compiler sources even if rustup has it
@@ -106,9 +107,10 @@ cargo xtask demo [--port N] [--json]: narrate the main job; non-zero if a step f
 const BENCH_HELP: &str = "\
 cargo xtask bench [NAME]... [OPTIONS]: a table, and target/bench/NAME.json in the checkout.
 
-  NAME           strict-check, tokens, gateway or kill; without a name, each of them
+  NAME           strict-check, tokens, gateway, kill or scim; without a name, each of them
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
+  --users N      scim: users of the largest directory (100000)
   --json         print the report instead of a table
 ";
 

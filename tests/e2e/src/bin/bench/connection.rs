@@ -60,7 +60,13 @@ impl Connection {
     pub fn read(&mut self) -> Result<Option<Answer>> {
         let mut bytes = [0; 4096];
         match self.stream.read(&mut bytes) {
-            Ok(0) => return Err(Failure::new("the server hung up")),
+            Ok(0) => {
+                let since = self.sent.map(|sent| sent.elapsed().as_millis());
+                return Err(Failure::new(format!(
+                    "the server hung up {} ms after it was asked",
+                    since.unwrap_or_default()
+                )));
+            }
             Ok(count) => self.buffer.extend(bytes.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -118,7 +124,7 @@ pub fn readable_of<'c>(
 pub fn request(method: &str, url: &url::Url, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut request = format!(
         "{method} {} HTTP/1.1\r\nHost: {}\r\n",
-        url.path(),
+        &url[url::Position::BeforePath..url::Position::AfterQuery],
         url.authority()
     );
     for (name, value) in headers {

@@ -14,8 +14,10 @@ mod open_loop;
 mod peer;
 mod prepare;
 mod report;
+mod scim;
 mod statistics;
 mod strict_check;
+mod threads;
 mod tokens;
 mod view;
 mod wire;
@@ -37,9 +39,11 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
                  million live revocations; and an identity provider's RS256 token
   kill           from the acknowledgement of a kill to the last request that passed, at several gateways under
                  load, with the feed delayed, cut and crashed; 25 kills for each second
+  scim           provisioning with 1,000, 10,000 and 100,000 users; five minutes go to seeding and log-ins
                  (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
+  --users N      scim: users of the largest directory (100000)
   --json         print the report instead of a table
   --help
 
@@ -50,11 +54,12 @@ Exit codes: 0 measured, 1 it could not be measured, 2 bad command line.
 /// A measurement and its name.
 type Measurement = (&'static str, fn(&Options) -> Result<Report>);
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 5] = [
     (strict_check::NAME, strict_check::measure),
     (tokens::NAME, tokens::measure),
     (gateway::NAME, gateway::measure),
     (kill::NAME, kill::measure),
+    (scim::NAME, scim::measure),
 ];
 
 /// What every measurement needs to know.
@@ -62,6 +67,7 @@ pub struct Options {
     chosen: Vec<Measurement>,
     seconds: Duration,
     rounds: usize,
+    users: usize,
     json: bool,
     help: bool,
 }
@@ -111,6 +117,7 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
         chosen: Vec::new(),
         seconds: Duration::from_secs(2),
         rounds: 5,
+        users: 100_000,
         json: false,
         help: false,
     };
@@ -132,6 +139,12 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
                 options.rounds = parser.value()?.parse()?;
                 if options.rounds == 0 {
                     return Err("--rounds is at least 1".into());
+                }
+            }
+            Long("users") => {
+                options.users = parser.value()?.parse()?;
+                if !(1_000..=1_000_000).contains(&options.users) {
+                    return Err("--users is between 1000 and 1000000".into());
                 }
             }
             Long("json") => options.json = true,

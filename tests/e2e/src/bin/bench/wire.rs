@@ -29,7 +29,11 @@ pub fn frame(bytes: &[u8]) -> Result<Option<Framed<'_>>, &'static str> {
         .and_then(|line| line.get(..3)?.parse().ok())
         .ok_or("no status line")?;
     let rest = bytes.get(head_length..).unwrap_or_default();
-    let body_length = match body(lines)? {
+    let body = match status {
+        204 => Body::Sized(0), // there is none, and no length of it (RFC 9110 section 8.6)
+        _ => body(lines)?,
+    };
+    let body_length = match body {
         Body::Sized(length) => Some(length).filter(|length| rest.len() >= *length),
         // No trailers and no chunk that holds these bytes: our own stack sends neither.
         Body::Chunked if rest.starts_with(b"0\r\n\r\n") => Some(5),
@@ -92,6 +96,12 @@ mod tests {
         );
         let chunked = "HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
         assert_eq!(framed(chunked), Ok(Some((401, chunked.len()))));
+    }
+
+    #[test]
+    fn a_response_without_content_ends_with_its_head() {
+        let none = "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n\r\n";
+        assert_eq!(framed(none), Ok(Some((204, none.len()))));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::drive::Planned;
 use crate::connection::request;
+use crate::threads::in_threads;
 use portcullis_core::time::UnixMillis;
 use portcullis_e2e::api::bearer;
 use portcullis_e2e::app::{App, Tokens};
@@ -14,13 +15,8 @@ use portcullis_e2e::stack::Endpoints;
 use portcullis_e2e::wait::until;
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::thread;
 use url::Url;
 
-/// How many log in at a time.
-const THREADS: usize = 8;
 /// How many people keep a session that nobody ends.
 const BYSTANDERS: usize = 16;
 
@@ -302,44 +298,6 @@ fn refreshed(app: &App, tokens: &Tokens) -> Result<Tokens> {
         ])
         .send()?;
     Tokens::read(&answer.expect(200)?)
-}
-
-/// What `make` makes of each, in their order.
-fn in_threads<P: Send, T: Send>(
-    people: &mut [P],
-    make: impl Fn(&mut P) -> Result<Vec<T>> + Sync,
-) -> Result<Vec<T>> {
-    let results = Mutex::new(Vec::new());
-    let share = people.len().div_ceil(THREADS).max(1);
-    thread::scope(|scope| -> Result {
-        let (make, results) = (&make, &results);
-        let threads: Vec<_> = people
-            .chunks_mut(share)
-            .enumerate()
-            .map(|(chunk, people)| {
-                scope.spawn(move || -> Result {
-                    for (index, person) in people.iter_mut().enumerate() {
-                        let of_it = make(person)?;
-                        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                        results.push((chunk, index, of_it));
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(Failure::new("a thread panicked")))?;
-        }
-        Ok(())
-    })?;
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(chunk, index, _)| (*chunk, *index));
-    Ok(results
-        .into_iter()
-        .flat_map(|(_, _, of_it)| of_it)
-        .collect())
 }
 
 /// Whether a receipt is that of ending this in this way. The newest is looked at first.
