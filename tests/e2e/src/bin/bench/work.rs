@@ -6,12 +6,17 @@ use crate::statistics::Latencies;
 use portcullis_e2e::{Failure, Result};
 use std::time::{Duration, Instant};
 
+/// How many closed connections are too many.
+const HANG_UPS: usize = 1_000;
+
 /// What it took.
 pub struct Done {
     /// From the first request sent to the last answer read.
     pub elapsed: Duration,
     /// One per answer.
     pub latencies: Latencies,
+    /// How many connections were closed with a request under way.
+    pub hung_up: usize,
 }
 
 /// Asks `next` for each connection's request, with the answer to its last one, until it has none.
@@ -22,7 +27,8 @@ pub fn work_through(
     work_through_on(address, CONNECTIONS, next)
 }
 
-/// The same on so many connections.
+/// The same on so many connections. A connection that the server has closed is opened again, and asked the same again,
+/// up to [`HANG_UPS`] times in all: the latency then counts from the second time, and `hung_up` says how often that was.
 pub fn work_through_on(
     address: &str,
     connections: usize,
@@ -33,22 +39,38 @@ pub fn work_through_on(
         .collect::<Result<Vec<_>>>()?;
     let mut latencies = Latencies::default();
     let mut under_way = 0;
+    let mut hung_up = 0;
+    let mut last: Vec<Vec<u8>> = vec![Vec::new(); connections.len()];
     let begun = Instant::now();
     for (index, connection) in connections.iter_mut().enumerate() {
         if let Some(request) = next(index, None)? {
             connection.send(&request)?;
             under_way += 1;
+            if let Some(last) = last.get_mut(index) {
+                *last = request;
+            }
         }
     }
     while under_way > 0 {
         for index in readable(&connections)? {
-            let Some(connection) = connections.get_mut(index) else {
+            let (Some(connection), Some(last)) = (connections.get_mut(index), last.get_mut(index))
+            else {
                 continue;
             };
-            let Some(answer) = connection.read()? else {
+            let read = match connection.read() {
+                Err(_) if hung_up < HANG_UPS => {
+                    hung_up += 1;
+                    *connection = Connection::open(address)?;
+                    connection.send(last)?;
+                    None
+                }
+                read => read?,
+            };
+            let Some(answer) = read else {
                 continue;
             };
-            if !(200..300).contains(&answer.status) {
+            // What was asked twice may have been done the first time: a conflict is for `next` to judge.
+            if !(200..300).contains(&answer.status) && answer.status != 409 {
                 return Err(Failure::new(format!(
                     "expected success, got {} with {}",
                     answer.status,
@@ -57,7 +79,10 @@ pub fn work_through_on(
             }
             latencies.push(answer.latency);
             match next(index, Some(&answer))? {
-                Some(request) => connection.send(&request)?,
+                Some(request) => {
+                    connection.send(&request)?;
+                    *last = request;
+                }
                 None => under_way -= 1,
             }
         }
@@ -65,5 +90,6 @@ pub fn work_through_on(
     Ok(Done {
         elapsed: begun.elapsed(),
         latencies,
+        hung_up,
     })
 }

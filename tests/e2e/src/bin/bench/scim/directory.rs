@@ -88,9 +88,13 @@ impl Directory {
         let mut ids = vec![String::new(); users];
         let mut next = 0..users;
         let mut under_way = [0; CONNECTIONS];
-        work_through(url.authority(), |connection, answer| {
+        let done = work_through(url.authority(), |connection, answer| {
             let number = under_way.get_mut(connection);
             let number = number.ok_or_else(|| Failure::new("one more connection"))?;
+            if answer.is_some_and(|answer| answer.status == 409) {
+                // It was asked twice, and done the first time.
+                return self.find("userName", &name(*number)).map(Some);
+            }
             if let (Some(answer), Some(id)) = (answer, ids.get_mut(*number)) {
                 *id = id_in(answer)?;
             }
@@ -99,6 +103,9 @@ impl Directory {
                 written("POST", &url, Some(&user_body(user)))
             }))
         })?;
+        if done.hung_up > 0 {
+            eprintln!("connections closed in the middle: {}", done.hung_up);
+        }
         self.ids = ids;
         Ok(())
     }
