@@ -7,6 +7,7 @@
 pub mod call;
 pub mod event;
 pub mod line;
+pub mod log;
 pub mod pack;
 pub mod query;
 pub mod ranges;
