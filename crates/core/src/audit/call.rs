@@ -256,6 +256,7 @@ mod tests {
             ),
             (Refusal::ArchiveDiffers { archived: 2 }, vec![3, 2]),
             (Refusal::KeyUnusable, vec![4]),
+            (Refusal::ArchiveOfAnother, vec![5]),
         ];
         for (refusal, bytes) in refusals {
             let refused: Answer<Option<Vec<u8>>> = Err(refusal);

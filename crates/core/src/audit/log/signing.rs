@@ -30,6 +30,8 @@ pub enum Refusal {
     },
     /// The key cannot be opened.
     KeyUnusable,
+    /// The archived checkpoint is not by this log's key: the lane lost its storage, or has another's archive.
+    ArchiveOfAnother,
 }
 
 impl fmt::Display for Refusal {
@@ -49,6 +51,9 @@ impl fmt::Display for Refusal {
             }
             Self::KeyUnusable => {
                 f.write_str("the log's key cannot be opened: was SERVICE_KEY changed?")
+            }
+            Self::ArchiveOfAnother => {
+                f.write_str("the archived checkpoint is by another key: the log was lost, or the archive is another's")
             }
         }
     }
