@@ -19,6 +19,7 @@ use super::service::{LANE, LaneService};
 use super::store;
 use super::tree::{Standing, Stored};
 use crate::objects::sql::{Sql, SqlError};
+use futures::future::join_all;
 use portcullis_core::audit::call::Answer;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::proof::{NoProof, Tiles, Tree};
@@ -27,8 +28,10 @@ use portcullis_core::audit::log::{Head, TILE_WIDTH};
 use portcullis_core::time::UnixMillis;
 use std::cell::{Cell, RefCell};
 
-/// The most tiles of level 0 that are archived at a time.
-const MAX_TILES: u64 = 32;
+/// The most tiles of level 0 that are archived before that is noted.
+const MAX_TILES: u64 = 240;
+/// How many of them are on their way at a time: the runtime keeps six connections, and each has two objects.
+const ON_THEIR_WAY: u64 = 6;
 /// How long a checkpoint is given out before another is signed, in milliseconds. The archive takes one write a second
 /// for each name, and each costs.
 pub const CHECKPOINT_MS: u64 = 2000;
@@ -76,6 +79,8 @@ pub struct Known {
     looked: Cell<bool>,
     /// The checkpoint that was archived last, with its head.
     checkpoint: RefCell<Option<(Archived, Head)>>,
+    /// An archived head that was found to be of this tree: it stays so.
+    agreed: Cell<Option<Head>>,
     /// When a checkpoint was signed last.
     signed_at: Cell<Option<UnixMillis>>,
     /// A tile in the archive is not this lane's: of a log of so many lines.
@@ -136,6 +141,7 @@ impl<S: Sql> LaneService<S> {
                 Ok(Some(version)) => {
                     let bytes = note.clone();
                     let archived = Archived { bytes, version };
+                    self.archive.agreed.set(Some(head));
                     self.archive.found(Some((archived, head)));
                     return Ok(Ok(note));
                 }
@@ -190,10 +196,19 @@ impl<S: Sql> LaneService<S> {
             Ok(head) => head,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let agreed = self.archive.agreed.get();
+        if agreed.is_some() && agreed == archived.copied() {
+            return Ok(Ok(head));
+        }
         let stored = Stored(&self.sql);
         let tree = Tree::new(head, &stored);
         match may_sign(head.size, archived, |size| tree.root_at(size)) {
-            Ok(judged) => Ok(judged.map(|()| head)),
+            Ok(judged) => {
+                if judged.is_ok() {
+                    self.archive.agreed.set(archived.copied());
+                }
+                Ok(judged.map(|()| head))
+            }
             Err(NoProof::Tiles(error)) => Err(error),
             Err(_) => {
                 self.standing.set(Some(Standing::Differs));
@@ -225,14 +240,16 @@ impl<S: Sql> LaneService<S> {
         }
         let first = store::archived_tiles(&self.sql)?;
         let end = store::next_index(&self.sql)? / TILE_WIDTH;
+        let end = end.min(first + MAX_TILES);
         let mut next = first;
         let mut done = Ok(());
-        while next < end.min(first + MAX_TILES) {
-            done = self.archive_tile(archive, next).await;
-            if done.is_err() {
-                break;
+        while next < end && done.is_ok() {
+            let tiles = (next..end.min(next + ON_THEIR_WAY)).map(|n| self.archive_tile(archive, n));
+            for archived in join_all(tiles).await {
+                // Those behind one that failed may be there, and are tried again with it.
+                done = done.and(archived);
+                next += u64::from(done.is_ok());
             }
-            next += 1;
         }
         // What was done is kept, also if the next could not be.
         if next > first {
