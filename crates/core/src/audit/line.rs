@@ -279,10 +279,10 @@ mod tests {
                 method: longest(),
                 host: longest(),
                 path: longest(),
-                status: Some(u16::MAX),
                 ip: Some(longest()),
                 user_agent: Some(longest()),
                 ray: Some(longest()),
+                ..RequestFacts::default()
             }),
             ..Event::new(
                 UnixMillis(1000),
