@@ -49,12 +49,8 @@ impl fmt::Display for Refusal {
                     "the log is not the one of its archived checkpoint of {archived} lines"
                 )
             }
-            Self::KeyUnusable => {
-                f.write_str("the log's key cannot be opened: was SERVICE_KEY changed?")
-            }
-            Self::ArchiveOfAnother => {
-                f.write_str("the archived checkpoint is by another key: the log was lost, or the archive is another's")
-            }
+            Self::KeyUnusable => f.write_str("the log's key cannot be opened"),
+            Self::ArchiveOfAnother => f.write_str("the archived checkpoint is by another key"),
         }
     }
 }
