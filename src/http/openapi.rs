@@ -19,7 +19,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 fn describe(config: &Config) -> Value {
     let mut paths = Map::new();
     for route in rows() {
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = paths.entry(name(route.path)).or_insert_with(|| json!({}));
         if let Some(operations) = path.as_object_mut() {
             let method = route.method.to_lowercase();
             operations.insert(method, operation(route, &config.connection.id));
@@ -121,6 +121,9 @@ fn schemas() -> Map<String, Value> {
         ("ScimJobs", super::scim_jobs::page_schema()),
         ("Seats", super::scim_jobs::seats_schema()),
         ("Events", super::audit::reply_schema()),
+        ("AuditKey", super::audit_log::key_schema()),
+        ("Inclusion", super::audit_log::inclusion_schema()),
+        ("Consistency", super::audit_log::consistency_schema()),
     ];
     let named = schemas.into_iter();
     named
@@ -138,8 +141,8 @@ fn operation(route: &Route, configured: &str) -> Value {
             .collect(),
     };
     let example = example(route.path, configured);
-    let mut parameters: Vec<Value> = route
-        .path
+    let path = name(route.path);
+    let mut parameters: Vec<Value> = path
         .split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| parameter(name, "path", true))
@@ -190,10 +193,10 @@ fn operation(route: &Route, configured: &str) -> Value {
             of_connections(route)
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
-        "/v1/audit/events" => {
-            let names = super::audit::PARAMETERS;
-            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
-            (None, Some("Events"))
+        path if path.starts_with("/v1/audit/") => {
+            let (names, reply) = of_audit(path);
+            parameters.extend(names);
+            (None, reply)
         }
         _ => (None, None),
     };
@@ -221,6 +224,11 @@ fn operation(route: &Route, configured: &str) -> Value {
     operation
 }
 
+/// The path as the description has it, which knows no parameter of several segments.
+fn name(path: &str) -> String {
+    path.replace("*}", "}")
+}
+
 /// The path with something in place of each pair of braces: of SCIM's, the connection that all of them have.
 fn example(path: &str, configured: &str) -> String {
     path.replace("/scim/{connection}/", &format!("/scim/{configured}/"))
@@ -236,6 +244,10 @@ fn example(path: &str, configured: &str) -> String {
         .replace("{job}", "job_1700000000000")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{lane}", "0")
+        .replace("{level}", "0")
+        .replace("{tile*}", "000")
+        .replace("{bundle*}", "000")
 }
 
 /// The schemas of a route about connections.
@@ -284,6 +296,19 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
     }
 }
 
+/// The parameters and the schema of a route about the audit log.
+fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
+    let (names, required, reply) = match path {
+        "/v1/audit/events" => (super::audit::PARAMETERS, false, Some("Events")),
+        "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
+        "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),
+        "/v1/audit/key" => (&[][..], false, Some("AuditKey")),
+        _ => (&[][..], false, None),
+    };
+    let names = names.iter().map(|name| parameter(name, "query", required));
+    (names.collect(), reply)
+}
+
 /// The schemas of a route about signing keys.
 fn of_keys(path: &str) -> (Option<&'static str>, Option<&'static str>) {
     match path {
@@ -324,7 +349,7 @@ mod tests {
         let description = describe(&dev());
         for route in rows() {
             let method = route.method.to_lowercase();
-            let operation = &description["paths"][route.path][method.as_str()];
+            let operation = &description["paths"][name(route.path)][method.as_str()];
             assert_eq!(operation["summary"], route.summary);
             let public = matches!(route.access, Access::Public);
             assert_eq!(operation["security"] == json!([]), public, "{}", route.path);

@@ -1,7 +1,16 @@
 //! A lane of the audit log: the one place where events get their index.
 
+mod archive;
+#[cfg(test)]
+mod archive_tests;
+mod bucket;
+mod log;
 pub mod object;
 pub mod service;
+mod signer;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tree;
+#[cfg(test)]
+mod tree_tests;
