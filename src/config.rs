@@ -42,6 +42,8 @@ pub struct Config {
     pub sealing_key: [u8; 32],
     /// Seals secrets that connections have at their providers.
     pub connection_key: [u8; 32],
+    /// Seals the keys of the audit log's checkpoints at rest.
+    pub log_key: [u8; 32],
     /// The static connection: an identity provider that is there from the first request on. The policy
     /// may have more, and may have turned this one off; [`crate::connections`] knows.
     pub connection: Rc<Connection>,
@@ -136,6 +138,7 @@ impl Config {
             routing_key: derived_key(&service_key, "routing segments"),
             sealing_key: derived_key(&service_key, "signing keys at rest"),
             connection_key: derived_key(&service_key, "connection secrets at rest"),
+            log_key: derived_key(&service_key, "audit log keys at rest"),
             connection: static_connection(
                 &json!({
                     "id": needed("CONNECTION_ID")?,
@@ -192,13 +195,7 @@ impl Config {
                     token("GATEWAY_TOKEN", Role::Gateway)?,
                 ]
             },
-            key_timing: match var("TEST_KEY_AHEAD_SECS") {
-                Some(ahead) if dev => Timing {
-                    ahead_on_demand_secs: ahead.parse().map_err(|_| "TEST_KEY_AHEAD_SECS")?,
-                    ..Timing::default()
-                },
-                _ => Timing::default(),
-            },
+            key_timing: key_timing(&var, dev)?,
             feed: feed(&var, dev)?,
             delivery_delay_ms: match var("TEST_DELIVERY_DELAY_MS") {
                 Some(delay) if dev => delay.parse().map_err(|_| "TEST_DELIVERY_DELAY_MS")?,
@@ -213,6 +210,16 @@ impl Config {
             .iter()
             .find(|client| client.client_id == client_id)
     }
+}
+
+fn key_timing(var: impl Fn(&str) -> Option<String>, dev: bool) -> Result<Timing, &'static str> {
+    Ok(match var("TEST_KEY_AHEAD_SECS") {
+        Some(ahead) if dev => Timing {
+            ahead_on_demand_secs: ahead.parse().map_err(|_| "TEST_KEY_AHEAD_SECS")?,
+            ..Timing::default()
+        },
+        _ => Timing::default(),
+    })
 }
 
 fn feed(var: impl Fn(&str) -> Option<String>, dev: bool) -> Result<Feed, &'static str> {

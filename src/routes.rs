@@ -3,8 +3,8 @@
 use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::{
-    audit, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
-    receipts, revocations, scim, sessions, subjects, trusts,
+    audit, audit_log, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi,
+    preflight, receipts, revocations, scim, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -16,7 +16,7 @@ pub type Handler = fn(Ctx) -> LocalBoxFuture<'static, Result<Response>>;
 pub struct Route {
     /// The method, as it is sent.
     pub method: &'static str,
-    /// The path; a segment in braces matches any one segment.
+    /// The path; a segment in braces matches any one segment, and one that ends in `*}` all that are left.
     pub path: &'static str,
     /// Who may call.
     pub access: Access,
@@ -124,6 +124,15 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/v1/connections/{connection}/jwks-sync", ADMIN, "A connection's keys at API Shield: what would be sent, what was, and how it went", jwks_sync::get),
     route!("POST", "/v1/connections/{connection}/jwks-sync", ADMIN, "Send a connection's keys to API Shield now", jwks_sync::post),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
+    route!("GET", "/v1/audit/key", AUDITORS, "The public key of the audit log's checkpoints", audit_log::key),
+    route!("GET", "/v1/audit/proof/inclusion", AUDITORS, "Prove that a line is in the log of some size", audit_log::inclusion),
+    route!("GET", "/v1/audit/proof/consistency", AUDITORS, "Prove that the log of one size continues that of another", audit_log::consistency),
+
+    // The log as a tiled transparency log (C2SP tlog-tiles). Bundles stand above tiles, whose names are wider.
+    route!("GET", "/audit/lane/{lane}/checkpoint", PUBLIC, "The log's size and root, signed (C2SP tlog-checkpoint)", audit_log::checkpoint),
+    route!("GET", "/audit/lane/{lane}/key", PUBLIC, "The public key of the log's checkpoints (C2SP signed-note)", audit_log::vkey),
+    route!("GET", "/audit/lane/{lane}/tile/entries/{bundle*}", AUDITORS, "An entry bundle (C2SP tlog-tiles)", audit_log::bundle),
+    route!("GET", "/audit/lane/{lane}/tile/{level}/{tile*}", PUBLIC, "A hash tile (C2SP tlog-tiles)", audit_log::tile),
 
     route!("GET", "/scim/v2/ServiceProviderConfig", SCIM, "What the SCIM service can do (RFC 7643 section 5)", scim::discovery::config),
     route!("GET", "/scim/v2/ResourceTypes", SCIM, "The types of SCIM resources (RFC 7643 section 6)", scim::discovery::types),
@@ -173,7 +182,14 @@ fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let segment = segments.next()?;
-        if expected.starts_with('{') {
+        if expected.ends_with("*}") {
+            let mut rest = vec![segment];
+            rest.extend(segments.by_ref());
+            if segment.is_empty() {
+                return None;
+            }
+            params.push(rest.join("/"));
+        } else if expected.starts_with('{') {
             if segment.is_empty() {
                 return None;
             }
@@ -198,9 +214,31 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_path_is_one_parameter_and_is_not_empty() {
+        let rest = |path| matched("/a/{x}/{y*}", path);
+        let both = |x: &str, y: &str| Some(vec![x.to_owned(), y.to_owned()]);
+        assert_eq!(rest("/a/b/c"), both("b", "c"));
+        assert_eq!(rest("/a/b/c/d.p/5"), both("b", "c/d.p/5"));
+        for other in ["/a/b", "/a/b/", "/a//c", "/a/b//c", "/b/b/c"] {
+            assert_eq!(rest(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn entry_bundles_are_never_found_as_public_tiles() {
+        for path in ["000", "x001/234", "000.p/5", "anything"] {
+            let path = format!("/audit/lane/0/tile/entries/{path}");
+            let Found::Route(route, _) = find("GET", &path) else {
+                panic!("{path} is no route");
+            };
+            assert!(matches!(route.access, Access::AnyOf(_)), "{path}");
+        }
+    }
+
+    #[test]
     fn no_two_rows_answer_the_same_request() {
         for (at, route) in ROUTES.iter().enumerate() {
-            let example = route.path.replace(['{', '}'], "");
+            let example = route.path.replace(['{', '*', '}'], "");
             let first = ROUTES
                 .iter()
                 .position(|r| r.method == route.method && matched(r.path, &example).is_some());
@@ -209,9 +247,11 @@ mod tests {
     }
 
     #[test]
-    fn everything_under_v1_and_scim_requires_a_role() {
+    fn everything_under_v1_and_scim_and_every_line_of_the_log_requires_a_role() {
         for route in ROUTES {
-            let guarded = route.path.starts_with("/v1/") || route.path.starts_with("/scim/");
+            let guarded = route.path.starts_with("/v1/")
+                || route.path.starts_with("/scim/")
+                || route.path.contains("/tile/entries/");
             assert_eq!(
                 guarded,
                 !matches!(route.access, Access::Public),

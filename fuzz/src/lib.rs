@@ -10,6 +10,7 @@ mod client;
 mod dpop;
 mod gateway;
 mod jwt;
+mod log;
 mod opaque;
 mod saml;
 mod scim;
@@ -20,6 +21,7 @@ pub use client::{client_metadata, redirect_uri};
 pub use dpop::dpop;
 pub use gateway::{gateway_file, gateway_path};
 pub use jwt::{jwt, jwt_signed};
+pub use log::audit_log;
 pub use opaque::opaque_token;
 pub use saml::saml;
 pub use scim::scim;
@@ -40,7 +42,7 @@ mod tests {
 
     /// Text that is closer to what the parsers read than arbitrary bytes are.
     fn likely() -> impl Strategy<Value = Vec<u8>> {
-        const WORDS: [&str; 68] = [
+        const WORDS: [&str; 73] = [
             "{",
             "}",
             "[",
@@ -109,6 +111,11 @@ mod tests {
             "\"value\":{}}]}",
             "{\"method\":\"POST\",\"path\":\"/Users\",\"bulkId\":\"a\",\"data\":{}}",
             "\"bulkId:a\"",
+            "0/",
+            "x001/",
+            "234.p/",
+            "— id.example/audit/lane/0 ",
+            "\n",
         ];
         prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40)
             .prop_map(|words| words.concat().into_bytes())
@@ -182,6 +189,11 @@ mod tests {
         #[test]
         fn bulk_requests_end(data in input()) {
             scim_bulk(&data);
+        }
+
+        #[test]
+        fn parts_of_the_log_have_one_name(data in input()) {
+            audit_log(&data);
         }
 
         #[test]

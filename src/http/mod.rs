@@ -1,6 +1,7 @@
 //! Handlers, a file per endpoint, and the way a request takes to them.
 
 pub mod audit;
+pub mod audit_log;
 pub mod check;
 mod check_batch;
 pub mod clients;

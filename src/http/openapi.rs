@@ -15,7 +15,7 @@ pub async fn get(ctx: Ctx) -> Result<Response> {
 fn describe(server: &str) -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = paths.entry(name(route.path)).or_insert_with(|| json!({}));
         if let Some(operations) = path.as_object_mut() {
             let method = route.method.to_lowercase();
             operations.insert(method, operation(route));
@@ -37,61 +37,76 @@ fn describe(server: &str) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": schemes,
-            "schemas": {
-                "Problem": {
-                    "description": "RFC 9457",
-                    "type": "object",
-                    "required": ["type", "title", "status", "detail"],
-                    "properties": {
-                        "type": {"type": "string"},
-                        "title": {"type": "string"},
-                        "status": {"type": "integer"},
-                        "detail": {"type": "string"},
-                    },
-                },
-                "CheckRequest": {"anyOf": [
-                    super::check::request_schema(),
-                    super::check_batch::request_schema(),
-                ]},
-                "CheckReply": {"anyOf": [
-                    super::check::reply_schema(),
-                    super::check_batch::reply_schema(),
-                ]},
-                "RevocationRequest": super::revocations::request_schema(),
-                "Revocation": {"anyOf": [
-                    super::revocations::reply_schema(),
-                    {"$ref": "#/components/schemas/WideRevocation"},
-                ]},
-                "WideRevocation": super::wide::reply_schema(),
-                "Receipt": super::receipts::schema(),
-                "Receipts": super::receipts::list_schema(),
-                "Feed": super::feed::schema(),
-                "FeedRestart": super::feed::restart_schema(),
-                "ClientMetadata": super::clients::request_schema(),
-                "Client": super::clients::reply_schema(),
-                "Clients": super::clients::page_schema(),
-                "Rotation": super::clients::rotation_schema(),
-                "Trust": super::trusts::schema(),
-                "Trusts": super::trusts::list_schema(),
-                "Connection": super::connections::schema(),
-                "Connections": super::connections::list_schema(),
-                "ConnectionEnabled": super::connections::enabled_schema(),
-                "ConnectionTest": super::connections::test_schema(),
-                "Subjects": super::subjects::page_schema(),
-                "Subject": super::subjects::schema(),
-                "Sessions": super::sessions::reply_schema(),
-                "SignOut": super::sessions::sign_out_schema(),
-                "Empty": {"type": "object", "additionalProperties": false},
-                "Keys": super::keys::list_schema(),
-                "KeyRotation": super::keys::rotation_schema(),
-                "KeyCompromise": super::keys::compromise_schema(),
-                "JwksSync": super::jwks_sync::view_schema(),
-                "JwksSyncRequest": super::jwks_sync::request_schema(),
-                "JwksSyncOutcome": super::jwks_sync::outcome_schema(),
-                "Events": super::audit::reply_schema(),
-            },
+            "schemas": schemas(),
         },
     })
+}
+
+/// What the operations take and answer.
+fn schemas() -> Value {
+    let mut schemas = json!({
+        "Problem": {
+            "description": "RFC 9457",
+            "type": "object",
+            "required": ["type", "title", "status", "detail"],
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+            },
+        },
+        "CheckRequest": {"anyOf": [
+            super::check::request_schema(),
+            super::check_batch::request_schema(),
+        ]},
+        "CheckReply": {"anyOf": [
+            super::check::reply_schema(),
+            super::check_batch::reply_schema(),
+        ]},
+        "RevocationRequest": super::revocations::request_schema(),
+        "Revocation": {"anyOf": [
+            super::revocations::reply_schema(),
+            {"$ref": "#/components/schemas/WideRevocation"},
+        ]},
+        "WideRevocation": super::wide::reply_schema(),
+        "Receipt": super::receipts::schema(),
+        "Receipts": super::receipts::list_schema(),
+        "Feed": super::feed::schema(),
+        "FeedRestart": super::feed::restart_schema(),
+        "ClientMetadata": super::clients::request_schema(),
+        "Client": super::clients::reply_schema(),
+        "Clients": super::clients::page_schema(),
+        "Rotation": super::clients::rotation_schema(),
+        "Trust": super::trusts::schema(),
+        "Trusts": super::trusts::list_schema(),
+        "Connection": super::connections::schema(),
+        "Connections": super::connections::list_schema(),
+        "ConnectionEnabled": super::connections::enabled_schema(),
+        "ConnectionTest": super::connections::test_schema(),
+        "Subjects": super::subjects::page_schema(),
+        "Subject": super::subjects::schema(),
+        "Sessions": super::sessions::reply_schema(),
+        "SignOut": super::sessions::sign_out_schema(),
+        "Empty": {"type": "object", "additionalProperties": false},
+        "Keys": super::keys::list_schema(),
+        "KeyRotation": super::keys::rotation_schema(),
+        "KeyCompromise": super::keys::compromise_schema(),
+        "JwksSync": super::jwks_sync::view_schema(),
+        "JwksSyncRequest": super::jwks_sync::request_schema(),
+        "JwksSyncOutcome": super::jwks_sync::outcome_schema(),
+        "Events": super::audit::reply_schema(),
+    });
+    if let Some(schemas) = schemas.as_object_mut() {
+        // The macro has its bounds.
+        let of_the_log = [
+            ("AuditKey", super::audit_log::key_schema()),
+            ("Inclusion", super::audit_log::inclusion_schema()),
+            ("Consistency", super::audit_log::consistency_schema()),
+        ];
+        schemas.extend(of_the_log.map(|(name, schema)| (name.to_owned(), schema)));
+    }
+    schemas
 }
 
 fn operation(route: &Route) -> Value {
@@ -103,8 +118,8 @@ fn operation(route: &Route) -> Value {
             .collect(),
     };
     let example = example(route.path);
-    let mut parameters: Vec<Value> = route
-        .path
+    let path = name(route.path);
+    let mut parameters: Vec<Value> = path
         .split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| parameter(name, "path", true))
@@ -163,10 +178,10 @@ fn operation(route: &Route) -> Value {
             "POST" => (Some("JwksSyncRequest"), Some("JwksSyncOutcome")),
             _ => (None, Some("JwksSync")),
         },
-        "/v1/audit/events" => {
-            let names = super::audit::PARAMETERS;
-            parameters.extend(names.iter().map(|name| parameter(name, "query", false)));
-            (None, Some("Events"))
+        path if path.starts_with("/v1/audit/") => {
+            let (names, reply) = of_audit(path);
+            parameters.extend(names);
+            (None, reply)
         }
         _ => (None, None),
     };
@@ -193,6 +208,11 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+/// The path as the description has it, which knows no parameter of several segments.
+fn name(path: &str) -> String {
+    path.replace("*}", "}")
+}
+
 /// The path with something in place of each pair of braces.
 fn example(path: &str) -> String {
     path.replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
@@ -205,6 +225,10 @@ fn example(path: &str) -> String {
         .replace("{connection}", "okta")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{lane}", "0")
+        .replace("{level}", "0")
+        .replace("{tile*}", "000")
+        .replace("{bundle*}", "000")
 }
 
 /// The schemas of a route about clients or trusts.
@@ -222,6 +246,19 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
         ("POST" | "PUT", _) => (Some("Trust"), Some("Trust")),
         _ => (None, None),
     }
+}
+
+/// The parameters and the schema of a route about the audit log.
+fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
+    let (names, required, reply) = match path {
+        "/v1/audit/events" => (super::audit::PARAMETERS, false, Some("Events")),
+        "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
+        "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),
+        "/v1/audit/key" => (&[][..], false, Some("AuditKey")),
+        _ => (&[][..], false, None),
+    };
+    let names = names.iter().map(|name| parameter(name, "query", required));
+    (names.collect(), reply)
 }
 
 /// The schemas of a route about signing keys.
@@ -263,7 +300,7 @@ mod tests {
         let description = describe("https://id.example");
         for route in ROUTES {
             let method = route.method.to_lowercase();
-            let operation = &description["paths"][route.path][method.as_str()];
+            let operation = &description["paths"][name(route.path)][method.as_str()];
             assert_eq!(operation["summary"], route.summary);
             let public = matches!(route.access, Access::Public);
             assert_eq!(operation["security"] == json!([]), public, "{}", route.path);

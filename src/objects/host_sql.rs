@@ -51,6 +51,11 @@ impl HostSql {
         self.calls.get()
     }
 
+    /// Rows inserted, changed or deleted so far.
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     fn fault_due(&self) -> Option<Fault> {
         self.calls.set(self.calls.get() + 1);
         let mut planned = self.planned.borrow_mut();

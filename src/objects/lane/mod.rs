@@ -1,7 +1,12 @@
 //! A lane of the audit log: the one place where events get their index.
 
+mod log;
 pub mod object;
 pub mod service;
+mod signer;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tree;
+#[cfg(test)]
+mod tree_tests;

@@ -1,21 +1,27 @@
 //! A lane without its runtime: appending each event once, and reading pages.
+//!
+//! A commit grows the log's tree in its own transaction ([`super::tree`]). When an instance first needs the log it
+//! looks whether tree and lines agree; if they do not the lane is shut: nothing is appended, read or signed any more.
 
+use super::signer::LogKeyMaker;
 use super::store::{self, Segment};
+use super::tree::{self, Growing, Standing};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::call::{Append, Appended, LaneRequest, Page, Query};
 use portcullis_core::audit::event::Event;
-use portcullis_core::audit::line::{Line, Position, render};
+use portcullis_core::audit::line::{Line, NoLine, Position, render};
+use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::audit::query::{Cursor, Order};
 use portcullis_core::audit::ranges::Ranges;
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// This lane's number. There is one; every format carries it so that there can be more.
-const LANE: u32 = 0;
+pub const LANE: u32 = 0;
 /// A segment is closed above this size: a row may hold 2 MB.
 const MAX_SEGMENT_BYTES: usize = 1_000_000;
 /// The most segments a page looks at, so that a rare filter cannot hold the lane.
@@ -25,16 +31,24 @@ const MAX_LINES_A_PAGE: u64 = 20_000;
 
 /// One lane over its storage.
 pub struct LaneService<S> {
-    sql: S,
+    pub(super) sql: S,
+    pub(super) keys: Option<LogKeyMaker>,
     migrated: Cell<bool>,
+    /// What this instance knows of the tree; `None` before it has looked.
+    pub(super) standing: Cell<Option<Standing>>,
+    /// The checkpoint that was signed last, of a tree of that size.
+    pub(super) signed: RefCell<Option<(u64, Vec<u8>)>>,
 }
 
 impl<S: Sql> LaneService<S> {
-    /// A lane over `sql`; nothing is read or written yet.
-    pub const fn new(sql: S) -> Self {
+    /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing.
+    pub const fn new(sql: S, keys: Option<LogKeyMaker>) -> Self {
         Self {
             sql,
+            keys,
             migrated: Cell::new(false),
+            standing: Cell::new(None),
+            signed: RefCell::new(None),
         }
     }
 
@@ -42,6 +56,12 @@ impl<S: Sql> LaneService<S> {
     #[cfg(test)]
     pub const fn sql(&self) -> &S {
         &self.sql
+    }
+
+    /// Another instance over the same storage.
+    #[cfg(test)]
+    pub fn restarted(self, keys: Option<LogKeyMaker>) -> Self {
+        Self::new(self.sql, keys)
     }
 
     /// Answers `request`. `new_producer` is 16 random bytes, used if the lane has no identity yet.
@@ -54,6 +74,12 @@ impl<S: Sql> LaneService<S> {
         let reply = match request {
             LaneRequest::Append(append) => wire::encode(&self.append(append, now)?),
             LaneRequest::Query(query) => wire::encode(&self.query(query, now, new_producer)?),
+            LaneRequest::Checkpoint(_) => wire::encode(&self.checkpoint(now)?),
+            LaneRequest::LogKey(_) => wire::encode(&self.log_key(now)?),
+            LaneRequest::Tile(tile) => wire::encode(&self.tile(tile)?),
+            LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now, new_producer)?),
+            LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),
+            LaneRequest::Consistency(asked) => wire::encode(&self.consistency(asked)?),
         };
         Ok(reply?)
     }
@@ -61,7 +87,7 @@ impl<S: Sql> LaneService<S> {
     /// Puts packs into the log. Answering means that every event of theirs is in it once, whether
     /// it came now or before; failing means that none of the new ones is.
     pub fn append(&self, append: Append, now: UnixMillis) -> Result<Appended, SqlError> {
-        self.ready()?;
+        self.open()?;
         self.sql
             .transaction(|| self.append_in_transaction(append, now))
     }
@@ -73,36 +99,69 @@ impl<S: Sql> LaneService<S> {
         now: UnixMillis,
         new_producer: ProducerId,
     ) -> Result<Page, SqlError> {
-        self.ready()?;
+        self.open()?;
         self.sql.transaction(|| {
             let page = self.page(&query)?;
-            let (producer, sequence) = store::own_producer(&self.sql)?.unwrap_or((new_producer, 1));
-            store::put_own_producer(&self.sql, producer, sequence + 1)?;
-            let read = Pack {
-                producer,
-                first_sequence: sequence,
-                events: vec![query.read.bounded()],
-            };
-            let append = Append {
-                received: now,
-                packs: vec![read],
-            };
-            self.append_in_transaction(append, now)?;
+            self.log_read(query.read, now, new_producer)?;
             Ok(page)
         })
     }
 
-    fn ready(&self) -> Result<(), SqlError> {
+    /// Puts an event of the lane's own into the log. In a transaction.
+    pub(super) fn log_read(
+        &self,
+        read: Event,
+        now: UnixMillis,
+        new_producer: ProducerId,
+    ) -> Result<(), SqlError> {
+        let (producer, sequence) = store::own_producer(&self.sql)?.unwrap_or((new_producer, 1));
+        store::put_own_producer(&self.sql, producer, sequence + 1)?;
+        let read = Pack {
+            producer,
+            first_sequence: sequence,
+            events: vec![read.bounded()],
+        };
+        let append = Append {
+            received: now,
+            packs: vec![read],
+        };
+        self.append_in_transaction(append, now).map(drop)
+    }
+
+    /// Whether the tree over older lines is being built, as far as this instance knows.
+    pub fn is_behind(&self) -> bool {
+        self.standing.get() == Some(Standing::Behind)
+    }
+
+    /// Has the lane ready, and says how its tree stands. While the tree is behind each call builds a part of it.
+    pub fn ready(&self) -> Result<Standing, SqlError> {
         if !self.migrated.get() {
             migrate(&self.sql, store::MIGRATIONS)?;
             self.migrated.set(true);
         }
-        Ok(())
+        let known = self.standing.get();
+        if let Some(known @ (Standing::Agrees | Standing::Differs)) = known {
+            return Ok(known);
+        }
+        let mut standing = tree::standing(&self.sql)?;
+        if standing == Standing::Behind && self.sql.transaction(|| tree::build(&self.sql))? {
+            standing = tree::standing(&self.sql)?;
+        }
+        self.standing.set(Some(standing));
+        Ok(standing)
+    }
+
+    /// Has the lane ready, unless it is shut.
+    fn open(&self) -> Result<(), SqlError> {
+        match self.ready()? {
+            Standing::Agrees | Standing::Behind => Ok(()),
+            Standing::Differs => Err(SqlError(format!("lane {LANE}: {}", Refusal::Shut))),
+        }
     }
 
     fn append_in_transaction(&self, append: Append, now: UnixMillis) -> Result<Appended, SqlError> {
-        let first_index = store::next_index(&self.sql)?;
-        let mut writer = SegmentWriter::new(first_index);
+        let (first_index, edge) = store::end(&self.sql)?;
+        let mut writer = SegmentWriter::new(first_index, edge.map(Growing::new));
         let mut known: BTreeMap<ProducerId, (Ranges, bool)> = BTreeMap::new();
         for pack in append.packs {
             let (ranges, changed) = match known.entry(pack.producer) {
@@ -128,6 +187,9 @@ impl<S: Sql> LaneService<S> {
             }
         }
         writer.close(&self.sql)?;
+        if let Some(tree) = writer.tree.take() {
+            tree.store(&self.sql)?;
+        }
         for (producer, (ranges, changed)) in &known {
             if *changed {
                 store::put_ranges(&self.sql, *producer, ranges)?;
@@ -192,9 +254,8 @@ fn read_segment(
     at: u64,
     found: &mut Vec<String>,
 ) -> Result<u64, SqlError> {
-    let end = segment.first_index + segment.count;
     let past = match query.order {
-        Order::Oldest => end,
+        Order::Oldest => segment.end(),
         Order::Newest => segment.first_index,
     };
     if !query
@@ -237,19 +298,30 @@ fn read_segment(
 /// Collects lines into segments of bounded size.
 struct SegmentWriter {
     next_index: u64,
+    /// `None` while the tree does not reach here; then it is built later.
+    tree: Option<Growing>,
     open: Option<Segment>,
 }
 
 impl SegmentWriter {
-    const fn new(next_index: u64) -> Self {
+    const fn new(next_index: u64, tree: Option<Growing>) -> Self {
         Self {
             next_index,
+            tree,
             open: None,
         }
     }
 
     fn push(&mut self, sql: &impl Sql, event: &Event, position: &Position) -> Result<(), SqlError> {
-        let line = render(event, position).map_err(|_| SqlError::corrupt("event"))?;
+        let line = match render(event, position) {
+            // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
+            Err(NoLine::TooLong) => render(&event.clone().bounded(), position),
+            rendered => rendered,
+        };
+        let line = line.map_err(|_| SqlError::corrupt("event"))?;
+        if let Some(tree) = &mut self.tree {
+            tree.append(line.as_bytes());
+        }
         let at = event.occurred;
         let segment = self.open.get_or_insert_with(|| Segment {
             first_index: position.index,
@@ -270,7 +342,10 @@ impl SegmentWriter {
 
     fn close(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
         match self.open.take() {
-            Some(segment) => store::add_segment(sql, &segment),
+            Some(segment) => {
+                let rooted = self.tree.as_mut().map(Growing::rooted);
+                store::add_segment(sql, &segment, rooted.as_ref())
+            }
             None => Ok(()),
         }
     }

@@ -1,13 +1,19 @@
 //! Every statement of a lane. Rows become domain values here and nowhere else.
 
 use crate::objects::sql::{Row, Sql, SqlError};
+use crate::seal::Sealed;
+use portcullis_core::audit::log::edge::Edge;
+use portcullis_core::audit::log::{Hash, hashes_from_bytes, hashes_to_bytes};
 use portcullis_core::audit::ranges::Ranges;
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 
 /// The object's schema, in the order it grew.
-pub const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_lane.sql")];
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_lane.sql"),
+    include_str!("migrations/0002_tree.sql"),
+];
 
 /// Consecutive lines with the times they span.
 pub struct Segment {
@@ -19,6 +25,27 @@ pub struct Segment {
     pub occurred: (UnixMillis, UnixMillis),
     /// JSON lines.
     pub lines: Vec<u8>,
+}
+
+impl Segment {
+    /// The index behind its last line.
+    pub const fn end(&self) -> u64 {
+        self.first_index + self.count
+    }
+
+    /// Its lines without their line feeds, as they are in the tree.
+    pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = self.lines.strip_suffix(b"\n").unwrap_or(&self.lines);
+        lines.split(|byte| *byte == b'\n')
+    }
+}
+
+/// What the tree has of a segment.
+pub struct Rooted {
+    /// The leaf hashes of its lines.
+    pub hashes: Vec<Hash>,
+    /// The edge of the tree that ends with it.
+    pub edge: Edge,
 }
 
 impl TryFrom<&Row> for Segment {
@@ -47,17 +74,181 @@ pub fn next_index(sql: &impl Sql) -> Result<u64, SqlError> {
     .map_or(Ok(0), |row| row.integer(0))
 }
 
-/// Adds a segment behind the last one.
-pub fn add_segment(sql: &impl Sql, segment: &Segment) -> Result<(), SqlError> {
+/// The index that the next event will have, and the edge of the tree up to there. `None` for the edge while the
+/// tree is behind.
+pub fn end(sql: &impl Sql) -> Result<(u64, Option<Edge>), SqlError> {
+    let last = "SELECT first_index + count, edge FROM segment ORDER BY first_index DESC LIMIT 1";
+    match sql.exec(last, &[])?.first() {
+        Some(row) => {
+            let size = row.integer(0)?;
+            let edge = row.optional_blob(1)?;
+            Ok((size, edge.map(|edge| edge_of(size, edge)).transpose()?))
+        }
+        None => Ok((0, Some(Edge::empty()))),
+    }
+}
+
+fn edge_of(size: u64, stored: &[u8]) -> Result<Edge, SqlError> {
+    Edge::from_stored(size, stored).ok_or_else(|| SqlError::corrupt("edge"))
+}
+
+/// Adds a segment behind the last one, with what the tree has of it.
+pub fn add_segment(
+    sql: &impl Sql,
+    segment: &Segment,
+    rooted: Option<&Rooted>,
+) -> Result<(), SqlError> {
     sql.exec(
-        "INSERT INTO segment (first_index, count, first_occurred, last_occurred, lines) \
-         VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO segment \
+         (first_index, count, first_occurred, last_occurred, lines, hashes, edge) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
         &[
             segment.first_index.into(),
             segment.count.into(),
             segment.occurred.0.0.into(),
             segment.occurred.1.0.into(),
             segment.lines.as_slice().into(),
+            rooted.map(|rooted| hashes_to_bytes(&rooted.hashes)).into(),
+            rooted.map(|rooted| rooted.edge.to_bytes()).into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// Adds to a segment what the tree has of it.
+pub fn put_rooted(sql: &impl Sql, first_index: u64, rooted: &Rooted) -> Result<(), SqlError> {
+    sql.exec(
+        "UPDATE segment SET hashes = ?, edge = ? WHERE first_index = ?",
+        &[
+            hashes_to_bytes(&rooted.hashes).into(),
+            rooted.edge.to_bytes().into(),
+            first_index.into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// What the tree has of the segment that begins at that index.
+pub fn rooted(sql: &impl Sql, segment: &Segment) -> Result<Option<Rooted>, SqlError> {
+    let of = "SELECT hashes, edge FROM segment WHERE first_index = ?";
+    let rows = sql.exec(of, &[segment.first_index.into()])?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    match (row.optional_blob(0)?, row.optional_blob(1)?) {
+        (Some(hashes), Some(edge)) => Ok(Some(Rooted {
+            hashes: hashes_from_bytes(hashes).ok_or_else(|| SqlError::corrupt("hashes"))?,
+            edge: edge_of(segment.end(), edge)?,
+        })),
+        _ => Ok(None),
+    }
+}
+
+/// The segments that have lines of `first .. end`, without their lines, as (first index, leaf hashes).
+pub fn leaves(sql: &impl Sql, first: u64, end: u64) -> Result<Vec<(u64, Vec<Hash>)>, SqlError> {
+    let rows = sql.exec(
+        "SELECT first_index, hashes FROM segment WHERE first_index >= coalesce(\
+         (SELECT max(first_index) FROM segment WHERE first_index <= ?), 0) \
+         AND first_index < ? ORDER BY first_index",
+        &[first.into(), end.into()],
+    )?;
+    let of_row = |row: &Row| {
+        let hashes = hashes_from_bytes(row.blob(1)?);
+        let hashes = hashes.ok_or_else(|| SqlError::corrupt("hashes"))?;
+        Ok((row.integer(0)?, hashes))
+    };
+    rows.iter().map(of_row).collect()
+}
+
+/// The segments that have lines of `first .. end`.
+pub fn segments(sql: &impl Sql, first: u64, end: u64) -> Result<Vec<Segment>, SqlError> {
+    let of = format!(
+        "{SEGMENT} WHERE first_index >= coalesce(\
+         (SELECT max(first_index) FROM segment WHERE first_index <= ?), 0) \
+         AND first_index < ? ORDER BY first_index"
+    );
+    let rows = sql.exec(&of, &[first.into(), end.into()])?;
+    rows.iter().map(Segment::try_from).collect()
+}
+
+/// The hashes of a tile above level 0, as far as there are.
+pub fn tile(sql: &impl Sql, level: u8, number: u64) -> Result<Vec<Hash>, SqlError> {
+    let of = "SELECT hashes FROM tile WHERE level = ? AND number = ?";
+    let rows = sql.exec(of, &[u64::from(level).into(), number.into()])?;
+    match rows.first() {
+        Some(row) => hashes_from_bytes(row.blob(0)?).ok_or_else(|| SqlError::corrupt("tile")),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Replaces a tile above level 0.
+pub fn put_tile(sql: &impl Sql, level: u8, number: u64, hashes: &[Hash]) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR REPLACE INTO tile (level, number, hashes) VALUES (?, ?, ?)",
+        &[
+            u64::from(level).into(),
+            number.into(),
+            hashes_to_bytes(hashes).into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// Whether there is a tile above level 0.
+pub fn has_tiles(sql: &impl Sql) -> Result<bool, SqlError> {
+    Ok(!sql.exec("SELECT 1 FROM tile LIMIT 1", &[])?.is_empty())
+}
+
+/// The first line that the tree does not have, while it is behind.
+pub fn unbuilt(sql: &impl Sql) -> Result<Option<u64>, SqlError> {
+    let rows = sql.exec("SELECT next_index FROM unbuilt", &[])?;
+    rows.first().map(|row| row.integer(0)).transpose()
+}
+
+/// Notes how far the tree is; `None`: it is not behind any more.
+pub fn put_unbuilt(sql: &impl Sql, next_index: Option<u64>) -> Result<(), SqlError> {
+    match next_index {
+        Some(next_index) => sql.exec(
+            "INSERT OR REPLACE INTO unbuilt (id, next_index) VALUES (1, ?)",
+            &[next_index.into()],
+        ),
+        None => sql.exec("DELETE FROM unbuilt", &[]),
+    }
+    .map(drop)
+}
+
+/// The key of the log's checkpoints.
+pub struct LogKey {
+    /// The log's name.
+    pub origin: String,
+    /// The public half.
+    pub public: [u8; 32],
+    /// The private half.
+    pub sealed: Sealed,
+}
+
+/// The key, if there is one.
+pub fn log_key(sql: &impl Sql) -> Result<Option<LogKey>, SqlError> {
+    let rows = sql.exec("SELECT origin, public, sealed FROM log_key", &[])?;
+    let of_row = |row: &Row| {
+        Ok(LogKey {
+            origin: row.text(0)?.to_owned(),
+            public: row.bytes(1)?,
+            sealed: Sealed::from_bytes(row.blob(2)?),
+        })
+    };
+    rows.first().map(of_row).transpose()
+}
+
+/// Keeps the key that was just made; there is none yet.
+pub fn add_log_key(sql: &impl Sql, key: &LogKey, now: UnixMillis) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT INTO log_key (id, origin, public, sealed, created_at) VALUES (1, ?, ?, ?, ?)",
+        &[
+            key.origin.as_str().into(),
+            (&key.public).into(),
+            key.sealed.as_bytes().into(),
+            now.0.into(),
         ],
     )
     .map(drop)

@@ -11,7 +11,7 @@ use portcullis_core::id::{ProducerId, SubjectKey};
 use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
 
-const NOW: UnixMillis = UnixMillis(1_000_000);
+pub const NOW: UnixMillis = UnixMillis(1_000_000);
 
 fn event(subject: u8, at: u64) -> Event {
     Event {
@@ -25,7 +25,7 @@ fn event(subject: u8, at: u64) -> Event {
     }
 }
 
-fn pack(producer: u8, first_sequence: u64, events: u64) -> Pack {
+pub fn pack(producer: u8, first_sequence: u64, events: u64) -> Pack {
     Pack {
         producer: ProducerId::from_bytes([producer; 16]),
         first_sequence,
@@ -35,14 +35,14 @@ fn pack(producer: u8, first_sequence: u64, events: u64) -> Pack {
     }
 }
 
-fn append(packs: Vec<Pack>) -> Append {
+pub fn append(packs: Vec<Pack>) -> Append {
     Append {
         received: NOW,
         packs,
     }
 }
 
-fn query(filter: Filter, order: Order, cursor: Option<Cursor>, limit: u32) -> Query {
+pub fn query(filter: Filter, order: Order, cursor: Option<Cursor>, limit: u32) -> Query {
     Query {
         filter,
         order,
@@ -52,19 +52,19 @@ fn query(filter: Filter, order: Order, cursor: Option<Cursor>, limit: u32) -> Qu
     }
 }
 
-fn kills() -> Filter {
+pub fn kills() -> Filter {
     Filter {
         action: Some(Action::Kill),
         ..Filter::default()
     }
 }
 
-fn read(lane: &LaneService<HostSql>, query: Query) -> Page {
+pub fn read(lane: &LaneService<HostSql>, query: Query) -> Page {
     lane.query(query, NOW, ProducerId::from_bytes([255; 16]))
         .expect("reads")
 }
 
-fn all_kills(lane: &LaneService<HostSql>) -> Vec<String> {
+pub fn all_kills(lane: &LaneService<HostSql>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut cursor = None;
     loop {
@@ -95,7 +95,7 @@ fn identities(lane: &LaneService<HostSql>) -> Vec<(String, u64)> {
 
 #[test]
 fn a_pack_delivered_again_or_in_overlapping_parts_adds_nothing() {
-    let lane = LaneService::new(HostSql::new());
+    let lane = LaneService::new(HostSql::new(), None);
     lane.append(append(vec![pack(1, 1, 3)]), NOW)
         .expect("appends");
     let again = lane
@@ -107,7 +107,7 @@ fn a_pack_delivered_again_or_in_overlapping_parts_adds_nothing() {
 
 #[test]
 fn a_read_is_in_the_log_and_not_in_its_own_page() {
-    let lane = LaneService::new(HostSql::new());
+    let lane = LaneService::new(HostSql::new(), None);
     let reads = Filter {
         action: Some(Action::AuditRead),
         ..Filter::default()
@@ -119,7 +119,7 @@ fn a_read_is_in_the_log_and_not_in_its_own_page() {
 
 #[test]
 fn pages_in_both_orders_meet_every_line_once_while_the_log_grows() {
-    let lane = LaneService::new(HostSql::new());
+    let lane = LaneService::new(HostSql::new(), None);
     for n in 0..9 {
         lane.append(append(vec![pack(1, 1 + n * 3, 3)]), NOW)
             .expect("appends");
@@ -157,7 +157,7 @@ fn pages_in_both_orders_meet_every_line_once_while_the_log_grows() {
 
 #[test]
 fn the_tail_cursor_yields_exactly_what_came_later() {
-    let lane = LaneService::new(HostSql::new());
+    let lane = LaneService::new(HostSql::new(), None);
     lane.append(append(vec![pack(1, 1, 3)]), NOW)
         .expect("appends");
     let tail = read(&lane, query(kills(), Order::Oldest, None, 10)).tail;
@@ -174,7 +174,7 @@ fn the_tail_cursor_yields_exactly_what_came_later() {
 
 #[test]
 fn filters_select_by_subject_and_half_open_time() {
-    let lane = LaneService::new(HostSql::new());
+    let lane = LaneService::new(HostSql::new(), None);
     lane.append(append(vec![pack(1, 10, 3), pack(2, 11, 3)]), NOW)
         .expect("appends");
     let filter = Filter {
@@ -194,7 +194,7 @@ proptest! {
         steps in prop::collection::vec((0u8..3, 1u64..20, 1u64..5, 0u32..40, any::<bool>()), 1..40),
     ) {
         let sql = HostSql::new();
-        let lane = LaneService::new(sql);
+        let lane = LaneService::new(sql, None);
         let mut acknowledged = std::collections::BTreeSet::new();
         let mut sent = std::collections::BTreeSet::new();
         for (producer, first, events, nth, persisted) in steps {

@@ -10,6 +10,7 @@
 pub mod api;
 pub mod api_shield;
 pub mod app;
+pub mod audit_log;
 pub mod browser;
 pub mod chaos;
 pub mod connection;

@@ -1,9 +1,10 @@
 //! A line of the log: an event as it was committed, in JSON with a fixed order of fields.
 //!
-//! The line is written once and kept as bytes; every reader gets those bytes. Absent fields are
-//! left out. Times are RFC 3339 in UTC with milliseconds.
+//! The line is written once and kept as bytes; every reader gets those bytes, and without its line feed it is
+//! a leaf of the log's tree ([`super::log`]). Absent fields are left out. Times are RFC 3339 in UTC with milliseconds.
 
 use super::event::{Action, Actor, Credential, Event, Outcome, RequestFacts};
+use super::log::MAX_ENTRY_BYTES;
 use crate::id::ProducerId;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -143,9 +144,18 @@ impl<'a> From<&'a RequestFacts> for RequestFields<'a> {
     }
 }
 
-/// The line of `event` at `position`, without a line break.
-pub fn render(event: &Event, position: &Position) -> Result<String, serde_json::Error> {
-    serde_json::to_string(&Fields {
+/// Why an event has no line.
+#[derive(Debug)]
+pub enum NoLine {
+    /// It is no JSON.
+    Json(serde_json::Error),
+    /// It is longer than an entry of the log may be. Events within their bounds never are.
+    TooLong,
+}
+
+/// The line of `event` at `position`, without a line break: at most [`MAX_ENTRY_BYTES`].
+pub fn render(event: &Event, position: &Position) -> Result<String, NoLine> {
+    let line = serde_json::to_string(&Fields {
         index: position.index,
         lane: position.lane,
         producer: position.producer,
@@ -174,7 +184,12 @@ pub fn render(event: &Event, position: &Position) -> Result<String, serde_json::
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect(),
         policy: event.policy.map(|hash| hash.to_string()),
-    })
+    });
+    match line {
+        Ok(line) if line.len() <= MAX_ENTRY_BYTES => Ok(line),
+        Ok(_) => Err(NoLine::TooLong),
+        Err(error) => Err(NoLine::Json(error)),
+    }
 }
 
 /// What a query looks at in a line.
@@ -346,5 +361,55 @@ mod tests {
                 r#""outcome":"denied","reason":"signature","actor":{"type":"anonymous"},"count":37}"#
             )
         );
+    }
+
+    #[test]
+    fn no_event_within_its_bounds_is_too_long_and_no_longer_line_is_made() {
+        // What takes most bytes in JSON: a control character is six.
+        let longest = || "\u{1}".repeat(100_000);
+        let event = Event {
+            reason: Some(longest()),
+            session: Some(LogHash::from_bytes([255; 16])),
+            token: Some(LogHash::from_bytes([255; 16])),
+            subject: Some(SubjectKey::from_bytes([255; 16])),
+            client_id: Some(longest()),
+            request: Some(RequestFacts {
+                method: longest(),
+                host: longest(),
+                path: longest(),
+                status: Some(u16::MAX),
+                ip: Some(longest()),
+                user_agent: Some(longest()),
+                ray: Some(longest()),
+                asn: Some(u32::MAX),
+                country: Some(longest()),
+            }),
+            credential: Some(Credential {
+                issuer: Some(longest()),
+                kid: Some(longest()),
+                connection: Some(longest()),
+                act: vec![SubjectKey::from_bytes([255; 16]); 1000],
+            }),
+            resource: Some(longest()),
+            claims: vec![(longest(), longest()); 1000],
+            policy: Some(LogHash::from_bytes([255; 16])),
+            ..Event::new(
+                UnixMillis(1000),
+                Action::Kill,
+                Outcome::Success,
+                Actor::Client(longest()),
+            )
+        };
+        let position = Position {
+            index: u64::MAX,
+            lane: u32::MAX,
+            producer: ProducerId::from_bytes([1; 16]),
+            sequence: u64::MAX,
+            received: UnixMillis(2000),
+            committed: UnixMillis(3000),
+        };
+        assert!(matches!(render(&event, &position), Err(NoLine::TooLong)));
+        let line = render(&event.bounded(), &position).expect("renders");
+        assert!(line.len() < MAX_ENTRY_BYTES / 2, "{}", line.len());
     }
 }

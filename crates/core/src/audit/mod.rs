@@ -8,6 +8,7 @@ pub mod call;
 mod earlier;
 pub mod event;
 pub mod line;
+pub mod log;
 pub mod pack;
 pub mod query;
 pub mod ranges;

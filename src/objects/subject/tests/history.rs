@@ -243,7 +243,7 @@ proptest! {
     #[test]
     fn an_acknowledged_kill_holds_and_no_refresh_token_has_two_successors(steps in steps()) {
         let mut subject = subject();
-        let lane = LaneService::new(HostSql::new());
+        let lane = LaneService::new(HostSql::new(), None);
         let mut seen = Observed::default();
         for (n, (step, fault)) in (0u8..).zip(steps) {
             let now = at(10 + u64::from(n));

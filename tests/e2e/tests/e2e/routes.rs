@@ -9,10 +9,13 @@ use portcullis_e2e::{Failure, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const PUBLIC: [&str; 34] = [
+const PUBLIC: [&str; 37] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration",
+    "GET /audit/lane/{lane}/checkpoint",
+    "GET /audit/lane/{lane}/key",
+    "GET /audit/lane/{lane}/tile/{level}/{tile}",
     "GET /authorize",
     "GET /callback",
     "GET /callback/{connection}",
