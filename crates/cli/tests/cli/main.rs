@@ -1,7 +1,9 @@
 //! The binary from outside, against a server in this process that says what it is told to.
 
+mod audit;
 mod connections;
 mod exits;
 mod fake;
 mod gateway;
+mod log;
 mod subjects;
