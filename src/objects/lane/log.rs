@@ -1,4 +1,4 @@
-//! What a lane says of its log: checkpoints, tiles, bundles, proofs. All of it is bounded work: a tile is 256 rows at
+//! What a lane says of its log: its key, tiles, bundles, proofs. Checkpoints are in [`super::archive`]. All of it is bounded work: a tile is 256 rows at
 //! most, a proof three tiles a level.
 
 use super::service::LaneService;
@@ -17,27 +17,6 @@ use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 
 impl<S: Sql> LaneService<S> {
-    /// The tree's head, signed. The same head gives the same bytes.
-    pub fn checkpoint(&self, now: UnixMillis) -> Result<Answer<Vec<u8>>, SqlError> {
-        let head = match self.whole()? {
-            Ok(head) => head,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if let Some((size, note)) = &*self.signed.borrow()
-            && *size == head.size
-        {
-            return Ok(Ok(note.clone()));
-        }
-        let signer = match self.signer(now)? {
-            Ok(signer) => signer,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let note = signer.sign(&head);
-        let note = note.map_err(|error| SqlError(error.to_string()))?;
-        self.signed.replace(Some((head.size, note.clone())));
-        Ok(Ok(note))
-    }
-
     /// The public key of the log's checkpoints.
     pub fn log_key(&self, now: UnixMillis) -> Result<Answer<String>, SqlError> {
         self.ready()?;
@@ -125,7 +104,7 @@ impl<S: Sql> LaneService<S> {
     }
 
     /// The head, if the tree is whole.
-    fn whole(&self) -> Result<Answer<Head>, SqlError> {
+    pub(super) fn whole(&self) -> Result<Answer<Head>, SqlError> {
         match self.ready()? {
             Standing::Agrees => Ok(tree::head(&self.sql)?.ok_or(Refusal::BeingBuilt)),
             Standing::Behind => Ok(Err(Refusal::BeingBuilt)),
@@ -133,13 +112,13 @@ impl<S: Sql> LaneService<S> {
         }
     }
 
-    fn signer(&self, now: UnixMillis) -> Result<Answer<CheckpointSigner>, SqlError> {
+    pub(super) fn signer(&self, now: UnixMillis) -> Result<Answer<CheckpointSigner>, SqlError> {
         let keys = self.keys.as_ref();
         let keys = keys.ok_or_else(|| SqlError("not configured".to_owned()))?;
         self.sql.transaction(|| keys.signer(&self.sql, now))
     }
 
-    fn entries(&self, asked: EntryBundle) -> Result<Vec<u8>, SqlError> {
+    pub(super) fn entries(&self, asked: EntryBundle) -> Result<Vec<u8>, SqlError> {
         let place = asked.0;
         let segments = store::segments(&self.sql, place.first(), place.end())?;
         let mut entries = Vec::new();

@@ -1,5 +1,9 @@
 //! A lane of the audit log: the one place where events get their index.
 
+mod archive;
+#[cfg(test)]
+mod archive_tests;
+mod bucket;
 mod log;
 pub mod object;
 pub mod service;

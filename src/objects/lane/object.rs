@@ -1,20 +1,23 @@
 //! The lane's Durable Object: no rules, only the runtime's side of them.
 
+use super::bucket::R2;
 use super::service::{LANE, LaneService};
 use super::signer::LogKeyMaker;
 use crate::objects::call::{answered, received};
 use crate::objects::delivery::Watch;
 use crate::objects::durable_sql::DurableSql;
+use crate::objects::sql::SqlError;
 use crate::runtime::{config, new_id, now};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::audit::log::checkpoint::Origin;
 use portcullis_core::id::ProducerId;
+use portcullis_core::wire;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 use worker::js_sys::Uint8Array;
 use worker::worker_sys::DurableObjectState;
-use worker::{Env, Result, State};
+use worker::{Env, Result, State, console_error};
 
 /// One lane of the audit log.
 #[wasm_bindgen]
@@ -22,6 +25,7 @@ pub struct Lane(Rc<Inner>);
 
 struct Inner {
     state: State,
+    env: Env,
     service: LaneService<DurableSql>,
     watch: Watch,
 }
@@ -29,7 +33,6 @@ struct Inner {
 #[wasm_bindgen]
 impl Lane {
     /// As the runtime makes it.
-    #[expect(clippy::needless_pass_by_value, reason = "the runtime gives it away")]
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
@@ -40,17 +43,26 @@ impl Lane {
         Self(Rc::new(Inner {
             service: LaneService::new(DurableSql::new(&state), keys),
             state,
+            env,
             watch: Watch::default(),
         }))
     }
 
     /// A call: [`LaneRequest`] in, its reply out; a promise of it only if there is something to wait for.
     pub fn call(&self, message: &[u8]) -> std::result::Result<JsValue, JsValue> {
-        let reply = self.0.answer(message);
-        if !self.0.service.is_behind() {
+        let request = match received(message) {
+            Ok(request) => request,
+            Err(error) => return bytes(Err(error)),
+        };
+        let inner = Rc::clone(&self.0);
+        if matches!(request, LaneRequest::Checkpoint(_)) {
+            let signed = async move { bytes(inner.checkpoint().await) };
+            return Ok(future_to_promise(signed).into());
+        }
+        let reply = inner.answer(request);
+        if !inner.has_work().unwrap_or(true) {
             return bytes(reply);
         }
-        let inner = Rc::clone(&self.0);
         let watched = async move {
             let armed = inner.watch.arm(&inner.state).await;
             bytes(armed.and(reply))
@@ -58,26 +70,46 @@ impl Lane {
         Ok(future_to_promise(watched).into())
     }
 
-    /// The alarm rings: the tree over older lines is built further.
+    /// The alarm rings.
     pub async fn alarm(&self) -> std::result::Result<(), JsValue> {
         Ok(self.0.ring().await?)
     }
 }
 
 impl Inner {
-    fn answer(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let request: LaneRequest = received(message)?;
+    fn answer(&self, request: LaneRequest) -> Result<Vec<u8>> {
         let producer = ProducerId::from_bytes(new_id()?);
         Ok(self.service.answer(request, now(), producer)?)
     }
 
+    async fn checkpoint(&self) -> Result<Vec<u8>> {
+        let bucket = R2::of(&self.env).map_err(SqlError::from)?;
+        let signed = self.service.checkpoint(&bucket, now()).await?;
+        Ok(wire::encode(&signed).map_err(SqlError::from)?)
+    }
+
+    /// Whether there is work for the alarm: a tree to build, or tiles to archive.
+    fn has_work(&self) -> std::result::Result<bool, SqlError> {
+        let unarchived = self.service.has_unarchived()?;
+        Ok(unarchived || self.service.is_behind())
+    }
+
+    /// A part of the work that there is; the alarm is set again before, so that a crash in it is survived.
     async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
-        self.service.ready()?;
-        if !self.service.is_behind() {
+        if let Err(error) = self.archive().await {
+            console_error!("lane {LANE}: {error}");
+        }
+        // Looked at now, after every await: what came meanwhile keeps the alarm. So does what cannot be looked at.
+        if let Ok(false) = self.has_work() {
             self.watch.disarm(&self.state).await;
         }
         Ok(())
+    }
+
+    async fn archive(&self) -> std::result::Result<(), SqlError> {
+        let bucket = R2::of(&self.env)?;
+        self.service.archive_tiles(&bucket).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! A commit grows the log's tree in its own transaction ([`super::tree`]). When an instance first needs the log it
 //! looks whether tree and lines agree; if they do not the lane is shut: nothing is appended, read or signed any more.
 
+use super::archive::Known;
 use super::signer::LogKeyMaker;
 use super::store::{self, Segment};
 use super::tree::{self, Growing, Standing};
@@ -17,7 +18,7 @@ use portcullis_core::audit::ranges::Ranges;
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// This lane's number. There is one; every format carries it so that there can be more.
@@ -36,19 +37,19 @@ pub struct LaneService<S> {
     migrated: Cell<bool>,
     /// What this instance knows of the tree; `None` before it has looked.
     pub(super) standing: Cell<Option<Standing>>,
-    /// The checkpoint that was signed last, of a tree of that size.
-    pub(super) signed: RefCell<Option<(u64, Vec<u8>)>>,
+    /// What it knows of the archive.
+    pub(super) archive: Known,
 }
 
 impl<S: Sql> LaneService<S> {
     /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing.
-    pub const fn new(sql: S, keys: Option<LogKeyMaker>) -> Self {
+    pub fn new(sql: S, keys: Option<LogKeyMaker>) -> Self {
         Self {
             sql,
             keys,
             migrated: Cell::new(false),
             standing: Cell::new(None),
-            signed: RefCell::new(None),
+            archive: Known::default(),
         }
     }
 
@@ -64,7 +65,8 @@ impl<S: Sql> LaneService<S> {
         Self::new(self.sql, keys)
     }
 
-    /// Answers `request`. `new_producer` is 16 random bytes, used if the lane has no identity yet.
+    /// Answers `request`, unless it is for a checkpoint, which waits for the archive. `new_producer` is 16 random
+    /// bytes, used if the lane has no identity yet.
     pub fn answer(
         &self,
         request: LaneRequest,
@@ -74,7 +76,7 @@ impl<S: Sql> LaneService<S> {
         let reply = match request {
             LaneRequest::Append(append) => wire::encode(&self.append(append, now)?),
             LaneRequest::Query(query) => wire::encode(&self.query(query, now, new_producer)?),
-            LaneRequest::Checkpoint(_) => wire::encode(&self.checkpoint(now)?),
+            LaneRequest::Checkpoint(_) => return Err(SqlError("not at once".to_owned())),
             LaneRequest::LogKey(_) => wire::encode(&self.log_key(now)?),
             LaneRequest::Tile(tile) => wire::encode(&self.tile(tile)?),
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now, new_producer)?),

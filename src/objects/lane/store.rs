@@ -13,6 +13,7 @@ use portcullis_core::wire;
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_lane.sql"),
     include_str!("migrations/0002_tree.sql"),
+    include_str!("migrations/0003_archive.sql"),
 ];
 
 /// Consecutive lines with the times they span.
@@ -215,6 +216,18 @@ pub fn put_unbuilt(sql: &impl Sql, next_index: Option<u64>) -> Result<(), SqlErr
         None => sql.exec("DELETE FROM unbuilt", &[]),
     }
     .map(drop)
+}
+
+/// How many full tiles of level 0 are archived.
+pub fn archived_tiles(sql: &impl Sql) -> Result<u64, SqlError> {
+    let rows = sql.exec("SELECT tiles FROM archive", &[])?;
+    rows.first().map_or(Ok(0), |row| row.integer(0))
+}
+
+/// Notes how many are.
+pub fn put_archived_tiles(sql: &impl Sql, tiles: u64) -> Result<(), SqlError> {
+    let put = "INSERT OR REPLACE INTO archive (id, tiles) VALUES (1, ?)";
+    sql.exec(put, &[tiles.into()]).map(drop)
 }
 
 /// The key of the log's checkpoints.

@@ -1,11 +1,14 @@
 //! A lane's tree: under faults, over older lines, and when what is stored was changed.
 
+use super::archive::CHECKPOINT_MS;
+use super::archive_tests::FakeArchive;
 use super::service::LaneService;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tests::{NOW, all_kills, append, kills, pack, query, read};
 use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::sql::{Sql, migrate};
+use futures::FutureExt;
 use portcullis_core::audit::call::{GetBundle, GetConsistency, GetInclusion, GetTile};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::log::checkpoint::{CheckpointVerifier, Origin};
@@ -15,31 +18,33 @@ use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::audit::log::{Hash, Head, bundle, hashes_from_bytes, leaf_hash};
 use portcullis_core::audit::query::{Filter, Order};
 use portcullis_core::id::ProducerId;
+use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-type Lane = LaneService<HostSql>;
+pub type Lane = LaneService<HostSql>;
 
 fn keys(sealing_key: u8, issuer: &str) -> LogKeyMaker {
     let origin = Origin::of_lane(issuer, 0).expect("an origin");
     LogKeyMaker::new([sealing_key; 32], origin)
 }
 
-fn ours() -> LogKeyMaker {
+pub fn ours() -> LogKeyMaker {
     keys(1, "https://id.example")
 }
 
-fn lane() -> Lane {
+pub fn lane() -> Lane {
     LaneService::new(HostSql::new(), Some(ours()))
 }
 
 /// A lane with so many lines, a few to a commit.
-fn lane_of(lines: u64, a_commit: u64) -> Lane {
+pub fn lane_of(lines: u64, a_commit: u64) -> Lane {
     let lane = lane();
     add(&lane, 1, lines, a_commit);
     lane
 }
 
-fn add(lane: &Lane, from_sequence: u64, lines: u64, a_commit: u64) {
+pub fn add(lane: &Lane, from_sequence: u64, lines: u64, a_commit: u64) {
     let end = from_sequence + lines;
     let mut next = from_sequence;
     while next < end {
@@ -51,7 +56,7 @@ fn add(lane: &Lane, from_sequence: u64, lines: u64, a_commit: u64) {
 }
 
 /// Every line there is, as bundles have them.
-fn entries(lane: &Lane) -> Vec<Vec<u8>> {
+pub fn entries(lane: &Lane) -> Vec<Vec<u8>> {
     let size = store::next_index(lane.sql()).expect("a size");
     let mut entries = Vec::new();
     for number in 0..size.div_ceil(256) {
@@ -77,7 +82,7 @@ fn a_read() -> Event {
 }
 
 /// The head of the tree over these lines, reckoned anew.
-fn reckoned<'a>(entries: impl IntoIterator<Item = &'a Vec<u8>>) -> Head {
+pub fn reckoned<'a>(entries: impl IntoIterator<Item = &'a Vec<u8>>) -> Head {
     let mut edge = Edge::empty();
     for entry in entries {
         edge.append(leaf_hash(entry), &mut Vec::new());
@@ -85,14 +90,26 @@ fn reckoned<'a>(entries: impl IntoIterator<Item = &'a Vec<u8>>) -> Head {
     edge.head()
 }
 
-fn verifier(lane: &Lane) -> CheckpointVerifier {
+pub fn verifier(lane: &Lane) -> CheckpointVerifier {
     let vkey = lane.log_key(NOW).expect("answers").expect("a key");
     CheckpointVerifier::from_vkey(&vkey).expect("a key")
 }
 
+/// A checkpoint as it is given out with an archive in which nothing was put before.
+pub fn signed(lane: &Lane) -> Result<Vec<u8>, Refusal> {
+    static NOW_MS: AtomicU64 = AtomicU64::new(1);
+    let now = UnixMillis(NOW_MS.fetch_add(CHECKPOINT_MS, Ordering::Relaxed));
+    let archive = FakeArchive::default();
+    let signed = lane.checkpoint(&archive, now).now_or_never();
+    signed
+        .expect("the archive answers at once")
+        .expect("answers")
+}
+
 fn checkpoint(lane: &Lane) -> Head {
-    let note = lane.checkpoint(NOW).expect("answers").expect("signs");
-    verifier(lane).open(&note).expect("a checkpoint")
+    verifier(lane)
+        .open(&signed(lane).expect("signs"))
+        .expect("a checkpoint")
 }
 
 #[test]
@@ -310,10 +327,7 @@ fn the_tree_over_older_lines_is_built_a_part_at_a_time_while_the_log_goes_on() {
         if !lane.is_behind() {
             break;
         }
-        assert_eq!(
-            lane.checkpoint(NOW).expect("answers").is_err(),
-            lane.is_behind()
-        );
+        assert_eq!(signed(&lane).is_err(), lane.is_behind());
     }
     assert!(commits > 1, "all at once");
     let head = checkpoint(&lane);
@@ -374,7 +388,7 @@ fn a_lane_whose_tree_does_not_agree_with_its_lines_is_shut_and_says_so() {
             assert_eq!(checkpoint(&lane).size, head.size - 20);
             continue;
         }
-        assert_eq!(lane.checkpoint(NOW), Ok(Err(Refusal::Shut)), "{change}");
+        assert_eq!(signed(&lane), Err(Refusal::Shut), "{change}");
         assert_eq!(
             lane.tile(GetTile {
                 level: 0,
@@ -405,7 +419,7 @@ fn a_proof_that_meets_a_changed_tile_shuts_the_lane() {
         size: 600,
     };
     assert_eq!(lane.inclusion(asked), Ok(Err(Refusal::Shut)));
-    assert_eq!(lane.checkpoint(NOW), Ok(Err(Refusal::Shut)));
+    assert_eq!(signed(&lane), Err(Refusal::Shut));
     assert!(lane.append(append(vec![pack(1, 601, 1)]), NOW).is_err());
 }
 
@@ -418,7 +432,7 @@ fn a_logs_key_and_name_stay_what_they_are_and_no_other_service_key_opens_it() {
     assert_eq!(verifier(&moved), key);
     assert_eq!(checkpoint(&moved).size, 3);
     let rotated = moved.restarted(Some(keys(2, "https://id.example")));
-    assert_eq!(rotated.checkpoint(NOW), Ok(Err(Refusal::KeyUnusable)));
+    assert_eq!(signed(&rotated), Err(Refusal::KeyUnusable));
     assert_eq!(rotated.log_key(NOW), Ok(Err(Refusal::KeyUnusable)));
     // Lines are taken all the same, and signed when the key is back.
     rotated

@@ -221,18 +221,19 @@ mod tests {
             request(tile.into_request()),
             Ok(vec![1, 4, 1, 0xac, 2, 0x80, 2])
         );
+        let read = Event::new(
+            UnixMillis(9),
+            Action::AuditRead,
+            Outcome::Success,
+            Actor::Anonymous,
+        );
+        let event = wire::encode(&read).expect("encodes");
         let bundle = GetBundle {
             number: 3,
             width: 4,
-            read: Event::new(
-                UnixMillis(9),
-                Action::AuditRead,
-                Outcome::Success,
-                Actor::Anonymous,
-            ),
+            read,
         };
-        let mut expected = vec![1, 5, 3, 4, 9, 9, 0, 0];
-        expected.extend([0; 10]);
+        let expected = [&[1, 5, 3, 4], event.get(1..).expect("a version")].concat();
         assert_eq!(request(bundle.into_request()), Ok(expected));
         let inclusion = GetInclusion { index: 1, size: 2 };
         assert_eq!(request(inclusion.into_request()), Ok(vec![1, 6, 1, 2]));
@@ -256,6 +257,7 @@ mod tests {
             ),
             (Refusal::ArchiveDiffers { archived: 2 }, vec![3, 2]),
             (Refusal::KeyUnusable, vec![4]),
+            (Refusal::ArchiveOfAnother, vec![5]),
         ];
         for (refusal, bytes) in refusals {
             let refused: Answer<Option<Vec<u8>>> = Err(refusal);

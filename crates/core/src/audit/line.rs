@@ -377,7 +377,6 @@ mod tests {
                 method: longest(),
                 host: longest(),
                 path: longest(),
-                status: Some(u16::MAX),
                 ip: Some(longest()),
                 user_agent: Some(longest()),
                 ray: Some(longest()),

@@ -11,9 +11,12 @@ use portcullis_e2e::http::Request;
 use portcullis_e2e::json::text;
 use portcullis_e2e::people::Site;
 use portcullis_e2e::stack::{Settings, Stack};
+use portcullis_e2e::wait::until;
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use std::fs;
+use std::path::Path;
 
 fn site_with_a_log() -> Result<(Site, Log)> {
     let site = Site::any()?;
@@ -267,4 +270,82 @@ fn key_and_tree_outlive_a_restart_of_everything() -> Result {
     assert!(verify_consistency(&older, &newer, &hashes(&answer)?));
     assert_eq!(root_of(&log.entries(newer.size)?), newer.root);
     Ok(())
+}
+
+/// Events until the log has so many lines: each look at it is one.
+fn grow(stack: &Stack, log: &Log, api: &Api, size: u64) -> Result<Head> {
+    let known = log.head()?.size;
+    for _ in known..size {
+        api.audit("limit=1")?.expect(200)?;
+    }
+    until(&format!("a checkpoint of {size} lines"), || {
+        let head = log.head()?;
+        Ok((head.size >= size).then_some(head))
+    })
+    .map_err(|error| Failure::new(format!("{error}\n{}", stack.output())))
+}
+
+#[test]
+fn full_tiles_are_archived_and_a_lane_restored_to_an_earlier_point_signs_nothing() -> Result {
+    let mut stack = Stack::start()?;
+    let log = Log::new(&stack.at);
+    let api = Api::new(&stack.at);
+    let early = grow(&stack, &log, &api, 5)?;
+    let lane = stack.directory().join("state/do/portcullis-Lane");
+    let copy = stack.directory().join("earlier");
+    stack.kill_hard()?;
+    copy_files(&lane, &copy)?;
+    stack.restart(&Settings::default())?;
+
+    // What is full goes to the archive without being asked for: a tile and its bundle, beside the checkpoint.
+    let later = grow(&stack, &log, &api, 300)?;
+    assert!(later.size > early.size);
+    let archive = stack.directory().join("state/r2");
+    until("a full tile and its bundle in the archive", || {
+        Ok((blobs_below(&archive)? >= 3).then_some(()))
+    })?;
+    let kept = blobs_below(&archive)?;
+
+    // The lane as it was, and the archive as it is.
+    stack.kill_hard()?;
+    fs::remove_dir_all(&lane)?;
+    copy_files(&copy, &lane)?;
+    stack.restart(&Settings::default())?;
+    for _ in 0..3 {
+        api.audit("limit=1")?.expect(200)?;
+    }
+    let refused = log.public("checkpoint")?.expect(503)?;
+    let detail = text(&refused.problem()?, "detail")?.to_owned();
+    assert!(detail.contains("behind its archive"), "{detail}");
+    assert!(blobs_below(&archive)? >= kept, "something left the archive");
+    Ok(())
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// How many objects the local runtime keeps below a directory.
+fn blobs_below(directory: &Path) -> Result<usize> {
+    let mut blobs = 0;
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                directories.push(entry.path());
+            } else if directory.ends_with("blobs") {
+                blobs += 1;
+            }
+        }
+    }
+    Ok(blobs)
 }

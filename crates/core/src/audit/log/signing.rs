@@ -30,6 +30,8 @@ pub enum Refusal {
     },
     /// The key cannot be opened.
     KeyUnusable,
+    /// The archived checkpoint is not by this log's key: the lane lost its storage, or has another's archive.
+    ArchiveOfAnother,
 }
 
 impl fmt::Display for Refusal {
@@ -47,9 +49,8 @@ impl fmt::Display for Refusal {
                     "the log is not the one of its archived checkpoint of {archived} lines"
                 )
             }
-            Self::KeyUnusable => {
-                f.write_str("the log's key cannot be opened: was SERVICE_KEY changed?")
-            }
+            Self::KeyUnusable => f.write_str("the log's key cannot be opened"),
+            Self::ArchiveOfAnother => f.write_str("the archived checkpoint is by another key"),
         }
     }
 }
