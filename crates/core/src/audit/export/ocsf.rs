@@ -15,6 +15,11 @@ use serde_json::{Map, Value, json};
 /// The version of the schema.
 pub const VERSION: &str = "1.3.0";
 
+/// The methods that this version of the schema has; of others `raw_data` tells.
+const METHODS: [&str; 8] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE",
+];
+
 /// A class of events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -183,6 +188,9 @@ fn of_class(
             let path = || of_request("path").and_then(Value::as_str);
             let name = text("client_id").or_else(path).unwrap_or(kind);
             set(fields, "entity", Some(json!({"type": kind, "name": name})));
+            // This class has an actor by that profile only.
+            let metadata = fields.get_mut("metadata").and_then(Value::as_object_mut)?;
+            set(metadata, "profiles", Some(json!(["host"])));
         }
     }
     set(fields, "src_endpoint", source);
@@ -193,8 +201,13 @@ fn http_request(request: &Value) -> Option<Value> {
     let mut url = Map::new();
     set(&mut url, "hostname", request.get("host").cloned());
     set(&mut url, "path", request.get("path").cloned());
-    let mut http = json!({"http_method": request.get("method")?, "url": url});
+    let mut http = json!({"url": url});
     let fields = http.as_object_mut()?;
+    let method = request.get("method").filter(|method| {
+        let known = method.as_str().map(|method| METHODS.contains(&method));
+        known.unwrap_or_default()
+    });
+    set(fields, "http_method", method.cloned());
     set(fields, "user_agent", request.get("user_agent").cloned());
     set(fields, "uid", request.get("ray").cloned());
     Some(http)
@@ -357,6 +370,21 @@ mod tests {
             ..plain(Action::ScimChanged)
         });
         assert_eq!(gone["type_uid"], 300_105);
+    }
+
+    #[test]
+    fn what_the_schema_has_not_is_left_to_the_line() {
+        let request = Some(RequestFacts {
+            method: "PATCH".into(),
+            path: "/p".into(),
+            ..RequestFacts::default()
+        });
+        let found = of(&Event {
+            request,
+            ..plain(Action::ConnectionChanged)
+        });
+        assert_eq!(found["http_request"].get("http_method"), None);
+        assert_eq!(found["metadata"]["profiles"], json!(["host"]));
     }
 
     #[test]
