@@ -377,6 +377,7 @@ mod tests {
                 method: longest(),
                 host: longest(),
                 path: longest(),
+                status: Some(u16::MAX),
                 ip: Some(longest()),
                 user_agent: Some(longest()),
                 ray: Some(longest()),

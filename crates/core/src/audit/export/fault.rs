@@ -60,8 +60,6 @@ impl fmt::Display for Fault {
 /// What can be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// The file is not there.
-    Absent,
     /// The manifest does not end with its SHA-256.
     NoSeal,
     /// The manifest's SHA-256 is another.
@@ -142,7 +140,6 @@ pub enum Wrong {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent => f.write_str("it is not there"),
             Self::NoSeal => f.write_str("it does not end with its SHA-256: it was changed or cut"),
             Self::SealBroken => f.write_str("it was changed: its SHA-256 is another"),
             Self::NoManifest(why) => write!(f, "it is no manifest: {why}"),
