@@ -28,12 +28,14 @@ impl<'a> Log<'a> {
 
     /// The newest checkpoint.
     pub fn checkpoint(&self) -> Result<Vec<u8>, Failure> {
-        self.get("checkpoint")?.ok_or_else(|| lacks("checkpoint"))
+        self.once("checkpoint")?.ok_or_else(|| lacks("checkpoint"))
     }
 
     /// The key, as the service says.
     pub fn key(&self) -> Result<String, Failure> {
-        let key = self.get("key")?.and_then(|key| String::from_utf8(key).ok());
+        let key = self
+            .once("key")?
+            .and_then(|key| String::from_utf8(key).ok());
         key.map(|key| key.trim_end().to_owned())
             .ok_or_else(|| lacks("key"))
     }
@@ -73,12 +75,9 @@ impl<'a> Log<'a> {
 
     /// What is at a path of the lane; asked for again if that may help.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let lane = self.lane.to_string();
-        let mut segments = vec!["audit", "lane", lane.as_str()];
-        segments.extend(path.split('/'));
         let mut wait = FIRST_WAIT;
         for _ in 1..TRIES {
-            match self.client.bytes(&segments) {
+            match self.once(path) {
                 Err(
                     Failure::NoAnswer(_)
                     | Failure::Refused(Problem {
@@ -91,6 +90,14 @@ impl<'a> Log<'a> {
             sleep(wait);
             wait *= 2;
         }
+        self.once(path)
+    }
+
+    /// The same, asked for once: what comes first may be asked of the wrong place.
+    fn once(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let lane = self.lane.to_string();
+        let mut segments = vec!["audit", "lane", lane.as_str()];
+        segments.extend(path.split('/'));
         self.client.bytes(&segments)
     }
 }

@@ -207,12 +207,12 @@ fn export(log: &[String], scan: Span<usize>, wanted: Option<Wanted>) -> Folder {
     export_with(log, scan, wanted, |_| false)
 }
 
-fn kills() -> Option<Wanted> {
+fn kills() -> Wanted {
     let action = Some("kill".to_owned());
-    Some(Wanted {
+    Wanted {
         action,
         ..Wanted::default()
-    })
+    }
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn golden_proofs_of_a_part_of_a_small_log() {
 
 #[test]
 fn golden_manifest() {
-    let folder = export(&log(6), 2..4, kills());
+    let folder = export(&log(6), 2..4, Some(kills()));
     let text = String::from_utf8(folder.manifest).expect("text");
     let (sealed, seal) = text
         .split_once(",\n  \"sha256\": \"")
@@ -278,7 +278,7 @@ fn nothing_can_be_exported_too() {
     assert_eq!(empty.faults(), [""; 0]);
     assert!(empty.verify().is_good());
     assert!(export(&log(5), 2..2, None).verify().is_good());
-    assert!(export(&log(5), 1..3, kills()).verify().is_good());
+    assert!(export(&log(5), 1..3, Some(kills())).verify().is_good());
 }
 
 #[test]
@@ -409,7 +409,7 @@ fn a_range_that_claims_to_be_longer_than_it_is_is_not_whole() {
 
 #[test]
 fn a_line_that_the_filter_does_not_want_or_that_was_not_scanned_is_named() {
-    let folder = export(&log(20), 3..17, kills());
+    let folder = export(&log(20), 3..17, Some(kills()));
     let with = |change: &dyn Fn(&mut Manifest)| {
         let mut folder = folder.clone();
         let mut manifest = Manifest::parse(&folder.manifest).expect("a manifest");
@@ -439,8 +439,9 @@ fn a_single_line_has_the_hashes_of_its_rfc_6962_audit_path() {
     for (size, index) in [(1u64, 0u64), (7, 3), (8, 7), (13, 12), (100, 61)] {
         let log = log(size);
         let mut tree = MemoryBackedTree::<sha2::Sha256, Vec<u8>>::new();
-        log.iter()
-            .for_each(|line| tree.push(line.clone().into_bytes()));
+        for line in &log {
+            tree.push(line.clone().into_bytes());
+        }
         assert_eq!(tree.root().as_bytes().as_slice(), root(&log).root.0);
         let at = usize::try_from(index).expect("small");
         let path = tree.prove_inclusion(at);

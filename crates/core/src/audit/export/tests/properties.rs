@@ -13,7 +13,7 @@ fn any_export() -> impl Strategy<Value = (Vec<String>, Span<usize>, Option<Wante
         .prop_map(|(size, a, b, filtered)| {
             let log = log(size);
             let (a, b) = (a.index(log.len() + 1), b.index(log.len() + 1));
-            (log, a.min(b)..a.max(b), filtered.then(kills).flatten())
+            (log, a.min(b)..a.max(b), filtered.then(kills))
         })
 }
 
