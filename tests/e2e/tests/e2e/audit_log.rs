@@ -318,6 +318,19 @@ fn full_tiles_are_archived_and_a_lane_restored_to_an_earlier_point_signs_nothing
     let detail = text(&refused.problem()?, "detail")?.to_owned();
     assert!(detail.contains("behind its archive"), "{detail}");
     assert!(blobs_below(&archive)? >= kept, "something left the archive");
+
+    // It fills a tile that is in the archive already, from other lines: that one stays.
+    for _ in 0..300 {
+        api.audit("limit=1")?.expect(200)?;
+    }
+    until("the lane to find another log's tile in its place", || {
+        let found = "lane/0/tile/entries/000 is another log's";
+        Ok(stack.output().contains(found).then_some(()))
+    })?;
+    let refused = log.public("checkpoint")?.expect(503)?;
+    let detail = text(&refused.problem()?, "detail")?.to_owned();
+    let differs = "not the one of its archived checkpoint";
+    assert!(detail.contains(differs), "{detail}");
     Ok(())
 }
 
