@@ -30,18 +30,21 @@ impl Drop for Dir {
     }
 }
 
-/// Somebody whose log-in and kill are in the log.
-fn somebody_killed() -> Result<(Person, String)> {
+/// Somebody whose log-in and kill are in the log, and the index of the kill.
+fn somebody_killed() -> Result<(Person, String, u64)> {
     let person = Person::new()?;
     let tokens = person.app.log_in(person.name)?;
     person
         .api
         .revoke(&json!({ "subject": &tokens.subject }))?
         .expect(200)?;
-    person
-        .api
-        .expect_story(&tokens.subject, &["session.login", "token.issued", "kill"])?;
-    Ok((person, tokens.subject))
+    let story = ["session.login", "token.issued", "kill"];
+    let kill = person.api.expect_story(&tokens.subject, &story)?.pop();
+    let index = kill.and_then(|kill| kill["index"].as_u64());
+    let index = index.ok_or_else(|| Failure::new("the kill has no index"))?;
+    // Checkpoints are a little older than the log.
+    Log::new(person.endpoints()).head_beyond(index)?;
+    Ok((person, tokens.subject, index))
 }
 
 #[track_caller]
@@ -54,20 +57,13 @@ fn expect(ran: &Ran, code: i32) -> Result {
 
 #[test]
 fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result {
-    let (person, subject) = somebody_killed()?;
-    let (at, dir) = (person.endpoints(), Dir::new()?);
+    let (person, subject, index) = somebody_killed()?;
+    let at = person.endpoints();
     let key = Log::new(at).key()?.to_vkey();
-    let args = [
-        "audit",
-        "export",
-        &dir.shown(),
-        "--key",
-        &key,
-        "--format",
-        "csv",
-        "--format",
-        "ocsf",
-    ];
+    let dir = Dir::new()?;
+    let shown = dir.shown();
+    let formats = ["--format", "csv", "--format", "ocsf"];
+    let args = [&["audit", "export", &shown, "--key", &key], &formats[..]].concat();
     expect(&portcullis(at, &args)?, 0)?;
     let verify = || portcullis_alone(&["audit", "verify", &dir.shown(), "--key", &key, "--json"]);
     let ran = verify()?;
@@ -83,8 +79,9 @@ fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result 
     let kill = found
         .iter()
         .find(|line| line["subject"] == subject.as_str() && line["action"] == "kill");
-    let kill = kill.ok_or_else(|| Failure::new("the kill is not in the export"))?;
-    let index = kill["index"].as_u64().unwrap_or_default();
+    let why = || format!("the kill of {subject} is not among these:\n{lines}");
+    let kill = kill.ok_or_else(|| Failure::new(why()))?;
+    assert_eq!(kill["index"], index);
 
     // Somebody would rather not have killed them.
     let place = format!("events.ndjson:{} (index {index}, byte ", index + 1);
@@ -181,7 +178,7 @@ fn bent(dir: &Path, lines: &str, key: &str, place: &str, what: &str) -> Result {
 
 #[test]
 fn an_export_of_one_person_by_name_has_their_lines_and_each_is_proven() -> Result {
-    let (person, subject) = somebody_killed()?;
+    let (person, subject, _) = somebody_killed()?;
     let (at, dir) = (person.endpoints(), Dir::new()?);
     let key = Log::new(at).key()?.to_vkey();
     let claim = person.claim();
@@ -219,7 +216,7 @@ fn an_export_of_one_person_by_name_has_their_lines_and_each_is_proven() -> Resul
 
 #[test]
 fn a_query_and_a_tail_show_what_happened() -> Result {
-    let (person, subject) = somebody_killed()?;
+    let (person, subject, _) = somebody_killed()?;
     let at = person.endpoints();
     let claim = person.claim();
     let ran = portcullis(
