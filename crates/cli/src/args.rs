@@ -1,7 +1,7 @@
 //! The command line: what every command takes, and where it leads.
 
 use crate::client::Client;
-use crate::commands::{connections, gateway, revoke, scim, sessions, subjects};
+use crate::commands::{audit, connections, gateway, revoke, scim, sessions, subjects};
 use crate::failure::Failure;
 use crate::input;
 use crate::output::Output;
@@ -24,7 +24,7 @@ Exit codes:
 Example:
   PORTCULLIS_TOKEN=dev-admin portcullis connections list";
 
-/// Operate Portcullis: connections to identity providers, people, their sessions, gateways.
+/// Operate Portcullis: connections to identity providers, people, their sessions, gateways, the audit log.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -89,6 +89,9 @@ pub enum Command {
     /// Where somebody is logged in
     #[command(subcommand, after_help = sessions::EXAMPLE)]
     Sessions(sessions::Sessions),
+    /// The audit log: search it, follow it, take it away, verify it
+    #[command(subcommand, after_help = audit::EXAMPLE)]
+    Audit(audit::Audit),
     /// A gateway's file; no service is asked
     #[command(subcommand, after_help = gateway::EXAMPLE)]
     Gateway(gateway::Gateway),
@@ -106,6 +109,7 @@ impl Command {
             Self::Scim(command) => command.run(&global.client()?, output),
             Self::Subjects(command) => command.run(&global.client()?, output),
             Self::Sessions(command) => command.run(&global.client()?, output),
+            Self::Audit(command) => command.run(global),
             Self::Gateway(command) => command.run(output),
             Self::Revoke(command) => command.run(&global.client()?, output),
         }

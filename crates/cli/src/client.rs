@@ -9,7 +9,7 @@ use crate::input::Secret;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::time::Duration;
-use ureq::http::{HeaderValue, Request, Response, header};
+use ureq::http::{HeaderValue, Request, Response, header, request};
 use ureq::{Agent, Timeout};
 use url::Url;
 
@@ -92,6 +92,20 @@ impl Client {
         self.send("GET", path, query, None)
     }
 
+    /// GET of what is no JSON; `None` if there is no such thing.
+    pub fn bytes(&self, path: &[&str]) -> Result<Option<Vec<u8>>, Failure> {
+        let request = self.request("GET", path, &[], "*/*")?;
+        let request = request.body(()).map_err(invalid)?;
+        let response = self.agent.run(request).and_then(Received::read);
+        let received = response.map_err(|error| self.no_answer("GET", &error))?;
+        match received.status {
+            200 => Ok(Some(received.body)),
+            404 if received.is_problem => Ok(None),
+            201..=299 => Err(Failure::NoAnswer(format!("{} says nothing", self.base))),
+            _ => received.judge(&self.base).and(Ok(None)),
+        }
+    }
+
     /// POST of a JSON document.
     pub fn post(&self, path: &[&str], body: &Value) -> Result<Answer, Failure> {
         self.send("POST", path, &[], Some(body))
@@ -114,12 +128,8 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(url(&self.base, path, query)?.as_str())
-            .header(header::AUTHORIZATION, &self.authorization)
-            .header(header::ACCEPT, "application/json, application/problem+json");
-        let invalid = |error: ureq::http::Error| Failure::Usage(error.to_string());
+        let accept = "application/json, application/problem+json";
+        let request = self.request(method, path, query, accept)?;
         let response = match body {
             Some(body) => {
                 let request = request.header(header::CONTENT_TYPE, "application/json");
@@ -134,6 +144,20 @@ impl Client {
             .judge(&self.base)
     }
 
+    fn request(
+        &self,
+        method: &str,
+        path: &[&str],
+        query: &[(&str, &str)],
+        accept: &str,
+    ) -> Result<request::Builder, Failure> {
+        Ok(Request::builder()
+            .method(method)
+            .uri(url(&self.base, path, query)?.as_str())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::ACCEPT, accept))
+    }
+
     fn no_answer(&self, method: &str, error: &ureq::Error) -> Failure {
         let why = match error {
             ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
@@ -146,6 +170,11 @@ impl Client {
         };
         Failure::NoAnswer(format!("{}: {why}{doubt}", self.base))
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` hands it on")]
+fn invalid(error: ureq::http::Error) -> Failure {
+    Failure::Usage(error.to_string())
 }
 
 /// Whether there was no connection: only then is it sure that the service did nothing.

@@ -1,10 +1,11 @@
-//! `portcullis`: the service from a terminal, for operators.
+//! `portcullis`: the service from a terminal, for operators and auditors.
 //!
 //! A command is a request or two to the API under `/v1` and a rendering of the answer. What may be
 //! done and what it means is the service's to say: nothing is judged here that it would judge. A
-//! gateway's file is judged by the gateway's code.
+//! gateway's file is judged by the gateway's code. An export of the audit log is made here from what the
+//! service serves, and verified here without it.
 //!
-//! Out of scope: the log and its proofs. Nothing is kept between two runs: no log-in, no settings.
+//! Nothing is kept between two runs, no log-in and no settings, but an export that is not finished.
 //!
 //! A command stands in a file of its own under [`commands`]: its arguments, what it asks, how the
 //! answer is shown.

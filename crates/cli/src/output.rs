@@ -27,16 +27,21 @@ impl Output {
 
     /// Prints text, ended by one new line; nothing for nothing.
     pub fn line(text: &str) -> Result<(), Failure> {
+        // Whoever reads has seen enough, as `head` has.
+        Self::line_if_read(text).map(drop)
+    }
+
+    /// The same; says whether anybody still reads.
+    pub fn line_if_read(text: &str) -> Result<bool, Failure> {
         let text = text.trim_end();
         if text.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut stdout = std::io::stdout().lock();
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-            // Whoever reads has seen enough, as `head` has.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Failure::Usage(format!("standard output: {error}"))),
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
         }
     }
 

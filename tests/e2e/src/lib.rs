@@ -13,6 +13,7 @@ pub mod app;
 pub mod audit_log;
 pub mod browser;
 pub mod chaos;
+pub mod cli;
 pub mod connection;
 pub mod cookies;
 pub mod documents;

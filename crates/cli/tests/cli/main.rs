@@ -1,8 +1,10 @@
 //! The binary from outside, against a server in this process that says what it is told to.
 
+mod audit;
 mod connections;
 mod exits;
 mod fake;
 mod gateway;
+mod log;
 mod scim;
 mod subjects;

@@ -377,11 +377,22 @@ mod tests {
                 method: longest(),
                 host: longest(),
                 path: longest(),
+                status: Some(u16::MAX),
                 ip: Some(longest()),
                 user_agent: Some(longest()),
                 ray: Some(longest()),
-                ..RequestFacts::default()
+                asn: Some(u32::MAX),
+                country: Some(longest()),
             }),
+            credential: Some(Credential {
+                issuer: Some(longest()),
+                kid: Some(longest()),
+                connection: Some(longest()),
+                act: vec![SubjectKey::from_bytes([255; 16]); 1000],
+            }),
+            resource: Some(longest()),
+            claims: vec![(longest(), longest()); 1000],
+            policy: Some(LogHash::from_bytes([255; 16])),
             ..Event::new(
                 UnixMillis(1000),
                 Action::Kill,

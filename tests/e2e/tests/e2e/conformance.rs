@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
+    ("cli", "crates/cli"),
     ("core", "crates/core/src"),
     ("gateway", "crates/gateway/src"),
     ("service", "src"),

@@ -72,6 +72,26 @@ impl Edge {
         self.size += 1;
     }
 
+    /// Appends a complete subtree of that height, of which only the root is known. False, and nothing done, if no
+    /// complete subtree of that height can begin here: what comes before must be a multiple of as many leaves.
+    #[must_use]
+    pub fn append_subtree(&mut self, height: u8, root: Hash) -> bool {
+        let leaves = 1u64.checked_shl(height.into()).unwrap_or(MAX_SIZE);
+        if leaves >= MAX_SIZE || !self.size.is_multiple_of(leaves) || self.size + leaves >= MAX_SIZE
+        {
+            return false;
+        }
+        let (mut hash, mut index) = (root, self.size >> height);
+        while index & 1 == 1 {
+            let Some(left) = self.roots.pop() else { break };
+            hash = node_hash(left, hash);
+            index >>= 1;
+        }
+        self.roots.push(hash);
+        self.size += leaves;
+        true
+    }
+
     /// Size and root of the tree.
     #[must_use]
     pub fn head(&self) -> Head {

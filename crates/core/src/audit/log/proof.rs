@@ -71,9 +71,25 @@ impl<'a, T: Tiles> Tree<'a, T> {
         }
     }
 
+    /// Its head.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// Reads the tiles of the right edge, and says whether they make the root.
     pub fn check(&self) -> Result<(), NoProof<T::Error>> {
         self.believe_edge().map_err(|error| self.why(&error))
+    }
+
+    /// The root of the complete subtree of that height, the `index`-th of its height: a hash that is part of the tree.
+    pub fn subtree(&self, height: u8, index: u64) -> Result<Hash, NoProof<T::Error>> {
+        let end = index
+            .checked_add(1)
+            .and_then(|end| end.checked_mul(1u64.checked_shl(height.into())?));
+        if end.is_none_or(|end| end > self.head.size) {
+            return Err(NoProof::OutOfRange);
+        }
+        self.hash(height, index).map_err(|error| self.why(&error))
     }
 
     /// The root that the tree had when it was `size` leaves large.

@@ -1,0 +1,208 @@
+//! `portcullis audit query`: pages of the log, and what a page is.
+
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::table::{Table, member, to_the_second};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// For the help.
+pub const EXAMPLE: &str = "\
+Times are those at which things happened, as who recorded it saw them. With --json a line is printed
+exactly as the log has it.
+
+Example:
+  portcullis audit query --subject okta:alice --newest
+  portcullis audit query --action kill --from 2026-11-01T00:00:00Z --all --json > kills.ndjson";
+
+/// Which lines.
+#[derive(Debug, Args)]
+pub struct Filters {
+    /// Only what concerns them: a subject's key (sub_...) or CONNECTION:VALUE
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// Only this action, such as kill or session.login
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Only what ended like this: success or denied
+    #[arg(long)]
+    pub outcome: Option<String>,
+}
+
+impl Filters {
+    /// As the service takes them.
+    pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let each = [
+            ("subject", self.subject.as_deref()),
+            ("action", self.action.as_deref()),
+            ("outcome", self.outcome.as_deref()),
+        ];
+        each.into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+/// Which lines, and how many.
+#[derive(Debug, Args)]
+pub struct Query {
+    #[command(flatten)]
+    filters: Filters,
+    /// From this time on (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Until before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// The newest first
+    #[arg(long)]
+    newest: bool,
+    /// How many on a page
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Every page
+    #[arg(long)]
+    all: bool,
+}
+
+/// A page, with its lines as they are.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    /// The lines.
+    pub events: Vec<Box<RawValue>>,
+    /// Where there is more now.
+    pub next: Option<String>,
+    /// Where there will be more later.
+    pub tail: String,
+}
+
+/// Asks for a page.
+pub fn page(client: &Client, query: &[(&str, &str)]) -> Result<Page, Failure> {
+    let answer = client.get(&["v1", "audit", "events"], query)?;
+    serde_json::from_str(&answer.body)
+        .map_err(|_| Failure::NoAnswer("the answer is no page of events".to_owned()))
+}
+
+impl Query {
+    /// Carries it out.
+    pub fn run(&self, client: &Client, output: Output) -> Result<(), Failure> {
+        let mut found = Vec::new();
+        let mut cursor: Option<String> = None;
+        let is_all = loop {
+            let page = self.page(client, cursor.as_deref())?;
+            for event in &page.events {
+                if !output.json {
+                    found.push(value(event)?);
+                } else if !Output::line_if_read(event.get())? {
+                    return Ok(());
+                }
+            }
+            match page.next {
+                None => break true,
+                Some(_) if !self.all => break false,
+                Some(next) if cursor.as_ref() == Some(&next) => {
+                    let why = "a page of events leads to itself";
+                    return Err(Failure::NoAnswer(why.to_owned()));
+                }
+                Some(next) => cursor = Some(next),
+            }
+        };
+        if !output.json {
+            Output::line(&rows(&found))?;
+        }
+        if !is_all {
+            output.remark("There may be more: --all looks at everything.");
+        }
+        Ok(())
+    }
+
+    fn page(&self, client: &Client, cursor: Option<&str>) -> Result<Page, Failure> {
+        let limit = self.limit.map(|limit| limit.to_string());
+        let rest = [
+            ("from", self.from.as_deref()),
+            ("to", self.to.as_deref()),
+            ("order", self.newest.then_some("newest")),
+            ("limit", limit.as_deref()),
+            ("cursor", cursor),
+        ];
+        let rest = rest
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let query: Vec<(&str, &str)> = self.filters.parameters().chain(rest).collect();
+        page(client, &query)
+    }
+}
+
+/// A line as JSON.
+pub fn value(event: &RawValue) -> Result<Value, Failure> {
+    serde_json::from_str(event.get())
+        .map_err(|_| Failure::NoAnswer("a line of the log is no JSON".to_owned()))
+}
+
+fn rows(events: &[Value]) -> String {
+    let heads = [
+        "INDEX", "OCCURRED", "ACTION", "OUTCOME", "REASON", "BY", "SUBJECT", "CLIENT", "REQUEST",
+    ];
+    let mut table = Table::new(&heads);
+    for event in events {
+        table.row(cells(event));
+    }
+    table.render("No events.")
+}
+
+/// A line, as people read it.
+pub fn cells(event: &Value) -> [String; 9] {
+    let nested = |outer: &str, name: &str| {
+        event
+            .get(outer)
+            .map(|it| member(it, name))
+            .unwrap_or_default()
+    };
+    let joined = |parts: [String; 3]| {
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join(" ")
+    };
+    [
+        member(event, "index"),
+        to_the_second(event, "occurred"),
+        member(event, "action"),
+        member(event, "outcome"),
+        member(event, "reason"),
+        joined([
+            nested("actor", "type"),
+            nested("actor", "id"),
+            String::new(),
+        ]),
+        member(event, "subject"),
+        member(event, "client_id"),
+        joined([
+            nested("request", "method"),
+            nested("request", "path"),
+            nested("request", "status"),
+        ]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_line_is_a_row_and_what_others_chose_does_nothing_to_a_terminal() {
+        let shown = rows(&[json!({
+            "index": 7, "occurred": "2026-11-25T22:15:19.123Z", "action": "kill", "outcome": "success",
+            "reason": "admin", "actor": {"type": "operator", "id": "admin"}, "subject": "sub_1",
+            "request": {"method": "POST", "path": "/v1/\u{1b}[2J", "status": 200},
+        })]);
+        assert_eq!(
+            shown,
+            "\
+INDEX  OCCURRED              ACTION  OUTCOME  REASON  BY              SUBJECT  REQUEST
+7      2026-11-25T22:15:19Z  kill    success  admin   operator admin  sub_1    POST /v1/\u{fffd}[2J 200"
+        );
+        assert_eq!(rows(&[]), "No events.");
+    }
+}

@@ -1,0 +1,186 @@
+//! A log that is served as the service does: checkpoint, key, tiles and bundles, and nothing else.
+
+use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts};
+use portcullis_core::audit::line::{Position, render};
+use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
+use portcullis_core::audit::log::edge::Edge;
+use portcullis_core::audit::log::path::{EntryBundle, HashTile};
+use portcullis_core::audit::log::{Hash, Head, bundle, hashes_to_bytes, leaf_hash};
+use portcullis_core::id::ProducerId;
+use portcullis_core::time::UnixMillis;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// A log in this process, for as long as that runs.
+pub struct Served {
+    /// The service's base URL.
+    pub url: String,
+    /// The log's public key.
+    pub vkey: String,
+    /// The lines.
+    pub lines: Vec<String>,
+    lane: Arc<Lane>,
+}
+
+struct Lane {
+    lines: Vec<String>,
+    upper: Vec<Vec<Hash>>,
+    signer: CheckpointSigner,
+    head: Head,
+    /// Paths that are not there.
+    lost: Mutex<BTreeSet<String>>,
+    asked: Mutex<Vec<String>>,
+}
+
+/// A line: every third is a kill, and one was committed each second.
+fn line(index: u64) -> String {
+    let action = if index.is_multiple_of(3) {
+        Action::Kill
+    } else {
+        Action::RequestAllowed
+    };
+    let at = UnixMillis(1000 * index);
+    let request = RequestFacts {
+        method: "GET".into(),
+        host: "api.example".into(),
+        path: format!("/{index}"),
+        user_agent: Some("=1+1".into()),
+        ..RequestFacts::default()
+    };
+    let event = Event {
+        request: Some(request),
+        ..Event::new(
+            at,
+            action,
+            Outcome::Success,
+            Actor::Operator("admin".into()),
+        )
+    };
+    let position = Position {
+        index,
+        lane: 0,
+        producer: ProducerId::from_bytes([3; 16]),
+        sequence: index,
+        received: at,
+        committed: at,
+    };
+    render(&event, &position).expect("renders")
+}
+
+impl Served {
+    /// A log of so many lines.
+    pub fn of(size: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let origin = Origin::of_lane(&url, 0).expect("an origin");
+        let lines: Vec<String> = (0..size).map(line).collect();
+        let (mut edge, mut upper) = (Edge::empty(), vec![Vec::new(); 3]);
+        for line in &lines {
+            let leaf = leaf_hash(line.as_bytes());
+            let mut complete = Vec::new();
+            edge.append(leaf, &mut complete);
+            upper[0].push(leaf);
+            for found in complete {
+                upper[usize::from(found.level)].push(found.hash);
+            }
+        }
+        let signer = CheckpointSigner::from_seed(origin, [7; 32]);
+        let vkey = signer.verifier().to_vkey();
+        let lane = Arc::new(Lane {
+            lines: lines.clone(),
+            upper,
+            signer,
+            head: edge.head(),
+            lost: Mutex::default(),
+            asked: Mutex::default(),
+        });
+        let serving = Arc::clone(&lane);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, lane) = (stream.expect("a caller"), Arc::clone(&serving));
+                std::thread::spawn(move || lane.answer(&stream));
+            }
+        });
+        Self {
+            url,
+            vkey,
+            lines,
+            lane,
+        }
+    }
+
+    /// Has it not have that, or have it again.
+    pub fn lose(&self, path: &str, lost: bool) {
+        let mut paths = self.lane.lost.lock().expect("a lock");
+        if lost {
+            paths.insert(path.to_owned());
+        } else {
+            paths.remove(path);
+        }
+    }
+
+    /// What it was asked for since the last time.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.lane.asked.lock().expect("a lock"))
+    }
+}
+
+impl Lane {
+    fn answer(&self, stream: &TcpStream) {
+        let mut reader = BufReader::new(stream);
+        let mut request = String::new();
+        reader.read_line(&mut request).expect("a line");
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).expect("a line");
+            if header.trim().is_empty() {
+                break;
+            }
+        }
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        let path = path
+            .strip_prefix("/audit/lane/0/")
+            .unwrap_or(path)
+            .to_owned();
+        let lost = self.lost.lock().expect("a lock").contains(&path);
+        let body = if lost { None } else { self.body(&path) };
+        self.asked.lock().expect("a lock").push(path);
+        let (head, body) = match body {
+            Some(body) => ("200 x\r\ncontent-type: application/octet-stream", body),
+            None => (
+                "404 x\r\ncontent-type: application/problem+json",
+                b"{}".to_vec(),
+            ),
+        };
+        let head = format!(
+            "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut stream = stream;
+        let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+    }
+
+    fn body(&self, path: &str) -> Option<Vec<u8>> {
+        match path {
+            "checkpoint" => return self.signer.sign(&self.head).ok(),
+            "key" => return Some(format!("{}\n", self.signer.verifier().to_vkey()).into_bytes()),
+            _ => {}
+        }
+        let span = |first: u64, end: u64| {
+            let at = |index: u64| usize::try_from(index).expect("small");
+            at(first)..at(end)
+        };
+        if let Some(name) = path.strip_prefix("tile/entries/") {
+            let EntryBundle(place) = EntryBundle::parse(name)?;
+            let lines = self.lines.get(span(place.first(), place.end()))?;
+            return bundle::encode(lines.iter().map(String::as_bytes));
+        }
+        let HashTile { level, place } = HashTile::parse(path.strip_prefix("tile/")?)?;
+        let hashes = self.upper.get(usize::from(level))?;
+        Some(hashes_to_bytes(
+            hashes.get(span(place.first(), place.end()))?,
+        ))
+    }
+}
