@@ -94,6 +94,8 @@ fn routed(table: &Table, path: &str) -> Option<bool> {
         method: "GET".to_owned(),
         url,
         headers: Vec::new(),
+        asn: None,
+        country: None,
     };
     let Routed::To(route) = table.route(&inbound) else {
         return None;
