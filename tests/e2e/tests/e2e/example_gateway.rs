@@ -8,6 +8,7 @@ use portcullis_e2e::http::Request;
 use portcullis_e2e::oauth::log_in_bound;
 use portcullis_e2e::people::Person;
 use portcullis_e2e::stack::{Endpoints, Stack};
+use portcullis_e2e::wait::until;
 use serde_json::json;
 
 fn before(at: &Endpoints, service: &str, token: &str) -> Result<ExampleGateway> {
@@ -104,7 +105,9 @@ fn it_answers_503_when_it_cannot_ask() -> Result {
     for gateway in [&unknown, &mistaken] {
         let refused = Request::get(&gateway.base).bearer(&tokens.access).send()?;
         assert_eq!(refused.expect(503)?.header("retry-after"), Some("1"));
-        assert!(gateway.output().contains("the check failed"));
+        until("what the gateway says of it", || {
+            Ok(gateway.output().contains("the check failed").then_some(()))
+        })?;
     }
     let mut away = Stack::start()?;
     let gateway = before(at, &away.at.service, bearer::GATEWAY)?;

@@ -74,7 +74,7 @@ fn whoever_logs_in_is_known_as_the_provider_says_and_found_by_each_of_it() -> Re
                 "subject": tokens.subject, "connection": id, "value": "alice",
                 "name": "Alice Archer", "preferred_username": "alice",
                 "email": "Archer@x.example", "groups": ["staff", "dev"], "state": "active",
-                "last_login_at": null, "scim": null,
+                "last_login_at": null, "scim": null, "seat": true,
             })
         );
     }
