@@ -122,7 +122,8 @@ fn without_names(kit: &Kit, output: &Path) -> Result<(), Failure> {
     let module = output.join("index_bg.wasm");
     let mut wasm_opt = kit.command(kit.node.wasm_opt());
     wasm_opt
-        .args(["--strip-debug", "--all-features"])
+        // Of no more features than the module has: with all of them it is written so that not every runtime reads it.
+        .arg("--strip-debug")
         .arg(&module)
         .arg("-o")
         .arg(&module);
@@ -155,7 +156,7 @@ fn stamp(kit: &Kit, worker: &Worker, finish: Finish) -> Result<String, Failure> 
     hasher.write(&bytes);
     let wasm_opt = match finish {
         Finish::Quick => "no wasm-opt".into(),
-        Finish::Full => format!("{}, without names", kit.node.wasm_opt().display()),
+        Finish::Full => format!("{}, names stripped", kit.node.wasm_opt().display()),
     };
     Ok(format!(
         "{:016x}\n{}\n{}\n{wasm_opt}\n",
