@@ -2,47 +2,21 @@
 //! attributes. Members are the store's, for there may be many.
 
 use super::ScimError;
+use super::id::resource_id;
 use super::patch::{MemberChange, patched_group};
 use super::resource::render::{Meta, whole};
 use super::resource::{created, replaced};
 use super::schema::GROUP;
 use super::user::{Record, json};
 use super::value::take;
-use crate::text::{base64url, from_base64url};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The most operations of a PATCH that look for members by what no index has.
 pub const MAX_FILTERS: usize = 10;
 
-/// A group's `id`, random and never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct GroupId([u8; 16]);
-
-impl GroupId {
-    /// From 16 random bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// For storing.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// As in URLs and bodies.
-    #[must_use]
-    pub fn to_text(self) -> String {
-        base64url(&self.0)
-    }
-
-    /// Reads the text form back.
-    #[must_use]
-    pub fn from_text(text: &str) -> Option<Self> {
-        from_base64url(text)?.try_into().ok().map(Self)
-    }
+resource_id! {
+    /// A group's `id`.
+    GroupId
 }
 
 /// What is looked for, and the rest in the form in which it is kept.

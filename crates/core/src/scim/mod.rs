@@ -23,6 +23,7 @@ pub mod change;
 pub mod error;
 pub mod filter;
 pub mod group;
+mod id;
 pub mod job;
 pub mod matching;
 pub mod patch;

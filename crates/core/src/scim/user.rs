@@ -5,6 +5,7 @@
 //! comes, and never answered.
 
 use super::ScimError;
+use super::id::resource_id;
 use super::patch::{apply, operations};
 use super::resource::render::{Meta, whole};
 use super::resource::version::Version;
@@ -12,40 +13,14 @@ use super::resource::{created, replaced};
 use super::schema::USER;
 use super::value::{get, take, truth};
 use crate::connection::identity::MAX_PROFILE_BYTES;
-use crate::text::{base64url, from_base64url, truncated};
+use crate::text::truncated;
 use crate::time::UnixMillis;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// A resource's `id`, random and never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UserId([u8; 16]);
-
-impl UserId {
-    /// From 16 random bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// For storing.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// As in URLs and bodies.
-    #[must_use]
-    pub fn to_text(self) -> String {
-        base64url(&self.0)
-    }
-
-    /// Reads the text form back.
-    #[must_use]
-    pub fn from_text(text: &str) -> Option<Self> {
-        from_base64url(text)?.try_into().ok().map(Self)
-    }
+resource_id! {
+    /// A user's `id`.
+    UserId
 }
 
 /// What decides something, and the rest in the form in which it is kept.
