@@ -119,5 +119,5 @@ fn line(index: u64) -> Result<String, String> {
         received: at,
         committed: at,
     };
-    render(&event, &position).map_err(|error| format!("{error:?}"))
+    render(&event, None, &position).map_err(|error| format!("{error:?}"))
 }

@@ -13,7 +13,6 @@ use portcullis_core::audit::log::path::EntryBundle;
 use portcullis_core::audit::log::proof::{NoProof, Tiles, Tree};
 use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::audit::log::{Head, bundle};
-use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 
 impl<S: Sql> LaneService<S> {
@@ -41,7 +40,6 @@ impl<S: Sql> LaneService<S> {
         &self,
         asked: GetBundle,
         now: UnixMillis,
-        new_producer: ProducerId,
     ) -> Result<Answer<Option<Vec<u8>>>, SqlError> {
         let head = match self.whole()? {
             Ok(head) => head,
@@ -52,7 +50,7 @@ impl<S: Sql> LaneService<S> {
         };
         self.sql.transaction(|| {
             let entries = self.entries(found)?;
-            self.log_read(asked.read, now, new_producer)?;
+            self.log_own(asked.read, None, now)?;
             Ok(Ok(Some(entries)))
         })
     }

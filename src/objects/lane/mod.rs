@@ -1,11 +1,13 @@
 //! A lane of the audit log: the one place where events get their index.
 
+mod append;
 mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod bucket;
 mod log;
 pub mod object;
+mod page;
 pub mod service;
 mod signer;
 mod store;

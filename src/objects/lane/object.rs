@@ -7,10 +7,9 @@ use crate::objects::call::{answered, received};
 use crate::objects::delivery::Watch;
 use crate::objects::durable_sql::DurableSql;
 use crate::objects::sql::SqlError;
-use crate::runtime::{config, new_id, now};
+use crate::runtime::{config, now};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::audit::log::checkpoint::Origin;
-use portcullis_core::id::ProducerId;
 use portcullis_core::wire;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -78,8 +77,7 @@ impl Lane {
 
 impl Inner {
     fn answer(&self, request: LaneRequest) -> Result<Vec<u8>> {
-        let producer = ProducerId::from_bytes(new_id()?);
-        Ok(self.service.answer(request, now(), producer)?)
+        Ok(self.service.answer(request, now())?)
     }
 
     async fn checkpoint(&self) -> Result<Vec<u8>> {

@@ -60,8 +60,7 @@ pub fn kills() -> Filter {
 }
 
 pub fn read(lane: &LaneService<HostSql>, query: Query) -> Page {
-    lane.query(query, NOW, ProducerId::from_bytes([255; 16]))
-        .expect("reads")
+    lane.query(query, NOW).expect("reads")
 }
 
 pub fn all_kills(lane: &LaneService<HostSql>) -> Vec<String> {

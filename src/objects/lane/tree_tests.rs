@@ -17,7 +17,6 @@ use portcullis_core::audit::log::proof::{verify_consistency, verify_inclusion};
 use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::audit::log::{Hash, Head, bundle, hashes_from_bytes, leaf_hash};
 use portcullis_core::audit::query::{Filter, Order};
-use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,8 +72,7 @@ pub fn entries(lane: &Lane) -> Vec<Vec<u8>> {
 }
 
 fn bundle_of(lane: &Lane, asked: GetBundle) -> Result<Option<Vec<u8>>, Refusal> {
-    let producer = ProducerId::from_bytes([255; 16]);
-    lane.bundle(asked, NOW, producer).expect("answers")
+    lane.bundle(asked, NOW).expect("answers")
 }
 
 fn a_read() -> Event {

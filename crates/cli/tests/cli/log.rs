@@ -66,7 +66,7 @@ fn line(index: u64) -> String {
         received: at,
         committed: at,
     };
-    render(&event, &position).expect("renders")
+    render(&event, None, &position).expect("renders")
 }
 
 impl Served {

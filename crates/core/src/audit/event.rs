@@ -58,11 +58,25 @@ pub enum Action {
     FeedRestarted,
     /// A gateway refused an authenticated request: its sender lacks what the route requires.
     RequestDenied,
+    /// Sequences of a producer have not come, and are not expected any more.
+    AuditGap,
+    /// An event came again and said something else; the log keeps what it has.
+    AuditConflict,
+    /// What could not be taken into the log was kept, taken in after all, or given up; the reason says which.
+    DeadLetter,
+    /// What the log says of a person in sealed fields can be read by nobody any more.
+    AuditErased,
+    /// The oldest lines were removed, as their age allows.
+    AuditPruned,
+    /// How long lines are kept was changed, or a legal hold was placed or released; the reason says which.
+    RetentionChanged,
+    /// Somebody takes lines away by an export of the service; the reason says how far it is.
+    AuditExported,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 29] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -85,6 +99,13 @@ impl Action {
         Self::RegistryRead,
         Self::FeedRestarted,
         Self::RequestDenied,
+        Self::AuditGap,
+        Self::AuditConflict,
+        Self::DeadLetter,
+        Self::AuditErased,
+        Self::AuditPruned,
+        Self::RetentionChanged,
+        Self::AuditExported,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -113,6 +134,13 @@ impl Action {
             Self::RegistryRead => "registry.read",
             Self::FeedRestarted => "feed.restarted",
             Self::RequestDenied => "request.denied",
+            Self::AuditGap => "audit.gap",
+            Self::AuditConflict => "audit.conflict",
+            Self::DeadLetter => "audit.dead_letter",
+            Self::AuditErased => "audit.erased",
+            Self::AuditPruned => "audit.pruned",
+            Self::RetentionChanged => "audit.retention_changed",
+            Self::AuditExported => "audit.exported",
         }
     }
 

@@ -3,6 +3,7 @@
 //! The line is written once and kept as bytes; every reader gets those bytes, and without its line feed it is
 //! a leaf of the log's tree ([`super::log`]). Absent fields are left out. Times are RFC 3339 in UTC with milliseconds.
 
+use super::detail::Detail;
 use super::event::{Action, Actor, Credential, Event, Outcome, RequestFacts};
 use super::log::MAX_ENTRY_BYTES;
 use crate::id::ProducerId;
@@ -63,6 +64,8 @@ struct Fields<'a> {
     claims: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a Detail>,
 }
 
 /// Who did something, as JSON has it.
@@ -154,7 +157,11 @@ pub enum NoLine {
 }
 
 /// The line of `event` at `position`, without a line break: at most [`MAX_ENTRY_BYTES`].
-pub fn render(event: &Event, position: &Position) -> Result<String, NoLine> {
+pub fn render(
+    event: &Event,
+    detail: Option<&Detail>,
+    position: &Position,
+) -> Result<String, NoLine> {
     let line = serde_json::to_string(&Fields {
         index: position.index,
         lane: position.lane,
@@ -184,6 +191,7 @@ pub fn render(event: &Event, position: &Position) -> Result<String, NoLine> {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect(),
         policy: event.policy.map(|hash| hash.to_string()),
+        detail,
     });
     match line {
         Ok(line) if line.len() <= MAX_ENTRY_BYTES => Ok(line),
@@ -263,7 +271,7 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        let line = render(&event, &position).expect("renders");
+        let line = render(&event, None, &position).expect("renders");
         assert_eq!(
             line,
             concat!(
@@ -317,7 +325,7 @@ mod tests {
             committed: UnixMillis(3000),
         };
         assert_eq!(
-            render(&event, &position).expect("renders"),
+            render(&event, None, &position).expect("renders"),
             concat!(
                 r#"{"index":8,"lane":0,"producer":"prd_AwMDAwMDAwMDAwMDAwMDAw","sequence":5,"#,
                 r#""occurred":"1970-01-01T00:00:01.000Z","received":"1970-01-01T00:00:02.000Z","#,
@@ -329,6 +337,46 @@ mod tests {
                 r#""act":["sub_AgICAgICAgICAgICAgICAg"]},"claims":{"cost":"a","dept":"b"},"#,
                 r#""policy":"h_BQUFBQUFBQUFBQUFBQUFBQ"}"#
             )
+        );
+    }
+
+    #[test]
+    fn golden_lines_of_what_the_log_says_of_itself() {
+        let position = Position {
+            index: 9,
+            lane: 0,
+            producer: ProducerId::from_bytes([3; 16]),
+            sequence: 6,
+            received: UnixMillis(2000),
+            committed: UnixMillis(3000),
+        };
+        let said = |action, detail| {
+            let event = Event::new(UnixMillis(1000), action, Outcome::Success, Actor::Anonymous);
+            let line = render(&event, Some(&detail), &position).expect("renders");
+            line.split_once(r#""actor":"#)
+                .expect("an actor")
+                .1
+                .to_owned()
+        };
+        let sequences = Detail::Sequences {
+            producer: ProducerId::from_bytes([4; 16]),
+            first_sequence: 5,
+            last_sequence: 7,
+        };
+        assert_eq!(
+            said(Action::AuditGap, sequences),
+            concat!(
+                r#"{"type":"anonymous"},"detail":{"producer":"prd_BAQEBAQEBAQEBAQEBAQEBA","#,
+                r#""first_sequence":5,"last_sequence":7}}"#
+            )
+        );
+        let lines = Detail::Lines {
+            first_index: 0,
+            end_index: 512,
+        };
+        assert_eq!(
+            said(Action::AuditPruned, lines),
+            r#"{"type":"anonymous"},"detail":{"first_index":0,"end_index":512}}"#
         );
     }
 
@@ -351,7 +399,7 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        let line = render(&event, &position).expect("renders");
+        let line = render(&event, None, &position).expect("renders");
         assert_eq!(
             line,
             concat!(
@@ -408,8 +456,11 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        assert!(matches!(render(&event, &position), Err(NoLine::TooLong)));
-        let line = render(&event.bounded(), &position).expect("renders");
+        assert!(matches!(
+            render(&event, None, &position),
+            Err(NoLine::TooLong)
+        ));
+        let line = render(&event.bounded(), None, &position).expect("renders");
         assert!(line.len() < MAX_ENTRY_BYTES / 2, "{}", line.len());
     }
 }

@@ -6,6 +6,7 @@
 //! [export](export) that can be verified without us.
 
 pub mod call;
+pub mod detail;
 mod earlier;
 pub mod event;
 pub mod export;

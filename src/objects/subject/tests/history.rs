@@ -14,7 +14,7 @@ use crate::objects::subject::service::SubjectService;
 use portcullis_core::audit::call::{Append, Query};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::query::{Filter, Order};
-use portcullis_core::id::{ProducerId, SessionId, TokenId};
+use portcullis_core::id::{SessionId, TokenId};
 use portcullis_core::oauth::opaque::RefreshToken;
 use portcullis_core::policy::{WideRevocation, WideScope};
 use portcullis_core::session::check::{CheckRequest, DenyReason, Verdict};
@@ -342,9 +342,7 @@ fn logged_kills(lane: &LaneService<HostSql>) -> (usize, usize) {
         limit: 10_000,
         read: Event::new(START, Action::AuditRead, Outcome::Success, Actor::Anonymous),
     };
-    let page = lane
-        .query(query, START, ProducerId::from_bytes([7; 16]))
-        .expect("reads");
+    let page = lane.query(query, START).expect("reads");
     let identities: std::collections::BTreeSet<String> = page
         .lines
         .iter()

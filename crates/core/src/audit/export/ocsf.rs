@@ -290,7 +290,7 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        let line = render(event, &position).expect("renders");
+        let line = render(event, None, &position).expect("renders");
         let found = super::event(line.as_bytes()).expect("an event");
         let found: Value = serde_json::from_str(&found).expect("JSON");
         assert_eq!(found["raw_data"], line.as_str());
