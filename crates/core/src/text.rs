@@ -37,6 +37,20 @@ pub fn truncated(text: &str, max_bytes: usize) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
+/// What stands at the end of a text of which something was cut.
+pub const CUT: &str = "[cut]";
+
+/// `text` if it has at most `max_bytes`, and otherwise as much of its beginning as leaves room for [`CUT`].
+///
+/// For what enters the log: whoever reads a line sees that something is missing.
+#[must_use]
+pub fn cut(text: String, max_bytes: usize) -> String {
+    if text.len() <= max_bytes {
+        return text;
+    }
+    truncated(&text, max_bytes.saturating_sub(CUT.len())) + CUT
+}
+
 /// `text` in lower case, for comparing what is the same in any case.
 ///
 /// Three signs are left as they are though Unicode has lower case for them: the signs for Kelvin,
@@ -88,6 +102,15 @@ mod tests {
         assert_eq!(truncated("aé", 2), "a");
         assert_eq!(truncated("aé", 3), "aé");
         assert_eq!(truncated("", 3), "");
+    }
+
+    #[test]
+    fn what_was_cut_says_so_and_is_not_cut_again() {
+        assert_eq!(cut("a".repeat(9), 9), "a".repeat(9));
+        assert_eq!(cut("aaaé".to_owned() + "bbbbbb", 9), "aaa[cut]");
+        let once = cut("a".repeat(99), 9);
+        assert_eq!(once, "aaaa[cut]");
+        assert_eq!(cut(once.clone(), 9), once);
     }
 
     #[test]

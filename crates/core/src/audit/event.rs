@@ -7,7 +7,7 @@
 use super::scrub::scrubbed;
 use crate::id::{LogHash, SubjectKey};
 use crate::jwt::actor::MAX_ACTORS;
-use crate::text::truncated;
+use crate::text::{CUT, cut};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
@@ -236,6 +236,8 @@ pub struct Credential {
 const MAX_PATH_BYTES: usize = 512;
 const MAX_TEXT_BYTES: usize = 256;
 const MAX_CLAIM_NAME_BYTES: usize = 64;
+/// Two letters, or what shows that it was more.
+const MAX_COUNTRY_BYTES: usize = 2 + CUT.len();
 /// The most claims that an event says.
 pub const MAX_CLAIMS: usize = 16;
 
@@ -254,7 +256,9 @@ impl RequestFacts {
             user_agent: self.user_agent.map(short),
             ray: self.ray.map(short),
             asn: self.asn,
-            country: self.country.map(|country| clean(country, 2)),
+            country: self
+                .country
+                .map(|country| clean(country, MAX_COUNTRY_BYTES)),
         }
     }
 }
@@ -262,24 +266,21 @@ impl RequestFacts {
 impl Credential {
     fn bounded(self) -> Self {
         let mut act = self.act;
+        // Verified credentials never have more, and no pack that does is read.
         act.truncate(MAX_ACTORS);
         Self {
             issuer: self.issuer.map(short),
             // Not scrubbed: of a verified credential it is a published name, and looks random.
-            kid: self.kid.map(|kid| truncated(&kid, MAX_TEXT_BYTES)),
+            kid: self.kid.map(|kid| cut(kid, MAX_TEXT_BYTES)),
             connection: self.connection.map(short),
             act,
         }
     }
 }
 
-/// What was said, without what looks like a credential, and not too long.
+/// What was said, without what looks like a credential, and not too long; what was too long says that it was cut.
 fn clean(text: String, max_bytes: usize) -> String {
-    let scrubbed = scrubbed(text);
-    if scrubbed.len() <= max_bytes {
-        return scrubbed;
-    }
-    truncated(&scrubbed, max_bytes)
+    cut(scrubbed(text), max_bytes)
 }
 
 fn short(text: String) -> String {
@@ -350,7 +351,11 @@ impl Event {
         self.request = self.request.map(RequestFacts::bounded);
         self.credential = self.credential.map(Credential::bounded);
         self.resource = self.resource.map(short);
-        self.claims.truncate(MAX_CLAIMS);
+        if self.claims.len() > MAX_CLAIMS {
+            let left_out = self.claims.len() - (MAX_CLAIMS - 1);
+            self.claims.truncate(MAX_CLAIMS - 1);
+            self.claims.push((CUT.to_owned(), left_out.to_string()));
+        }
         for (name, value) in &mut self.claims {
             *name = clean(std::mem::take(name), MAX_CLAIM_NAME_BYTES);
             *value = short(std::mem::take(value));
@@ -388,6 +393,47 @@ mod tests {
         };
         let bounded = facts.bounded();
         assert_eq!(bounded.path, "/a");
-        assert_eq!(bounded.user_agent.map(|u| u.len()), Some(256));
+        let agent = bounded.user_agent.expect("an agent");
+        assert!(agent.len() == 256 && agent.ends_with("u[cut]"), "{agent}");
+    }
+
+    #[test]
+    fn what_is_cut_says_so_and_what_was_cut_stays_as_it_is() {
+        let long = || "a b ".repeat(500);
+        let event = Event {
+            reason: Some(long()),
+            client_id: Some(long()),
+            resource: Some(long()),
+            request: Some(RequestFacts {
+                method: long(),
+                host: long(),
+                path: long(),
+                ip: Some(long()),
+                user_agent: Some(long()),
+                ray: Some(long()),
+                country: Some(long()),
+                ..RequestFacts::default()
+            }),
+            credential: Some(Credential {
+                issuer: Some(long()),
+                kid: Some(long()),
+                connection: Some(long()),
+                act: Vec::new(),
+            }),
+            claims: vec![(long(), long()); 20],
+            ..Event::new(
+                UnixMillis(1),
+                Action::Kill,
+                Outcome::Success,
+                Actor::Client(long()),
+            )
+        };
+        let bounded = event.bounded();
+        // 14 texts, names and values of 15 claims, and the name of the last, which counts the others.
+        let text = format!("{bounded:?}");
+        assert_eq!(text.matches("[cut]").count(), 14 + 15 * 2 + 1, "{text}");
+        assert_eq!(bounded.claims.len(), MAX_CLAIMS);
+        assert_eq!(bounded.claims.last(), Some(&("[cut]".into(), "5".into())));
+        assert_eq!(bounded.clone().bounded(), bounded);
     }
 }

@@ -29,6 +29,31 @@ pub struct Position {
     pub committed: UnixMillis,
 }
 
+/// How a producer's clock stands to ours, where they are far apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Clock {
+    /// `occurred` is more than [`AHEAD_MS`] after `received`.
+    Ahead,
+    /// `occurred` is more than [`LATE_MS`] before `received`: the clock is wrong, or the event took long.
+    Late,
+}
+
+const AHEAD_MS: u64 = 5_000;
+const LATE_MS: u64 = 3_600_000;
+
+impl Clock {
+    const fn of(occurred: UnixMillis, received: UnixMillis) -> Option<Self> {
+        if occurred.0 > received.0.saturating_add(AHEAD_MS) {
+            Some(Self::Ahead)
+        } else if occurred.0.saturating_add(LATE_MS) < received.0 {
+            Some(Self::Late)
+        } else {
+            None
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Fields<'a> {
     index: u64,
@@ -38,6 +63,8 @@ struct Fields<'a> {
     occurred: String,
     received: String,
     committed: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<Clock>,
     action: &'static str,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,6 +197,7 @@ pub fn render(
         occurred: event.occurred.to_rfc3339(),
         received: position.received.to_rfc3339(),
         committed: position.committed.to_rfc3339(),
+        clock: Clock::of(event.occurred, position.received),
         action: event.action.as_str(),
         outcome: event.outcome.as_str(),
         reason: event.reason.as_deref(),
@@ -198,6 +226,36 @@ pub fn render(
         Ok(_) => Err(NoLine::TooLong),
         Err(error) => Err(NoLine::Json(error)),
     }
+}
+
+/// What of a line does not come from its event: with it the same event makes the same line.
+#[derive(Clone, Debug, Deserialize)]
+struct Taken<'a> {
+    received: &'a str,
+    committed: &'a str,
+}
+
+/// The line that another event would have become at the place of `line`, as `render` makes it; `None` if that is no line.
+/// It is the same line if and only if it is the same event.
+pub fn again<E>(
+    line: &str,
+    position: Position,
+    render: impl FnOnce(&Position) -> Result<String, E>,
+) -> Result<Option<String>, E> {
+    let taken = serde_json::from_str::<Taken<'_>>(line).ok();
+    let times = taken.and_then(|taken| {
+        let received = UnixMillis::from_rfc3339(taken.received)?;
+        Some((received, UnixMillis::from_rfc3339(taken.committed)?))
+    });
+    let Some((received, committed)) = times else {
+        return Ok(None);
+    };
+    let again = render(&Position {
+        received,
+        committed,
+        ..position
+    })?;
+    Ok(Some(again))
 }
 
 /// What a query looks at in a line.
@@ -409,6 +467,79 @@ mod tests {
                 r#""outcome":"denied","reason":"signature","actor":{"type":"anonymous"},"count":37}"#
             )
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_far_from_ours_is_flagged() {
+        let event = |occurred| {
+            Event::new(
+                UnixMillis(occurred),
+                Action::Kill,
+                Outcome::Success,
+                Actor::Anonymous,
+            )
+        };
+        let received = 10_000_000;
+        let position = Position {
+            index: 0,
+            lane: 0,
+            producer: ProducerId::from_bytes([3; 16]),
+            sequence: 1,
+            received: UnixMillis(received),
+            committed: UnixMillis(received),
+        };
+        for (occurred, flag) in [
+            (received, None),
+            (received + 5000, None),
+            (received + 5001, Some(r#"Z","clock":"ahead","action":"#)),
+            (received - 3_600_000, None),
+            (received - 3_600_001, Some(r#"Z","clock":"late","action":"#)),
+        ] {
+            let line = render(&event(occurred), None, &position).expect("renders");
+            match flag {
+                Some(flag) => assert!(line.contains(flag), "{line}"),
+                None => assert!(!line.contains("clock"), "{line}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_event_makes_the_same_line_again_and_another_does_not() {
+        let event = Event {
+            reason: Some("a".into()),
+            ..Event::new(
+                UnixMillis(7),
+                Action::Kill,
+                Outcome::Success,
+                Actor::Anonymous,
+            )
+        };
+        let first = Position {
+            index: 4,
+            lane: 0,
+            producer: ProducerId::from_bytes([3; 16]),
+            sequence: 1,
+            received: UnixMillis(10_000_000),
+            committed: UnixMillis(10_000_001),
+        };
+        let line = render(&event, None, &first).expect("renders");
+        let later = Position {
+            received: UnixMillis(20_000_000),
+            committed: UnixMillis(20_000_000),
+            ..first
+        };
+        let same = again(&line, later, |at| render(&event, None, at)).expect("renders");
+        assert_eq!(same.as_ref(), Some(&line));
+        let other = Event {
+            reason: Some("b".into()),
+            ..event
+        };
+        let another = again(&line, later, |at| render(&other, None, at)).expect("renders");
+        assert!(another.is_some_and(|another| another != line));
+        assert!(matches!(
+            again("{}", later, |at| render(&other, None, at)),
+            Ok(None)
+        ));
     }
 
     #[test]

@@ -16,4 +16,6 @@ pub mod pack;
 pub mod query;
 pub mod ranges;
 pub mod refusals;
+pub mod remembered;
+pub mod runs;
 pub mod scrub;

@@ -7,6 +7,7 @@
 use super::earlier::PackV1;
 use super::event::{Action, Actor, Event};
 use crate::id::ProducerId;
+use crate::jwt::actor::MAX_ACTORS;
 use crate::time::UnixMillis;
 use crate::wire::{self, Malformed};
 use serde::{Deserialize, Serialize};
@@ -101,7 +102,11 @@ impl Pack {
         let largest = (1u64 << 53) - 1;
         // Up to the year 9999, the last that RFC 3339 can write.
         let last_instant = UnixMillis(253_402_300_799_999);
-        let valid = self.events.iter().all(|e| e.occurred <= last_instant)
+        let whole = |event: &Event| {
+            let act = event.credential.as_ref().map_or(0, |of| of.act.len());
+            event.occurred <= last_instant && act <= MAX_ACTORS
+        };
+        let valid = self.events.iter().all(whole)
             && !self.events.is_empty()
             && self.first_sequence >= 1
             && self.first_sequence <= largest - self.events.len() as u64;
@@ -260,6 +265,23 @@ mod tests {
             event.occurred = UnixMillis(253_402_300_800_000);
         }
         assert_eq!(late.encode(), Err(Malformed));
+    }
+
+    #[test]
+    fn more_actors_than_can_be_said_are_refused_and_not_cut() {
+        let with = |actors| {
+            let mut pack = pack(1, 1);
+            for event in &mut pack.events {
+                event.credential = Some(Credential {
+                    act: vec![SubjectKey::from_bytes([4; 16]); actors],
+                    ..Credential::default()
+                });
+            }
+            pack
+        };
+        assert!(with(MAX_ACTORS).encode().is_ok());
+        let bytes = with(MAX_ACTORS + 1).to_bytes().expect("encodes");
+        assert_eq!(Pack::decode(&bytes), Err(Malformed));
     }
 
     #[test]
