@@ -28,11 +28,26 @@ impl Watch {
     /// Makes sure that the alarm will ring soon. Before a reply goes out, this and the change that it
     /// watches over are durable.
     pub async fn arm(&self, state: &State) -> Result<(), worker::Error> {
-        let soon = UnixMillis(now().0 + LOOK_AGAIN_MS);
-        if self.rings_at.get().is_some_and(|at| at <= soon) {
+        self.arm_for(state, Self::soon()).await
+    }
+
+    /// The same for work that is due at `due`. Whoever arms knows of all the work that there is, so that an alarm which
+    /// an earlier instance has set may be replaced.
+    pub async fn arm_for(&self, state: &State, due: UnixMillis) -> Result<(), worker::Error> {
+        if self.rings_by(due) {
             return Ok(());
         }
-        self.set(state, soon).await
+        self.set(state, due).await
+    }
+
+    /// Whether this instance knows that the alarm will have rung by `due`.
+    pub fn rings_by(&self, due: UnixMillis) -> bool {
+        self.rings_at.get().is_some_and(|at| at <= due)
+    }
+
+    /// When an alarm rings for what should be done already.
+    pub fn soon() -> UnixMillis {
+        UnixMillis(now().0 + LOOK_AGAIN_MS)
     }
 
     /// The alarm rang: sets it again before any work, so that a crash in the work is survived.
@@ -119,9 +134,19 @@ pub async fn deliver(env: &Env, producer: &impl Producer) -> bool {
             packs: packs.clone(),
         };
         // If the answer is lost, the alarm sends the packs again and the lane knows them.
-        if let Err(error) = call::lane(env, append).await {
-            console_error!("delivery: {error}");
-            return false;
+        match call::lane(env, append).await {
+            // Nothing would make the lane take it: it must not hold up what is behind it.
+            Ok(appended) => appended.set_aside.iter().for_each(|aside| {
+                console_error!(
+                    "delivery: sequence {} was set aside: {:?}",
+                    aside.sequence,
+                    aside.why
+                );
+            }),
+            Err(error) => {
+                console_error!("delivery: {error}");
+                return false;
+            }
         }
         if let Err(error) = producer.acknowledge(&packs) {
             console_error!("outbox: {error}");

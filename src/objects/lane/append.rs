@@ -1,30 +1,32 @@
-//! Putting events into a lane: each once, behind all others, in one transaction with the tree over them.
+//! Putting events into a lane: each once, behind all others, in one transaction with the tree over them. What becomes of
+//! each event is decided in [`super::commit`].
 
-use super::service::{LANE, LaneService};
+use super::service::LaneService;
 use super::store::{self, Segment};
 use super::tree::Growing;
 use crate::objects::sql::{Sql, SqlError};
-use crate::runtime::new_id;
 use portcullis_core::audit::call::{Append, Appended};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::Event;
 use portcullis_core::audit::line::{NoLine, Position, render};
-use portcullis_core::audit::pack::Pack;
-use portcullis_core::audit::ranges::Ranges;
-use portcullis_core::id::ProducerId;
+use portcullis_core::audit::runs::SegmentRuns;
 use portcullis_core::time::UnixMillis;
-use std::collections::BTreeMap;
 
 /// A segment is closed above this size: a row may hold 2 MB.
 const MAX_SEGMENT_BYTES: usize = 1_000_000;
 
 impl<S: Sql> LaneService<S> {
     /// Puts packs into the log. Answering means that every event of theirs is in it once, whether
-    /// it came now or before; failing means that none of the new ones is.
+    /// it came now or before, or is said to be set aside; failing means that none of the new ones is in it.
     pub fn append(&self, append: Append, now: UnixMillis) -> Result<Appended, SqlError> {
         self.open()?;
-        self.sql
-            .transaction(|| self.append_in_transaction(append, None, now))
+        self.forgetting(|| {
+            let mut commit = self.begin(append.received, now)?;
+            for pack in &append.packs {
+                commit.pack(pack)?;
+            }
+            self.end(commit)
+        })
     }
 
     /// Puts an event of the lane's own into the log. In a transaction.
@@ -34,116 +36,71 @@ impl<S: Sql> LaneService<S> {
         detail: Option<&Detail>,
         now: UnixMillis,
     ) -> Result<(), SqlError> {
-        let (producer, first_sequence) = match store::own_producer(&self.sql)? {
-            Some(own) => own,
-            None => (
-                ProducerId::from_bytes(new_id().map_err(|error| SqlError(error.to_string()))?),
-                1,
-            ),
-        };
-        store::put_own_producer(&self.sql, producer, first_sequence + 1)?;
-        let append = Append {
-            received: now,
-            packs: vec![Pack {
-                producer,
-                first_sequence,
-                events: vec![event.bounded()],
-            }],
-        };
-        self.append_in_transaction(append, detail, now).map(drop)
+        let mut commit = self.begin(now, now)?;
+        commit.say(event, detail)?;
+        self.end(commit).map(drop)
     }
+}
 
-    /// `detail` is said by each event; those of others have none.
-    fn append_in_transaction(
-        &self,
-        append: Append,
-        detail: Option<&Detail>,
-        now: UnixMillis,
-    ) -> Result<Appended, SqlError> {
-        let (first_index, edge) = store::end(&self.sql)?;
-        let mut writer = SegmentWriter::new(first_index, edge.map(Growing::new));
-        let mut known: BTreeMap<ProducerId, (Ranges, bool)> = BTreeMap::new();
-        for pack in append.packs {
-            let (ranges, changed) = match known.entry(pack.producer) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert((store::ranges(&self.sql, pack.producer)?, false))
-                }
-            };
-            for (sequence, event) in (pack.first_sequence..).zip(&pack.events) {
-                if !ranges.insert(sequence) {
-                    continue;
-                }
-                *changed = true;
-                let position = Position {
-                    index: writer.next_index,
-                    lane: LANE,
-                    producer: pack.producer,
-                    sequence,
-                    received: append.received,
-                    committed: now,
-                };
-                writer.push(&self.sql, event, detail, &position)?;
-            }
-        }
-        writer.close(&self.sql)?;
-        if let Some(tree) = writer.tree.take() {
-            tree.store(&self.sql)?;
-        }
-        for (producer, (ranges, changed)) in &known {
-            if *changed {
-                store::put_ranges(&self.sql, *producer, ranges)?;
-            }
-        }
-        Ok(Appended {
-            new_events: writer.next_index - first_index,
-            next_index: writer.next_index,
-            first_indexes: Vec::new(),
-            set_aside: Vec::new(),
-        })
-    }
+/// The line of `event` at `position`. It is the same whenever it is made, so that what comes again can be compared.
+pub fn line_of(
+    event: &Event,
+    detail: Option<&Detail>,
+    position: &Position,
+) -> Result<String, SqlError> {
+    let line = match render(event, detail, position) {
+        // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
+        Err(NoLine::TooLong) => render(&event.clone().bounded(), detail, position),
+        rendered => rendered,
+    };
+    line.map_err(|_| SqlError::corrupt("event"))
 }
 
 /// Collects lines into segments of bounded size.
-struct SegmentWriter {
-    next_index: u64,
+pub struct SegmentWriter {
+    /// The index of the next line.
+    pub next_index: u64,
     /// `None` while the tree does not reach here; then it is built later.
     tree: Option<Growing>,
-    open: Option<Segment>,
+    open: Option<(Segment, SegmentRuns)>,
+    /// How many segments were closed, and the size of their lines.
+    pub closed: (u64, u64),
 }
 
 impl SegmentWriter {
-    const fn new(next_index: u64, tree: Option<Growing>) -> Self {
+    /// For lines from that index on.
+    pub const fn new(next_index: u64, tree: Option<Growing>) -> Self {
         Self {
             next_index,
             tree,
             open: None,
+            closed: (0, 0),
         }
     }
 
-    fn push(
+    /// Adds a line at the next index, which is that of `position`.
+    pub fn push(
         &mut self,
         sql: &impl Sql,
         event: &Event,
         detail: Option<&Detail>,
         position: &Position,
     ) -> Result<(), SqlError> {
-        let line = match render(event, detail, position) {
-            // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
-            Err(NoLine::TooLong) => render(&event.clone().bounded(), detail, position),
-            rendered => rendered,
-        };
-        let line = line.map_err(|_| SqlError::corrupt("event"))?;
+        let line = line_of(event, detail, position)?;
         if let Some(tree) = &mut self.tree {
             tree.append(line.as_bytes());
         }
         let at = event.occurred;
-        let segment = self.open.get_or_insert_with(|| Segment {
-            first_index: position.index,
-            count: 0,
-            occurred: (at, at),
-            lines: Vec::new(),
+        let (segment, runs) = self.open.get_or_insert_with(|| {
+            let segment = Segment {
+                first_index: position.index,
+                count: 0,
+                occurred: (at, at),
+                lines: Vec::new(),
+            };
+            (segment, SegmentRuns::new(position.committed))
         });
+        runs.add(position.producer, position.sequence, at);
         segment.count += 1;
         segment.occurred = (segment.occurred.0.min(at), segment.occurred.1.max(at));
         segment.lines.extend_from_slice(line.as_bytes());
@@ -155,12 +112,30 @@ impl SegmentWriter {
         Ok(())
     }
 
-    fn close(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
+    /// Whether the line at `index` is in no segment that is stored.
+    pub fn has_open(&self, index: u64) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|(segment, _)| segment.first_index <= index)
+    }
+
+    /// Stores what is open.
+    pub fn close(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
         match self.open.take() {
-            Some(segment) => {
+            Some((segment, runs)) => {
+                self.closed.0 += 1;
+                self.closed.1 += segment.lines.len() as u64;
                 let rooted = self.tree.as_mut().map(Growing::rooted);
-                store::add_segment(sql, &segment, rooted.as_ref())
+                store::add_segment(sql, &segment, &runs, rooted.as_ref())
             }
+            None => Ok(()),
+        }
+    }
+
+    /// Stores all that is left.
+    pub fn end(&mut self, sql: &impl Sql) -> Result<(), SqlError> {
+        self.close(sql)?;
+        match self.tree.take() {
+            Some(tree) => tree.store(sql),
             None => Ok(()),
         }
     }

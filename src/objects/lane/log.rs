@@ -48,7 +48,7 @@ impl<S: Sql> LaneService<S> {
         let Some(found) = asked.bundle().filter(|bundle| bundle.is_of(head.size)) else {
             return Ok(Ok(None));
         };
-        self.sql.transaction(|| {
+        self.forgetting(|| {
             let entries = self.entries(found)?;
             self.log_own(asked.read, None, now)?;
             Ok(Ok(Some(entries)))

@@ -5,9 +5,14 @@ mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod bucket;
+mod commit;
+#[cfg(test)]
+mod ingest_tests;
 mod log;
+mod memory;
 pub mod object;
 mod page;
+mod producers;
 pub mod service;
 mod signer;
 mod store;
@@ -16,3 +21,4 @@ mod tests;
 mod tree;
 #[cfg(test)]
 mod tree_tests;
+mod upkeep;

@@ -10,6 +10,7 @@ use crate::objects::sql::SqlError;
 use crate::runtime::{config, now};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::audit::log::checkpoint::Origin;
+use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -59,11 +60,12 @@ impl Lane {
             return Ok(future_to_promise(signed).into());
         }
         let reply = inner.answer(request);
-        if !inner.has_work().unwrap_or(true) {
+        let due = inner.due(reply.is_ok());
+        let Some(due) = due.filter(|due| !inner.watch.rings_by(*due)) else {
             return bytes(reply);
-        }
+        };
         let watched = async move {
-            let armed = inner.watch.arm(&inner.state).await;
+            let armed = inner.watch.arm_for(&inner.state, due).await;
             bytes(armed.and(reply))
         };
         Ok(future_to_promise(watched).into())
@@ -92,15 +94,29 @@ impl Inner {
         Ok(unarchived || self.service.is_behind())
     }
 
+    /// When the alarm must ring: soon if there is work, or if it is not known what a call has left.
+    fn due(&self, is_done: bool) -> Option<UnixMillis> {
+        if is_done && !self.has_work().unwrap_or(true) {
+            return self.service.next_work();
+        }
+        Some(Watch::soon())
+    }
+
     /// A part of the work that there is; the alarm is set again before, so that a crash in it is survived.
     async fn ring(&self) -> Result<()> {
         self.watch.rang(&self.state).await?;
         if let Err(error) = self.archive().await {
             console_error!("lane {LANE}: {error}");
         }
+        if let Err(error) = self.service.keep_up(now()) {
+            console_error!("lane {LANE}: {error}");
+        }
         // Looked at now, after every await: what came meanwhile keeps the alarm. So does what cannot be looked at.
         if let Ok(false) = self.has_work() {
-            self.watch.disarm(&self.state).await;
+            match self.service.next_work() {
+                Some(at) => self.watch.sleep_until(&self.state, at).await,
+                None => self.watch.disarm(&self.state).await,
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! looks whether tree and lines agree; if they do not the lane is shut: nothing is appended, read or signed any more.
 
 use super::archive::Known;
+use super::memory::Memory;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tree::{self, Standing};
@@ -13,7 +14,7 @@ use portcullis_core::audit::call::{LaneRequest, Page, Query};
 use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// This lane's number. There is one; every format carries it so that there can be more.
 pub const LANE: u32 = 0;
@@ -27,6 +28,8 @@ pub struct LaneService<S> {
     pub(super) standing: Cell<Option<Standing>>,
     /// What it knows of the archive.
     pub(super) archive: Known,
+    /// What it knows of producers; `None` before it has looked.
+    pub(super) memory: RefCell<Option<Memory>>,
 }
 
 impl<S: Sql> LaneService<S> {
@@ -38,6 +41,7 @@ impl<S: Sql> LaneService<S> {
             migrated: Cell::new(false),
             standing: Cell::new(None),
             archive: Known::default(),
+            memory: RefCell::new(None),
         }
     }
 
@@ -71,11 +75,23 @@ impl<S: Sql> LaneService<S> {
     /// Reads a page and logs that it was read, or does neither.
     pub fn query(&self, query: Query, now: UnixMillis) -> Result<Page, SqlError> {
         self.open()?;
-        self.sql.transaction(|| {
+        self.forgetting(|| {
             let page = self.page(&query)?;
             self.log_own(query.read, None, now)?;
             Ok(page)
         })
+    }
+
+    /// Runs a transaction that appends. If it fails, or may have failed, what this instance knew of producers is forgotten.
+    pub(super) fn forgetting<T>(
+        &self,
+        body: impl FnOnce() -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        let result = self.sql.transaction(body);
+        if result.is_err() {
+            self.memory.replace(None);
+        }
+        result
     }
 
     /// Whether the tree over older lines is being built, as far as this instance knows.

@@ -1,19 +1,19 @@
-//! Every statement of a lane. Rows become domain values here and nowhere else.
+//! Every statement of a lane but those about [`producers`](super::producers). Rows become domain values here and there.
 
 use crate::objects::sql::{Row, Sql, SqlError};
 use crate::seal::Sealed;
 use portcullis_core::audit::log::edge::Edge;
 use portcullis_core::audit::log::{Hash, hashes_from_bytes, hashes_to_bytes};
-use portcullis_core::audit::ranges::Ranges;
+use portcullis_core::audit::runs::SegmentRuns;
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
-use portcullis_core::wire;
 
 /// The object's schema, in the order it grew.
 pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_lane.sql"),
     include_str!("migrations/0002_tree.sql"),
     include_str!("migrations/0003_archive.sql"),
+    include_str!("migrations/0004_packs.sql"),
 ];
 
 /// Consecutive lines with the times they span.
@@ -93,16 +93,17 @@ fn edge_of(size: u64, stored: &[u8]) -> Result<Edge, SqlError> {
     Edge::from_stored(size, stored).ok_or_else(|| SqlError::corrupt("edge"))
 }
 
-/// Adds a segment behind the last one, with what the tree has of it.
+/// Adds a segment behind the last one, with whose lines it has and what the tree has of it.
 pub fn add_segment(
     sql: &impl Sql,
     segment: &Segment,
+    runs: &SegmentRuns,
     rooted: Option<&Rooted>,
 ) -> Result<(), SqlError> {
     sql.exec(
         "INSERT INTO segment \
-         (first_index, count, first_occurred, last_occurred, lines, hashes, edge) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         (first_index, count, first_occurred, last_occurred, lines, hashes, edge, packs) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             segment.first_index.into(),
             segment.count.into(),
@@ -111,6 +112,7 @@ pub fn add_segment(
             segment.lines.as_slice().into(),
             rooted.map(|rooted| hashes_to_bytes(&rooted.hashes)).into(),
             rooted.map(|rooted| rooted.edge.to_bytes()).into(),
+            runs.to_bytes()?.into(),
         ],
     )
     .map(drop)
@@ -289,48 +291,15 @@ pub fn segment_below(sql: &impl Sql, index: u64) -> Result<Option<Segment>, SqlE
         .transpose()
 }
 
-/// Which sequences of `producer` are in the log.
-pub fn ranges(sql: &impl Sql, producer: ProducerId) -> Result<Ranges, SqlError> {
-    let rows = sql.exec(
-        "SELECT ranges FROM producer WHERE producer = ?",
-        &[producer.as_bytes().into()],
-    )?;
-    match rows.first() {
-        Some(row) => Ranges::from_stored(wire::decode(row.blob(0)?)?)
-            .ok_or_else(|| SqlError::corrupt("ranges")),
-        None => Ok(Ranges::default()),
-    }
-}
-
-/// Replaces what is known of `producer`.
-pub fn put_ranges(sql: &impl Sql, producer: ProducerId, ranges: &Ranges) -> Result<(), SqlError> {
-    sql.exec(
-        "INSERT OR REPLACE INTO producer (producer, ranges) VALUES (?, ?)",
-        &[
-            producer.as_bytes().into(),
-            wire::encode(&ranges.as_slice())?.into(),
-        ],
-    )
-    .map(drop)
-}
-
-/// The lane's own identity as a producer and its next sequence.
-pub fn own_producer(sql: &impl Sql) -> Result<Option<(ProducerId, u64)>, SqlError> {
-    sql.exec("SELECT producer, next_sequence FROM lane", &[])?
-        .first()
-        .map(|row| Ok((ProducerId::from_bytes(row.bytes(0)?), row.integer(1)?)))
+/// The lane's own identity as a producer.
+pub fn own_producer(sql: &impl Sql) -> Result<Option<ProducerId>, SqlError> {
+    let row = sql.first("SELECT producer FROM lane", &[])?;
+    row.map(|row| Ok(ProducerId::from_bytes(row.bytes(0)?)))
         .transpose()
 }
 
-/// Notes the lane's next own sequence.
-pub fn put_own_producer(
-    sql: &impl Sql,
-    producer: ProducerId,
-    next_sequence: u64,
-) -> Result<(), SqlError> {
-    sql.exec(
-        "INSERT OR REPLACE INTO lane (id, producer, next_sequence) VALUES (1, ?, ?)",
-        &[producer.as_bytes().into(), next_sequence.into()],
-    )
-    .map(drop)
+/// Names the lane as a producer, once.
+pub fn add_own_producer(sql: &impl Sql, producer: ProducerId) -> Result<(), SqlError> {
+    let add = "INSERT INTO lane (id, producer, next_sequence) VALUES (1, ?, 1)";
+    sql.exec(add, &[producer.as_bytes().into()]).map(drop)
 }

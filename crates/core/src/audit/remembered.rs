@@ -282,10 +282,14 @@ impl Remembered {
         telling
     }
 
-    /// Whether [`Self::forget`] may be called.
+    /// Whether [`Self::forget`] may be called, and there is something to forget.
     #[must_use]
     pub fn may_be_forgotten(&self, now: UnixMillis) -> bool {
-        self.gap_due.is_none() && self.seen.plus_secs(SILENCE_SECS) < now
+        let has_details = !self.runs.is_empty()
+            || !self.conflicts.is_empty()
+            || !self.told.as_slice().is_empty()
+            || self.known.holes().next().is_some();
+        has_details && self.gap_due.is_none() && self.seen.plus_secs(SILENCE_SECS) < now
     }
 
     /// Forgets all but the last sequence: whatever comes up to there is too old. So a producer that comes back after
