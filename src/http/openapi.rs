@@ -1,28 +1,60 @@
-//! `GET /openapi.json`: the route table as OpenAPI 3.1, so that the two cannot differ.
+//! `GET /openapi.json`: the route table as OpenAPI 3.1.
+//!
+//! What makes the description would be a tenth of the Worker, so the Worker has what was made: `openapi.json` beside this file,
+//! with two names in place of what a deployment says. A test makes it anew and compares, so that table and file cannot differ.
 
 use super::context::Ctx;
 use crate::auth::{Access, Role};
-use crate::config::Config;
-use crate::error::json;
+use crate::error::JSON_HEADERS;
 use crate::routes::{Route, rows};
 use serde_json::{Map, Value, json};
 use worker::{Response, Result};
+
+/// As [`describe`] made it. The test below writes it.
+const DESCRIPTION: &str = include_str!("openapi.json");
+
+/// Stands there for the service's base URL.
+const ISSUER: &str = "https://issuer.invalid";
+/// Stands there for the name of the connection in paths of SCIM that have one.
+const CONNECTION: &str = "configured-connection";
 
 /// Where something is made without anything that has to be said.
 const SCIM_SECRETS: &str = "/v1/connections/{connection}/scim-secrets";
 
 /// The description.
 pub async fn get(ctx: Ctx) -> Result<Response> {
-    json(200, &describe(&ctx.config))
+    let text = of_deployment(&ctx.config.issuer, &ctx.config.connection.id)?;
+    let response = Response::ok(text)?;
+    for (name, value) in JSON_HEADERS {
+        response.headers().set(name, value)?;
+    }
+    Ok(response)
 }
 
-fn describe(config: &Config) -> Value {
+/// The description with what is this deployment's own.
+fn of_deployment(issuer: &str, connection: &str) -> serde_json::Result<String> {
+    let issuer = serde_json::to_string(issuer)?;
+    let connection = serde_json::to_string(connection)?;
+    let connection = connection.trim_matches('"');
+    let described = DESCRIPTION.replace(&format!("\"{ISSUER}\""), &issuer);
+    Ok(described.replace(CONNECTION, connection))
+}
+
+/// The route table as OpenAPI.
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the Worker has what it makes: it would be a tenth of it"
+    )
+)]
+fn describe() -> Value {
     let mut paths = Map::new();
     for route in rows() {
         let path = paths.entry(name(route.path)).or_insert_with(|| json!({}));
         if let Some(operations) = path.as_object_mut() {
             let method = route.method.to_lowercase();
-            operations.insert(method, operation(route, &config.connection.id));
+            operations.insert(method, operation(route));
         }
     }
     let schemes: Map<String, Value> = Role::ALL
@@ -37,7 +69,7 @@ fn describe(config: &Config) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Portcullis", "version": env!("CARGO_PKG_VERSION")},
-        "servers": [{"url": config.issuer}],
+        "servers": [{"url": ISSUER}],
         "paths": paths,
         "components": {
             "securitySchemes": schemes,
@@ -131,7 +163,7 @@ fn schemas() -> Map<String, Value> {
         .collect()
 }
 
-fn operation(route: &Route, configured: &str) -> Value {
+fn operation(route: &Route) -> Value {
     let security: Vec<Value> = match route.access {
         Access::Public => vec![],
         Access::Scim => vec![json!({Role::Scim.as_str(): []})],
@@ -140,7 +172,7 @@ fn operation(route: &Route, configured: &str) -> Value {
             .map(|role| json!({role.as_str(): []}))
             .collect(),
     };
-    let example = example(route.path, configured);
+    let example = example(route.path);
     let path = name(route.path);
     let mut parameters: Vec<Value> = path
         .split('/')
@@ -230,8 +262,8 @@ fn name(path: &str) -> String {
 }
 
 /// The path with something in place of each pair of braces: of SCIM's, the connection that all of them have.
-fn example(path: &str, configured: &str) -> String {
-    path.replace("/scim/{connection}/", &format!("/scim/{configured}/"))
+fn example(path: &str) -> String {
+    path.replace("/scim/{connection}/", &format!("/scim/{CONNECTION}/"))
         .replace("{subject}", "sub_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
@@ -342,11 +374,45 @@ fn parameter(name: &str, place: &str, required: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::dev;
+
+    /// A line for each operation and each schema, so that a change shows as what it is.
+    fn in_lines(value: &Value, levels: usize) -> String {
+        let fields = match value {
+            Value::Object(fields) if levels > 0 => fields,
+            value => return value.to_string(),
+        };
+        let line = |(name, value)| format!("{}: {}", json!(name), in_lines(value, levels - 1));
+        let lines: Vec<String> = fields.iter().map(line).collect();
+        format!("{{\n{}\n}}", lines.join(",\n"))
+    }
+
+    #[test]
+    fn what_is_served_describes_the_table() {
+        let described = describe();
+        let kept: Option<Value> = serde_json::from_str(DESCRIPTION).ok();
+        if kept.as_ref() == Some(&described) {
+            return;
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/openapi.json");
+        std::fs::write(file, in_lines(&described, 3) + "\n").expect("written");
+        panic!("{file} was not up to date, and was written anew: run this again");
+    }
+
+    #[test]
+    fn the_deployments_names_are_in_what_is_served() {
+        let served = of_deployment("https://id.example/\"", "okta").expect("served");
+        let served: Value = serde_json::from_str(&served).expect("JSON");
+        assert_eq!(served["servers"][0]["url"], "https://id.example/\"");
+        let path = "/scim/{connection}/v2/Users";
+        let example = &served["paths"][path]["get"]["x-portcullis-example-path"];
+        assert_eq!(example, "/scim/okta/v2/Users");
+        let served = served.to_string();
+        assert!(!served.contains(ISSUER) && !served.contains(CONNECTION));
+    }
 
     #[test]
     fn every_row_is_described_with_what_it_requires() {
-        let description = describe(&dev());
+        let description = describe();
         for route in rows() {
             let method = route.method.to_lowercase();
             let operation = &description["paths"][name(route.path)][method.as_str()];
