@@ -8,6 +8,10 @@ mod bucket;
 mod log;
 pub mod object;
 mod page;
+mod retained;
+mod retention;
+#[cfg(test)]
+mod retention_tests;
 pub mod service;
 mod signer;
 mod store;

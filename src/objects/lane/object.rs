@@ -86,10 +86,10 @@ impl Inner {
         Ok(wire::encode(&signed).map_err(SqlError::from)?)
     }
 
-    /// Whether there is work for the alarm: a tree to build, or tiles to archive.
+    /// Whether there is work for the alarm: a tree to build, tiles to archive, or lines that may be too old.
     fn has_work(&self) -> std::result::Result<bool, SqlError> {
         let unarchived = self.service.has_unarchived()?;
-        Ok(unarchived || self.service.is_behind())
+        Ok(unarchived || self.service.is_behind() || self.service.should_prune(now())?)
     }
 
     /// A part of the work that there is; the alarm is set again before, so that a crash in it is survived.
@@ -98,9 +98,15 @@ impl Inner {
         if let Err(error) = self.archive().await {
             console_error!("lane {LANE}: {error}");
         }
+        if let Err(error) = self.prune().await {
+            console_error!("lane {LANE}: {error}");
+        }
         // Looked at now, after every await: what came meanwhile keeps the alarm. So does what cannot be looked at.
         if let Ok(false) = self.has_work() {
-            self.watch.disarm(&self.state).await;
+            match self.service.looks_at() {
+                Some(at) => self.watch.sleep_until(&self.state, at).await,
+                None => self.watch.disarm(&self.state).await,
+            }
         }
         Ok(())
     }
@@ -108,6 +114,11 @@ impl Inner {
     async fn archive(&self) -> std::result::Result<(), SqlError> {
         let bucket = R2::of(&self.env)?;
         self.service.archive_tiles(&bucket).await
+    }
+
+    async fn prune(&self) -> std::result::Result<(), SqlError> {
+        let bucket = R2::of(&self.env)?;
+        self.service.prune(&bucket, now()).await
     }
 }
 

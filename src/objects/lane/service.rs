@@ -5,6 +5,7 @@
 //! looks whether tree and lines agree; if they do not the lane is shut: nothing is appended, read or signed any more.
 
 use super::archive::Known;
+use super::retention::Look;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tree::{self, Standing};
@@ -27,6 +28,8 @@ pub struct LaneService<S> {
     pub(super) standing: Cell<Option<Standing>>,
     /// What it knows of the archive.
     pub(super) archive: Known,
+    /// When it looks again whether lines are too old.
+    pub(super) look: Look,
 }
 
 impl<S: Sql> LaneService<S> {
@@ -38,6 +41,7 @@ impl<S: Sql> LaneService<S> {
             migrated: Cell::new(false),
             standing: Cell::new(None),
             archive: Known::default(),
+            look: Look::default(),
         }
     }
 
@@ -64,6 +68,10 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now)?),
             LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),
             LaneRequest::Consistency(asked) => wire::encode(&self.consistency(asked)?),
+            LaneRequest::Retention(_) => wire::encode(&self.retention(now)?),
+            LaneRequest::SetRetention(set) => wire::encode(&self.set_retention(set, now)?),
+            LaneRequest::PlaceHold(place) => wire::encode(&self.place_hold(place, now)?),
+            LaneRequest::ReleaseHold(release) => wire::encode(&self.release_hold(release, now)?),
         };
         Ok(reply?)
     }

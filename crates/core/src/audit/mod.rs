@@ -16,4 +16,5 @@ pub mod pack;
 pub mod query;
 pub mod ranges;
 pub mod refusals;
+pub mod retention;
 pub mod scrub;
