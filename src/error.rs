@@ -68,6 +68,7 @@ const fn title(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
+        410 => "Gone",
         413 => "Content Too Large",
         422 => "Unprocessable Content",
         502 => "Bad Gateway",

@@ -4,8 +4,9 @@ use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
-    audit, audit_log, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi,
-    preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects, trusts,
+    audit, audit_log, audit_retention, check, clients, connections, feed, health, jwks_sync, keys,
+    oauth, openapi, preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions,
+    subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -154,6 +155,10 @@ const ROUTES: &[Route] = &[
     route!("GET", "/v1/audit/key", AUDITORS, "The public key of the audit log's checkpoints", audit_log::key),
     route!("GET", "/v1/audit/proof/inclusion", AUDITORS, "Prove that a line is in the log of some size", audit_log::inclusion),
     route!("GET", "/v1/audit/proof/consistency", AUDITORS, "Prove that the log of one size continues that of another", audit_log::consistency),
+    route!("GET", "/v1/audit/retention", AUDITORS, "How long lines of the audit log are kept, and what is gone", audit_retention::get),
+    route!("PUT", "/v1/audit/retention", ADMIN, "Have lines of the audit log go that are older, or say what would go", audit_retention::put),
+    route!("PUT", "/v1/audit/holds/{hold}", ADMIN, "Place a legal hold: no line of the audit log goes", audit_retention::place),
+    route!("DELETE", "/v1/audit/holds/{hold}", ADMIN, "Release a legal hold", audit_retention::release),
 
     // The log as a tiled transparency log (C2SP tlog-tiles). Bundles stand above tiles, whose names are wider.
     route!("GET", "/audit/lane/{lane}/checkpoint", PUBLIC, "The log's size and root, signed (C2SP tlog-checkpoint)", audit_log::checkpoint),

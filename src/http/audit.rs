@@ -31,6 +31,7 @@ struct Reply {
     events: Vec<Box<RawValue>>,
     next: Option<String>,
     tail: String,
+    pruned_to: u64,
 }
 
 /// A page of events.
@@ -57,6 +58,7 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
             events,
             next: page.next.map(Cursor::to_text),
             tail: page.tail.to_text(),
+            pruned_to: page.pruned_to,
         },
     )
 }
@@ -137,11 +139,12 @@ fn parse(
 pub fn reply_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["events", "next", "tail"],
+        "required": ["events", "next", "tail", "pruned_to"],
         "properties": {
             "events": {"type": "array", "items": {"type": "object"}},
             "next": {"type": ["string", "null"], "description": "cursor of the next page; null at the end"},
             "tail": {"type": "string", "description": "cursor, oldest first, of what is committed later"},
+            "pruned_to": {"type": "integer", "description": "index of the first line that is kept: those before are gone by their age"},
         },
     })
 }

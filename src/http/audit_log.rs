@@ -3,7 +3,7 @@
 //!
 //! Checkpoint, key and hash tiles are public. Entry bundles hold the lines themselves: they are for auditors, no cache
 //! keeps them, and each that is read is logged. Tiles and bundles never change, whether full or not; a checkpoint is
-//! soon old. A lane that must not sign says why, with 503.
+//! soon old. A lane that must not sign says why, with 503. Bundles of lines that are gone by their age are answered with 410.
 
 use super::context::Ctx;
 use crate::error::{Problem, json};
@@ -17,6 +17,7 @@ use portcullis_core::audit::call::{
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::audit::log::MAX_SIZE;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile};
+use portcullis_core::audit::log::signing::Refusal;
 use serde_json::{Value, json};
 use worker::{Response, Result};
 
@@ -183,15 +184,20 @@ fn smaller() -> Problem {
 fn answered<T>(answer: std::result::Result<Answer<T>, CallError>) -> Checked<T> {
     match answer {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(refusal)) => {
-            worker::console_error!("audit: {refusal}");
-            Err(Problem::new(503, refusal.to_string()))
-        }
+        Ok(Err(refusal)) => Err(refused(&refusal)),
         Err(error) => {
             worker::console_error!("audit: {error}");
             Err(Problem::unavailable())
         }
     }
+}
+
+fn refused(refusal: &Refusal) -> Problem {
+    if matches!(refusal, Refusal::Pruned { .. }) {
+        return Problem::new(410, refusal.to_string());
+    }
+    worker::console_error!("audit: {refusal}");
+    Problem::new(503, refusal.to_string())
 }
 
 fn found<T>(answer: Checked<Option<T>>) -> Checked<T> {
@@ -280,4 +286,16 @@ pub fn consistency_schema() -> Value {
             "hashes": {"type": "array", "items": hash_schema("RFC 6962 section 2.1.2")},
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_gone_are_gone_and_not_missing() {
+        let problem = refused(&Refusal::Pruned { to: 512 });
+        assert_eq!(problem.status(), 410);
+        assert!(problem.detail().contains("below index 512"));
+    }
 }

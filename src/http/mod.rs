@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod audit_log;
+pub mod audit_retention;
 pub mod check;
 mod check_batch;
 pub mod clients;

@@ -156,6 +156,13 @@ fn schemas() -> Map<String, Value> {
         ("AuditKey", super::audit_log::key_schema()),
         ("Inclusion", super::audit_log::inclusion_schema()),
         ("Consistency", super::audit_log::consistency_schema()),
+        ("RetentionRequest", super::audit_retention::request_schema()),
+        ("Retention", super::audit_retention::reply_schema()),
+        (
+            "AuditHoldRequest",
+            super::audit_retention::hold_request_schema(),
+        ),
+        ("AuditHold", super::audit_retention::hold_schema()),
     ];
     let named = schemas.into_iter();
     named
@@ -225,6 +232,12 @@ fn operation(route: &Route) -> Value {
             of_connections(route)
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
+        "/v1/audit/retention" if route.method == "PUT" => {
+            (Some("RetentionRequest"), Some("Retention"))
+        }
+        "/v1/audit/holds/{hold}" if route.method == "PUT" => {
+            (Some("AuditHoldRequest"), Some("AuditHold"))
+        }
         path if path.starts_with("/v1/audit/") => {
             let (names, reply) = of_audit(path);
             parameters.extend(names);
@@ -276,6 +289,7 @@ fn example(path: &str) -> String {
         .replace("{job}", "job_1700000000000")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{hold}", "case-1")
         .replace("{lane}", "0")
         .replace("{level}", "0")
         .replace("{tile*}", "000")
@@ -335,6 +349,7 @@ fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
         "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
         "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),
         "/v1/audit/key" => (&[][..], false, Some("AuditKey")),
+        "/v1/audit/retention" => (&[][..], false, Some("Retention")),
         _ => (&[][..], false, None),
     };
     let names = names.iter().map(|name| parameter(name, "query", required));

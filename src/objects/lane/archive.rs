@@ -70,6 +70,9 @@ pub trait Archive {
         bytes: &[u8],
         over: Option<&str>,
     ) -> Result<Option<String>, ArchiveError>;
+
+    /// Removes objects, a thousand at most; those that are not there too.
+    async fn remove(&self, names: &[String]) -> Result<(), ArchiveError>;
 }
 
 /// What an instance knows of its archive.
@@ -88,6 +91,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// Whether a tile in the archive was found to be another log's.
+    pub const fn is_anothers(&self) -> bool {
+        self.differs.get().is_some()
+    }
+
     /// Notes what was found. What is known to be later stays: of two who look at once the slower may have seen less.
     fn found(&self, found: Option<(Archived, Head)>) -> Option<(Archived, Head)> {
         let mut known = self.checkpoint.borrow_mut();
@@ -101,7 +109,7 @@ impl Known {
     }
 }
 
-fn name_of(what: &impl std::fmt::Display) -> String {
+pub(super) fn name_of(what: &impl std::fmt::Display) -> String {
     format!("lane/{LANE}/{what}")
 }
 

@@ -27,12 +27,12 @@ pub struct FakeArchive {
 }
 
 impl FakeArchive {
-    fn fail_nth(&self, nth: u32, fault: Fault) {
+    pub fn fail_nth(&self, nth: u32, fault: Fault) {
         self.planned.set(Some((nth, fault)));
     }
 
     /// No more failures; says whether one was still waiting.
-    fn heal(&self) -> bool {
+    pub fn heal(&self) -> bool {
         self.planned.take().is_some()
     }
 
@@ -49,12 +49,12 @@ impl FakeArchive {
         }
     }
 
-    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+    pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let objects = self.objects.borrow();
         objects.get(name).map(|archived| archived.bytes.clone())
     }
 
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         self.objects.borrow().keys().cloned().collect()
     }
 }
@@ -99,6 +99,16 @@ impl Archive for FakeArchive {
             Some(_) => Err(injected()),
             None => Ok(done),
         }
+    }
+
+    async fn remove(&self, names: &[String]) -> Result<(), ArchiveError> {
+        let fault = self.fault_due();
+        if fault == Some(Fault::NotPersisted) {
+            return Err(injected());
+        }
+        let mut objects = self.objects.borrow_mut();
+        names.iter().for_each(|name| drop(objects.remove(name)));
+        fault.map_or(Ok(()), |_| Err(injected()))
     }
 }
 

@@ -61,6 +61,11 @@ impl Archive for R2 {
         etag.map(Some)
             .ok_or_else(|| ArchiveError(format!("{name} has no version")))
     }
+
+    async fn remove(&self, names: &[String]) -> Result<(), ArchiveError> {
+        let names = names.iter().map(String::as_str).collect();
+        self.0.delete_multiple(names).await.map_err(failed)
+    }
 }
 
 impl R2 {

@@ -253,7 +253,9 @@ impl<S: Sql> Commit<'_, S> {
         if self.writer.has_open(index) {
             self.writer.close(self.sql)?;
         }
-        let has = |segment: &Segment| (segment.first_index..segment.end()).contains(&index);
+        let has = |segment: &Segment| {
+            (segment.first_index..segment.end()).contains(&index) && !segment.lines.is_empty()
+        };
         if !self.read.as_ref().is_some_and(has) {
             self.read = store::segment_at(self.sql, index)?.filter(has);
         }

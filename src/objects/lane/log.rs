@@ -1,6 +1,7 @@
 //! What a lane says of its log: its key, tiles, bundles, proofs. Checkpoints are in [`super::archive`]. All of it is bounded work: a tile is 256 rows at
 //! most, a proof three tiles a level.
 
+use super::retained;
 use super::service::LaneService;
 use super::store;
 use super::tree::{self, Standing, Stored};
@@ -48,6 +49,10 @@ impl<S: Sql> LaneService<S> {
         let Some(found) = asked.bundle().filter(|bundle| bundle.is_of(head.size)) else {
             return Ok(Ok(None));
         };
+        let to = retained::pruned_to(&self.sql)?;
+        if found.0.first() < to {
+            return Ok(Err(Refusal::Pruned { to }));
+        }
         self.forgetting(|| {
             let entries = self.entries(found)?;
             self.log_own(asked.read, None, now)?;

@@ -13,6 +13,10 @@ mod memory;
 pub mod object;
 mod page;
 mod producers;
+mod retained;
+mod retention;
+#[cfg(test)]
+mod retention_tests;
 pub mod service;
 mod signer;
 mod store;

@@ -88,18 +88,24 @@ impl Inner {
         Ok(wire::encode(&signed).map_err(SqlError::from)?)
     }
 
-    /// Whether there is work for the alarm: a tree to build, or tiles to archive.
+    /// Whether there is work for the alarm: a tree to build, tiles to archive, or lines that may be too old.
     fn has_work(&self) -> std::result::Result<bool, SqlError> {
         let unarchived = self.service.has_unarchived()?;
-        Ok(unarchived || self.service.is_behind())
+        Ok(unarchived || self.service.is_behind() || self.service.should_prune(now())?)
     }
 
     /// When the alarm must ring: soon if there is work, or if it is not known what a call has left.
     fn due(&self, is_done: bool) -> Option<UnixMillis> {
         if is_done && !self.has_work().unwrap_or(true) {
-            return self.service.next_work();
+            return self.next_work();
         }
         Some(Watch::soon())
+    }
+
+    /// When there will be work, if nothing else happens.
+    fn next_work(&self) -> Option<UnixMillis> {
+        let next = [self.service.next_work(), self.service.looks_at()];
+        next.into_iter().flatten().min()
     }
 
     /// A part of the work that there is; the alarm is set again before, so that a crash in it is survived.
@@ -111,9 +117,12 @@ impl Inner {
         if let Err(error) = self.service.keep_up(now()) {
             console_error!("lane {LANE}: {error}");
         }
+        if let Err(error) = self.prune().await {
+            console_error!("lane {LANE}: {error}");
+        }
         // Looked at now, after every await: what came meanwhile keeps the alarm. So does what cannot be looked at.
         if let Ok(false) = self.has_work() {
-            match self.service.next_work() {
+            match self.next_work() {
                 Some(at) => self.watch.sleep_until(&self.state, at).await,
                 None => self.watch.disarm(&self.state).await,
             }
@@ -124,6 +133,11 @@ impl Inner {
     async fn archive(&self) -> std::result::Result<(), SqlError> {
         let bucket = R2::of(&self.env)?;
         self.service.archive_tiles(&bucket).await
+    }
+
+    async fn prune(&self) -> std::result::Result<(), SqlError> {
+        let bucket = R2::of(&self.env)?;
+        self.service.prune(&bucket, now()).await
     }
 }
 

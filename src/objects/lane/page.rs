@@ -1,5 +1,6 @@
 //! A page of a lane's lines: bounded work, in commit order or against it.
 
+use super::retained;
 use super::service::LaneService;
 use super::store::{self, Segment};
 use crate::objects::sql::{Sql, SqlError};
@@ -15,6 +16,7 @@ const MAX_LINES_A_PAGE: u64 = 20_000;
 impl<S: Sql> LaneService<S> {
     pub(super) fn page(&self, query: &Query) -> Result<Page, SqlError> {
         let head = store::next_index(&self.sql)?;
+        let pruned_to = retained::pruned_to(&self.sql)?;
         let tail = Cursor {
             order: Order::Oldest,
             index: head,
@@ -24,11 +26,18 @@ impl<S: Sql> LaneService<S> {
             (_, Order::Oldest) => 0,
             (_, Order::Newest) => head,
         };
+        if query.order == Order::Oldest {
+            at = at.max(pruned_to);
+        }
         let mut page = Page {
             lines: Vec::new(),
             next: None,
             tail,
+            pruned_to,
         };
+        if query.order == Order::Newest && at <= pruned_to {
+            return Ok(page);
+        }
         let mut looked_at = 0u64;
         for _ in 0..MAX_SEGMENTS_A_PAGE {
             let segment = match query.order {
@@ -38,11 +47,11 @@ impl<S: Sql> LaneService<S> {
             let Some(segment) = segment else {
                 return Ok(page);
             };
-            at = read_segment(&segment, query, at, &mut page.lines)?;
+            at = read_segment(&segment, query, at, &mut page)?;
             looked_at += segment.count;
             let done = match query.order {
                 Order::Oldest => at >= head,
-                Order::Newest => at == 0,
+                Order::Newest => at <= pruned_to,
             };
             if done {
                 return Ok(page);
@@ -59,12 +68,12 @@ impl<S: Sql> LaneService<S> {
     }
 }
 
-/// Adds the segment's wanted lines to `found`, from `at` on; returns where to go on.
+/// Adds the segment's wanted lines to the page, from `at` on; returns where to go on.
 fn read_segment(
     segment: &Segment,
     query: &Query,
     at: u64,
-    found: &mut Vec<String>,
+    page: &mut Page,
 ) -> Result<u64, SqlError> {
     let past = match query.order {
         Order::Oldest => segment.end(),
@@ -78,6 +87,8 @@ fn read_segment(
     }
     let text = std::str::from_utf8(&segment.lines).map_err(|_| SqlError::corrupt("lines"))?;
     let numbered = (segment.first_index..).zip(text.lines());
+    // What is gone of a segment are empty lines.
+    let numbered = numbered.filter(|(index, _)| *index >= page.pruned_to);
     let wanted = |(index, line): (u64, &str)| -> Result<Option<(u64, String)>, SqlError> {
         let parsed = Line::parse(line).map_err(|_| SqlError::corrupt("line"))?;
         Ok(query
@@ -95,8 +106,8 @@ fn read_segment(
     };
     for line in lines {
         if let Some((index, line)) = wanted(line)? {
-            found.push(line);
-            if found.len() >= query.limit as usize {
+            page.lines.push(line);
+            if page.lines.len() >= query.limit as usize {
                 return Ok(match query.order {
                     Order::Oldest => index + 1,
                     Order::Newest => index,

@@ -6,6 +6,7 @@
 
 use super::archive::Known;
 use super::memory::Memory;
+use super::retention::Look;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tree::{self, Standing};
@@ -30,6 +31,8 @@ pub struct LaneService<S> {
     pub(super) archive: Known,
     /// What it knows of producers; `None` before it has looked.
     pub(super) memory: RefCell<Option<Memory>>,
+    /// When it looks again whether lines are too old.
+    pub(super) look: Look,
 }
 
 impl<S: Sql> LaneService<S> {
@@ -42,6 +45,7 @@ impl<S: Sql> LaneService<S> {
             standing: Cell::new(None),
             archive: Known::default(),
             memory: RefCell::new(None),
+            look: Look::default(),
         }
     }
 
@@ -68,6 +72,10 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now)?),
             LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),
             LaneRequest::Consistency(asked) => wire::encode(&self.consistency(asked)?),
+            LaneRequest::Retention(_) => wire::encode(&self.retention(now)?),
+            LaneRequest::SetRetention(set) => wire::encode(&self.set_retention(set, now)?),
+            LaneRequest::PlaceHold(place) => wire::encode(&self.place_hold(place, now)?),
+            LaneRequest::ReleaseHold(release) => wire::encode(&self.release_hold(release, now)?),
         };
         Ok(reply?)
     }

@@ -6,6 +6,7 @@ use super::log::signing::Refusal;
 use super::log::{HASH_SIZE, Hash};
 use super::pack::Pack;
 use super::query::{Cursor, Filter, Order};
+use super::retention::{GetRetention, PlaceHold, Placed, ReleaseHold, Retention, SetRetention};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,8 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// From where what is committed later can be read.
     pub tail: Cursor,
+    /// The index of the first line that is kept.
+    pub pruned_to: u64,
 }
 
 /// What a lane says of its tree, or why it says nothing.
@@ -208,6 +211,14 @@ crate::object_calls! {
         Inclusion(GetInclusion) -> Answer<Option<Inclusion>>,
         /// Prove that nothing was rewritten.
         Consistency(GetConsistency) -> Answer<Option<Consistency>>,
+        /// Say how long lines are kept.
+        Retention(GetRetention) -> Retention,
+        /// Have them be kept for some time.
+        SetRetention(SetRetention) -> Retention,
+        /// Place a legal hold.
+        PlaceHold(PlaceHold) -> Placed,
+        /// Release a legal hold.
+        ReleaseHold(ReleaseHold) -> bool,
     }
 }
 
@@ -298,6 +309,7 @@ mod tests {
             (Refusal::ArchiveDiffers { archived: 2 }, vec![3, 2]),
             (Refusal::KeyUnusable, vec![4]),
             (Refusal::ArchiveOfAnother, vec![5]),
+            (Refusal::Pruned { to: 512 }, vec![6, 0x80, 4]),
         ];
         for (refusal, bytes) in refusals {
             let refused: Answer<Option<Vec<u8>>> = Err(refusal);

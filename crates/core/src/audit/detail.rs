@@ -23,4 +23,14 @@ pub enum Detail {
         /// The index behind the last.
         end_index: u64,
     },
+    /// How long lines are kept.
+    Keep {
+        /// For how many days; null: for good.
+        keep_days: Option<u32>,
+    },
+    /// A legal hold.
+    Hold {
+        /// What it is called.
+        hold: String,
+    },
 }

@@ -18,4 +18,5 @@ pub mod ranges;
 pub mod refusals;
 pub mod remembered;
 pub mod runs;
+pub mod retention;
 pub mod scrub;

@@ -32,6 +32,11 @@ pub enum Refusal {
     KeyUnusable,
     /// The archived checkpoint is not by this log's key: the lane lost its storage, or has another's archive.
     ArchiveOfAnother,
+    /// What was asked for is of lines that were removed, as their age allows.
+    Pruned {
+        /// The index of the first line that is kept.
+        to: u64,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -51,6 +56,10 @@ impl fmt::Display for Refusal {
             }
             Self::KeyUnusable => f.write_str("the log's key cannot be opened"),
             Self::ArchiveOfAnother => f.write_str("the archived checkpoint is by another key"),
+            Self::Pruned { to } => write!(
+                f,
+                "lines below index {to} are gone: they were older than lines are kept"
+            ),
         }
     }
 }
