@@ -10,7 +10,9 @@ use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::Event;
 use portcullis_core::audit::line::{NoLine, Position, render};
 use portcullis_core::audit::runs::SegmentRuns;
+use portcullis_core::audit::terms::{Term, TermKey, to_column};
 use portcullis_core::time::UnixMillis;
+use std::borrow::Cow;
 
 /// A segment is closed above this size: a row may hold 2 MB.
 const MAX_SEGMENT_BYTES: usize = 1_000_000;
@@ -42,22 +44,27 @@ impl<S: Sql> LaneService<S> {
     }
 }
 
-/// The line of `event` at `position`. It is the same whenever it is made, so that what comes again can be compared.
-pub fn line_of(
-    event: &Event,
+/// The line of `event` at `position`, with the event that it says: the same, within its bounds. It is the same whenever
+/// it is made, so that what comes again can be compared.
+pub fn line_of<'a>(
+    event: &'a Event,
     detail: Option<&Detail>,
     position: &Position,
-) -> Result<String, SqlError> {
-    let line = match render(event, detail, position) {
+) -> Result<(Cow<'a, Event>, String), SqlError> {
+    let (event, line) = match render(event, detail, position) {
         // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
-        Err(NoLine::TooLong) => render(&event.clone().bounded(), detail, position),
-        rendered => rendered,
+        Err(NoLine::TooLong) => {
+            let bounded = event.clone().bounded();
+            let line = render(&bounded, detail, position);
+            (Cow::Owned(bounded), line)
+        }
+        rendered => (Cow::Borrowed(event), rendered),
     };
-    line.map_err(|_| SqlError::corrupt("event"))
+    Ok((event, line.map_err(|_| SqlError::corrupt("event"))?))
 }
 
 /// Collects lines into segments of bounded size.
-pub struct SegmentWriter {
+pub struct SegmentWriter<'a> {
     /// The index of the next line.
     pub next_index: u64,
     /// `None` while the tree does not reach here; then it is built later.
@@ -65,16 +72,21 @@ pub struct SegmentWriter {
     open: Option<(Segment, SegmentRuns)>,
     /// How many segments were closed, and the size of their lines.
     pub closed: (u64, u64),
+    /// Makes terms; `None` where there are none.
+    key: Option<&'a TermKey>,
+    terms: Vec<Term>,
 }
 
-impl SegmentWriter {
+impl<'a> SegmentWriter<'a> {
     /// For lines from that index on.
-    pub const fn new(next_index: u64, tree: Option<Growing>) -> Self {
+    pub const fn new(next_index: u64, tree: Option<Growing>, key: Option<&'a TermKey>) -> Self {
         Self {
             next_index,
             tree,
             open: None,
             closed: (0, 0),
+            key,
+            terms: Vec::new(),
         }
     }
 
@@ -86,9 +98,12 @@ impl SegmentWriter {
         detail: Option<&Detail>,
         position: &Position,
     ) -> Result<(), SqlError> {
-        let line = line_of(event, detail, position)?;
+        let (event, line) = line_of(event, detail, position)?;
         if let Some(tree) = &mut self.tree {
             tree.append(line.as_bytes());
+        }
+        if let Some(key) = self.key {
+            key.add_terms_of(&event, &mut self.terms);
         }
         let at = event.occurred;
         let (segment, runs) = self.open.get_or_insert_with(|| {
@@ -125,7 +140,9 @@ impl SegmentWriter {
                 self.closed.0 += 1;
                 self.closed.1 += segment.lines.len() as u64;
                 let rooted = self.tree.as_mut().map(Growing::rooted);
-                store::add_segment(sql, &segment, &runs, rooted.as_ref())
+                let terms = self.key.map(|_| to_column(&mut self.terms));
+                self.terms.clear();
+                store::add_segment(sql, &segment, &runs, rooted.as_ref(), terms)
             }
             None => Ok(()),
         }

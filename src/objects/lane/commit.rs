@@ -34,7 +34,9 @@ pub struct Commit<'a, S> {
     received: UnixMillis,
     committed: UnixMillis,
     pub(super) memory: Memory,
-    writer: SegmentWriter,
+    /// Where it begins.
+    first_index: u64,
+    writer: SegmentWriter<'a>,
     /// The segment that was compared with last.
     read: Option<Segment>,
     /// What the lane has to say of it.
@@ -99,7 +101,8 @@ impl<S: Sql> LaneService<S> {
             received,
             committed: now,
             memory,
-            writer: SegmentWriter::new(next_index, edge.map(Growing::new)),
+            first_index: next_index,
+            writer: SegmentWriter::new(next_index, edge.map(Growing::new), self.index.key()),
             read: None,
             own: Vec::new(),
             noted: BTreeSet::new(),
@@ -114,7 +117,8 @@ impl<S: Sql> LaneService<S> {
 
     /// Stores what a commit has come to.
     pub(super) fn end(&self, commit: Commit<'_, S>) -> Result<Appended, SqlError> {
-        let (answer, memory) = commit.end()?;
+        let (answer, memory, grown) = commit.end()?;
+        self.index.grew(grown.0, grown.1);
         self.memory.replace(Some(memory));
         Ok(answer)
     }
@@ -269,7 +273,9 @@ impl<S: Sql> Commit<'_, S> {
         for ((sequence, event), (index, line)) in part.numbered().zip((index..).zip(lines)) {
             let line = std::str::from_utf8(line).map_err(|_| SqlError::corrupt("lines"))?;
             let position = self.position(part.producer, sequence, index);
-            let came = again(line, position, |position| line_of(event, None, position))?;
+            let came = again(line, position, |position| {
+                Ok(line_of(event, None, position)?.1)
+            })?;
             let came = came.ok_or_else(|| SqlError::corrupt("line"))?;
             if came != line {
                 differing.push((sequence, came));
@@ -353,7 +359,8 @@ impl<S: Sql> Commit<'_, S> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<(Appended, Memory), SqlError> {
+    /// Also says how many lines and segments there are more.
+    fn end(mut self) -> Result<(Appended, Memory, (u64, u64)), SqlError> {
         for (action, detail) in std::mem::take(&mut self.own) {
             let outcome = match action {
                 Action::AuditConflict => Outcome::Denied,
@@ -369,7 +376,8 @@ impl<S: Sql> Commit<'_, S> {
         let end = self.writer.next_index;
         self.memory
             .commit(self.sql, end, self.writer.closed, self.committed)?;
+        let grown = (end - self.first_index, self.writer.closed.0);
         self.answer.next_index = end;
-        Ok((self.answer, self.memory))
+        Ok((self.answer, self.memory, grown))
     }
 }

@@ -6,6 +6,7 @@ mod archive;
 mod archive_tests;
 mod bucket;
 mod commit;
+mod index;
 #[cfg(test)]
 mod ingest_tests;
 mod log;

@@ -19,6 +19,9 @@ use worker::js_sys::Uint8Array;
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, Result, State, console_error};
 
+/// How many groups of the index are stored each time that the alarm rings. It rings every two seconds.
+const MAX_GROUPS: u32 = 2;
+
 /// One lane of the audit log.
 #[wasm_bindgen]
 pub struct Lane(Rc<Inner>);
@@ -88,10 +91,12 @@ impl Inner {
         Ok(wire::encode(&signed).map_err(SqlError::from)?)
     }
 
-    /// Whether there is work for the alarm: a tree to build, tiles to archive, or lines that may be too old.
+    /// Whether there is work for the alarm: a tree to build, tiles to archive, a group of the index to store, or lines that
+    /// may be too old.
     fn has_work(&self) -> std::result::Result<bool, SqlError> {
         let unarchived = self.service.has_unarchived()?;
-        Ok(unarchived || self.service.is_behind() || self.service.should_prune(now())?)
+        let in_arrears = unarchived || self.service.is_behind() || self.service.index.is_due();
+        Ok(in_arrears || self.service.should_prune(now())?)
     }
 
     /// When the alarm must ring: soon if there is work, or if it is not known what a call has left.
@@ -119,6 +124,11 @@ impl Inner {
         }
         if let Err(error) = self.prune().await {
             console_error!("lane {LANE}: {error}");
+        }
+        for _ in 0..MAX_GROUPS {
+            if let Err(error) = self.service.build_group() {
+                console_error!("lane {LANE}: index: {error}");
+            }
         }
         // Looked at now, after every await: what came meanwhile keeps the alarm. So does what cannot be looked at.
         if let Ok(false) = self.has_work() {

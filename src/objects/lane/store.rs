@@ -14,6 +14,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_tree.sql"),
     include_str!("migrations/0003_archive.sql"),
     include_str!("migrations/0004_packs.sql"),
+    include_str!("migrations/0006_index.sql"),
     include_str!("migrations/0008_retention.sql"),
 ];
 
@@ -94,17 +95,18 @@ fn edge_of(size: u64, stored: &[u8]) -> Result<Edge, SqlError> {
     Edge::from_stored(size, stored).ok_or_else(|| SqlError::corrupt("edge"))
 }
 
-/// Adds a segment behind the last one, with whose lines it has and what the tree has of it.
+/// Adds a segment behind the last one, with whose lines it has, what the tree has of it and its terms, where they are known.
 pub fn add_segment(
     sql: &impl Sql,
     segment: &Segment,
     runs: &SegmentRuns,
     rooted: Option<&Rooted>,
+    terms: Option<Vec<u8>>,
 ) -> Result<(), SqlError> {
     sql.exec(
         "INSERT INTO segment \
-         (first_index, count, first_occurred, last_occurred, lines, hashes, edge, packs) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+         (first_index, count, first_occurred, last_occurred, lines, hashes, edge, packs, terms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             segment.first_index.into(),
             segment.count.into(),
@@ -114,6 +116,7 @@ pub fn add_segment(
             rooted.map(|rooted| hashes_to_bytes(&rooted.hashes)).into(),
             rooted.map(|rooted| rooted.edge.to_bytes()).into(),
             runs.to_bytes()?.into(),
+            terms.into(),
         ],
     )
     .map(drop)
