@@ -3,6 +3,7 @@
 //! Pages follow commit order, so a cursor stays right while the log grows. Each read is itself
 //! logged, in the transaction that reads.
 
+use super::audit_tail;
 use super::context::Ctx;
 use crate::error::{Problem, json};
 use crate::objects::call;
@@ -46,8 +47,11 @@ struct Reply {
     tail: String,
 }
 
-/// A page of events.
+/// A page of events, or a stream of them.
 pub async fn events(ctx: Ctx) -> Result<Response> {
+    if audit_tail::is_wanted(&ctx)? {
+        return audit_tail::follow(ctx).await;
+    }
     let query = match query(&ctx).await? {
         Ok(query) => query,
         Err(problem) => return problem.response(),
@@ -223,5 +227,16 @@ pub fn reply_schema() -> Value {
             "next": {"type": ["string", "null"], "description": "cursor of the next page; null at the end"},
             "tail": {"type": "string", "description": "cursor, oldest first, of what is committed later"},
         },
+    })
+}
+
+/// Both forms of it.
+pub fn content() -> Value {
+    json!({
+        "application/json": {"schema": {"$ref": "#/components/schemas/Events"}},
+        audit_tail::MEDIA_TYPE: {"schema": {
+            "type": "string",
+            "description": "events as they are committed; `id` is the cursor behind each",
+        }},
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod audit_log;
+mod audit_tail;
 pub mod check;
 mod check_batch;
 pub mod clients;

@@ -92,7 +92,7 @@ impl Inner {
     /// Whether there is work for the alarm: a tree to build, tiles to archive, or a group of the index to store.
     fn has_work(&self) -> std::result::Result<bool, SqlError> {
         let unarchived = self.service.has_unarchived()?;
-        Ok(unarchived || self.service.is_behind() || self.service.index.is_due())
+        Ok(unarchived || self.service.is_behind() || self.service.is_index_due())
     }
 
     /// A part of the work that there is; the alarm is set again before, so that a crash in it is survived.
