@@ -3,6 +3,7 @@
 //! Pages follow commit order, so a cursor stays right while the log grows. Each read is itself
 //! logged, in the transaction that reads.
 
+use super::audit_tail;
 use super::context::Ctx;
 use crate::error::{Problem, json};
 use crate::objects::call;
@@ -47,8 +48,11 @@ struct Reply {
     pruned_to: u64,
 }
 
-/// A page of events.
+/// A page of events, or a stream of them.
 pub async fn events(ctx: Ctx) -> Result<Response> {
+    if audit_tail::is_wanted(&ctx)? {
+        return audit_tail::follow(ctx).await;
+    }
     let query = match query(&ctx).await? {
         Ok(query) => query,
         Err(problem) => return problem.response(),
@@ -226,5 +230,16 @@ pub fn reply_schema() -> Value {
             "tail": {"type": "string", "description": "cursor, oldest first, of what is committed later"},
             "pruned_to": {"type": "integer", "description": "index of the first line that is kept: those before are gone by their age"},
         },
+    })
+}
+
+/// Both forms of it.
+pub fn content() -> Value {
+    json!({
+        "application/json": {"schema": {"$ref": "#/components/schemas/Events"}},
+        audit_tail::MEDIA_TYPE: {"schema": {
+            "type": "string",
+            "description": "events as they are committed; `id` is the cursor behind each",
+        }},
     })
 }

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod audit_log;
 pub mod audit_retention;
+mod audit_tail;
 pub mod check;
 mod check_batch;
 pub mod clients;

@@ -241,6 +241,9 @@ fn operation(route: &Route) -> Value {
         path if path.starts_with("/v1/audit/") => {
             let (names, reply) = of_audit(path);
             parameters.extend(names);
+            if reply == Some("Events") {
+                parameters.push(parameter("Last-Event-ID", "header", false));
+            }
             (None, reply)
         }
         _ => (None, None),
@@ -255,6 +258,7 @@ fn operation(route: &Route) -> Value {
         "x-portcullis-example-path": example,
         "responses": {
             done: match reply {
+                Some("Events") => json!({"description": "Done", "content": super::audit::content()}),
                 Some(schema) => json!({"description": "Done", "content": content("application/json", schema)}),
                 None => json!({"description": "Done"}),
             },

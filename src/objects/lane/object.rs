@@ -95,7 +95,7 @@ impl Inner {
     /// may be too old.
     fn has_work(&self) -> std::result::Result<bool, SqlError> {
         let unarchived = self.service.has_unarchived()?;
-        let in_arrears = unarchived || self.service.is_behind() || self.service.index.is_due();
+        let in_arrears = unarchived || self.service.is_behind() || self.service.is_index_due();
         Ok(in_arrears || self.service.should_prune(now())?)
     }
 

@@ -279,7 +279,7 @@ impl<S: Sql> Walk<'_, S> {
         for group in groups {
             let with_terms = ordinals.remove(&group.first_index);
             let with_terms = with_terms.unwrap_or_else(|| Some(Vec::new()));
-            let segments = self.segments_of(group, with_terms)?;
+            let segments = self.segments_of(group, with_terms.as_deref())?;
             candidates.insert(group.first_index, segments);
         }
         Ok(candidates)
@@ -289,17 +289,15 @@ impl<S: Sql> Walk<'_, S> {
     fn segments_of(
         &mut self,
         group: &Group,
-        ordinals: Option<Vec<u64>>,
+        ordinals: Option<&[u64]>,
     ) -> Result<Vec<u64>, SqlError> {
-        if group.unknown.is_empty() && ordinals.as_ref().is_some_and(Vec::is_empty) {
+        if group.unknown.is_empty() && ordinals.is_some_and(<[u64]>::is_empty) {
             return Ok(Vec::new());
         }
         self.spend(1, 0);
         let starts = index_store::starts(&self.lane.sql, group.first_index)?;
         let wanted = |ordinal: &u64| {
-            ordinals
-                .as_ref()
-                .is_none_or(|it| it.binary_search(ordinal).is_ok())
+            ordinals.is_none_or(|it| it.binary_search(ordinal).is_ok())
                 || group.unknown.binary_search(ordinal).is_ok()
         };
         let ends = starts.iter().skip(1).copied().chain([group.end_index]);

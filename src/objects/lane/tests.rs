@@ -3,6 +3,7 @@
 use super::service::LaneService;
 use crate::objects::host_sql::{Fault, HostSql};
 use portcullis_core::audit::call::{Append, Page, Query};
+use portcullis_core::audit::detail::Followed;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::line::Line;
 use portcullis_core::audit::pack::Pack;
@@ -223,4 +224,28 @@ proptest! {
         let indexes: Vec<u64> = all_kills(&lane).iter().map(|line| Line::parse(line).unwrap().index).collect();
         prop_assert!(indexes.windows(2).all(|pair| pair[0] < pair[1]));
     }
+}
+
+#[test]
+fn who_follows_the_log_leaves_an_event_only_where_one_is_asked_for() {
+    let lane = LaneService::new(HostSql::new(), None);
+    lane.append(append(vec![pack(1, 1, 3)]), NOW)
+        .expect("appends");
+    let mut poll = query(kills(), Order::Oldest, None, 10);
+    poll.read = None;
+    let rows = lane.sql().rows_written();
+    assert_eq!(read(&lane, poll.clone()).lines.len(), 3);
+    assert_eq!(lane.sql().rows_written(), rows);
+    let mut report = query(kills(), Order::Oldest, None, 10);
+    report.followed = Some(Followed {
+        first_index: 1,
+        end_index: 3,
+        lines: 2,
+    });
+    read(&lane, report);
+    poll.filter.action = Some(Action::AuditRead);
+    let reads = read(&lane, poll).lines;
+    assert_eq!(reads.len(), 1);
+    let detail = r#""detail":{"first_index":1,"end_index":3,"lines":2}"#;
+    assert!(reads[0].contains(detail), "{}", reads[0]);
 }

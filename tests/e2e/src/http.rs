@@ -120,6 +120,29 @@ impl Request {
         status.ok_or_else(|| Failure::new(format!("{}: answered {line:?}", self.url)))
     }
 
+    /// Sends it and leaves the answer's body, of that type, to be read as it comes, for a minute at most.
+    #[track_caller]
+    pub fn stream(self, content_type: &str) -> Result<Stream> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_recv_response(Some(Duration::from_secs(20)))
+            .timeout_recv_body(Some(Duration::from_mins(1)));
+        let mut builder = http::Request::builder().method(self.method).uri(&self.url);
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
+        let agent: Agent = config.build().into();
+        let answer = agent.run(builder.body(())?)?;
+        let status = answer.status().as_u16();
+        let found = answer.headers().get("content-type").cloned();
+        if status != 200 || found.as_ref().is_none_or(|it| it != content_type) {
+            let why = format!("{} {}: {status}, {found:?}", self.method, self.url);
+            return Err(Failure::new(why));
+        }
+        Ok(Stream(BufReader::new(answer.into_body().into_reader())))
+    }
+
     /// Sends it over a connection of its own: a stack that was restarted has no old ones.
     #[track_caller]
     pub fn send(self) -> Result<Response> {
@@ -139,6 +162,22 @@ impl Request {
             Ok(response) => Ok(response),
             Err(error) => Err(Failure::new(format!("{request_line}: {error}"))),
         }
+    }
+}
+
+/// An answer's body on its way.
+pub struct Stream(BufReader<ureq::BodyReader<'static>>);
+
+impl Stream {
+    /// The next line, without its end; that there is none is a failure.
+    #[track_caller]
+    pub fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.0.read_line(&mut line)? == 0 {
+            return Err(Failure::new("the stream has ended"));
+        }
+        line.truncate(line.trim_end_matches('\n').len());
+        Ok(line)
     }
 }
 

@@ -230,6 +230,7 @@ crate::object_calls! {
 mod tests {
     use super::*;
     use crate::audit::event::{Action, Actor, Outcome};
+    use crate::id::{LogHash, SubjectKey};
     use crate::wire::{self, Call};
 
     #[test]
@@ -260,6 +261,44 @@ mod tests {
             wire::encode(&appended),
             Ok(vec![1, 1, 0xac, 2, 2, 1, 7, 0, 2, 1, 5, 0, 1, 6, 1])
         );
+    }
+
+    #[test]
+    fn golden_bytes_of_a_query() {
+        let query = Query {
+            filter: Filter {
+                subject: Some(SubjectKey::from_bytes([1; 16])),
+                action: Some(Action::Kill),
+                outcome: Some(Outcome::Denied),
+                from: Some(UnixMillis(2)),
+                to: Some(UnixMillis(3)),
+                actor: Some(Actor::Operator("o".into())),
+                session: Some(LogHash::from_bytes([4; 16])),
+                client_id: Some("c".into()),
+                connection: Some("n".into()),
+                resource: Some("r".into()),
+                ip: Some("i".into()),
+            },
+            order: Order::Newest,
+            cursor: Some(Cursor {
+                order: Order::Newest,
+                index: 5,
+            }),
+            limit: 6,
+            read: None,
+            followed: Some(Followed {
+                first_index: 7,
+                end_index: 8,
+                lines: 9,
+            }),
+        };
+        let mut expected = vec![1, 1, 1];
+        expected.extend([1; 16]);
+        expected.extend([1, 5, 1, 1, 1, 2, 1, 3, 1, 2, 1, b'o', 1]);
+        expected.extend([4; 16]);
+        expected.extend([1, 1, b'c', 1, 1, b'n', 1, 1, b'r', 1, 1, b'i']);
+        expected.extend([1, 1, 1, 5, 6, 0, 1, 7, 8, 9]);
+        assert_eq!(wire::encode(&query.into_request()), Ok(expected));
     }
 
     #[test]

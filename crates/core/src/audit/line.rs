@@ -346,6 +346,7 @@ pub fn to_json(line: String) -> Result<Box<RawValue>, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::detail::Followed;
     use crate::id::{LogHash, SessionId, SubjectKey};
 
     #[test]
@@ -481,6 +482,15 @@ mod tests {
         assert_eq!(
             said(Action::AuditPruned, lines),
             r#"{"type":"anonymous"},"detail":{"first_index":0,"end_index":512}}"#
+        );
+        let followed = Detail::Followed(Followed {
+            first_index: 7,
+            end_index: 9,
+            lines: 1,
+        });
+        assert_eq!(
+            said(Action::AuditRead, followed),
+            r#"{"type":"anonymous"},"detail":{"first_index":7,"end_index":9,"lines":1}}"#
         );
     }
 

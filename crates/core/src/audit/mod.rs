@@ -10,6 +10,7 @@ pub mod detail;
 mod earlier;
 pub mod event;
 pub mod export;
+pub mod follow;
 pub mod line;
 pub mod log;
 pub mod pack;

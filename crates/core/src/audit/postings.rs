@@ -98,11 +98,14 @@ pub fn ascending(bytes: &mut &[u8]) -> Result<Vec<u64>, Malformed> {
 }
 
 fn put_number(mut number: u64, bytes: &mut Vec<u8>) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return bytes.push(low & 0x7f);
+        }
+        bytes.push(low | 0x80);
     }
-    bytes.push(number as u8);
 }
 
 fn number(bytes: &mut &[u8]) -> Result<u64, Malformed> {

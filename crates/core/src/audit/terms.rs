@@ -24,14 +24,17 @@ impl Term {
     /// As it is stored.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; TERM_BYTES] {
-        let [_, _, _, a, b, c, d, e] = self.0.to_be_bytes();
-        [a, b, c, d, e]
+        let [_, _, _, bytes @ ..] = self.0.to_be_bytes();
+        bytes
     }
 
     /// Reads the stored form back.
     #[must_use]
-    pub const fn from_bytes([a, b, c, d, e]: [u8; TERM_BYTES]) -> Self {
-        Self(u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
+    pub fn from_bytes(bytes: [u8; TERM_BYTES]) -> Self {
+        let number = bytes
+            .iter()
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        Self(number)
     }
 
     /// A number below 2^40.
@@ -219,7 +222,7 @@ mod tests {
         assert_ne!(TermKey::derive(&[2; 32]).proof(), GOLDEN_PROOF);
     }
 
-    /// Reckoned by another implementation of SipHash.
+    /// Reckoned by another implementation of `SipHash`.
     const GOLDEN_TERMS: [[u8; TERM_BYTES]; 2] =
         [[214, 55, 137, 154, 238], [163, 166, 78, 143, 136]];
     const GOLDEN_PROOF: [u8; 8] = [133, 58, 138, 191, 100, 13, 123, 243];

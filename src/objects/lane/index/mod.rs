@@ -15,11 +15,14 @@
 //!
 //! [terms]: portcullis_core::audit::terms
 
+#[cfg(test)]
+mod figures;
 pub mod store;
 #[cfg(test)]
 mod tests;
 
 use super::service::LaneService;
+use super::tree::Standing;
 use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::postings::Builder;
 use portcullis_core::audit::query::{Filter, Order};
@@ -160,6 +163,11 @@ impl Index {
 }
 
 impl<S: Sql> LaneService<S> {
+    /// Whether there is a group to be built, as far as this instance knows.
+    pub fn is_index_due(&self) -> bool {
+        self.standing.get() != Some(Standing::Differs) && self.index.is_due()
+    }
+
     /// Stores the next group of the index, if there is enough for one, and removes one whose lines are gone: reads and writes what one group has, at most.
     pub fn build_group(&self) -> Result<(), SqlError> {
         self.open()?;

@@ -19,18 +19,18 @@ use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis(1_000_000);
 
-fn keys(seed: u8) -> Option<LogKeyMaker> {
+fn keys(seed: u8) -> LogKeyMaker {
     let origin = Origin::of_lane("https://id.example", 0).expect("an origin");
-    Some(LogKeyMaker::new([seed; 32], origin))
+    LogKeyMaker::new([seed; 32], origin)
 }
 
-fn lane(size: Size) -> LaneService<HostSql> {
-    let lane = LaneService::new(HostSql::new(), keys(1));
+pub fn lane(size: Size) -> LaneService<HostSql> {
+    let lane = LaneService::new(HostSql::new(), Some(keys(1)));
     lane.index.set_size(size);
     lane
 }
 
-fn put(lane: &LaneService<HostSql>, first_sequence: u64, events: Vec<Event>) -> bool {
+pub fn put(lane: &LaneService<HostSql>, first_sequence: u64, events: Vec<Event>) -> bool {
     let producer = ProducerId::from_bytes([7; 16]);
     let pack = Pack {
         producer,
@@ -41,7 +41,7 @@ fn put(lane: &LaneService<HostSql>, first_sequence: u64, events: Vec<Event>) -> 
 }
 
 /// A page, without an event of its own.
-fn page(
+pub fn page(
     lane: &LaneService<HostSql>,
     filter: &Filter,
     order: Order,
@@ -173,7 +173,7 @@ const SMALL: Size = Size {
 
 fn restarted(lane: LaneService<HostSql>, seed: u8) -> LaneService<HostSql> {
     lane.sql().heal();
-    let lane = lane.restarted(keys(seed));
+    let lane = lane.restarted(Some(keys(seed)));
     lane.index.set_size(SMALL);
     lane
 }
@@ -314,7 +314,7 @@ fn a_page_that_costs_too_much_ends_short_and_goes_on() {
     // A few lines of each segment fit: more bytes than a page reads come before it is full.
     let lane = lane(super::GROUP);
     let text = "x".repeat(200);
-    let filler: Vec<Event> = (0..1500)
+    let many: Vec<Event> = (0..1500)
         .map(|n| Event {
             resource: Some(text.clone()),
             client_id: (n == 0).then(|| "rare".to_owned()),
@@ -328,7 +328,7 @@ fn a_page_that_costs_too_much_ends_short_and_goes_on() {
         })
         .collect();
     for n in 0..20 {
-        assert!(put(&lane, n * 2000 + 1, filler.clone()));
+        assert!(put(&lane, n * 2000 + 1, many.clone()));
     }
     let filter = Filter {
         client_id: Some("rare".to_owned()),

@@ -6,6 +6,8 @@
 mod audit;
 mod audit_export;
 mod audit_log;
+mod audit_search;
+mod audit_tail;
 mod authorize;
 mod backchannel_logout;
 mod bad_tokens;

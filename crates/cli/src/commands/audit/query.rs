@@ -16,6 +16,7 @@ exactly as the log has it.
 
 Example:
   portcullis audit query --subject okta:alice --newest
+  portcullis audit query --ip 192.0.2.7 --outcome denied
   portcullis audit query --action kill --from 2026-11-01T00:00:00Z --all --json > kills.ndjson";
 
 /// Which lines.
@@ -45,11 +46,54 @@ impl Filters {
     }
 }
 
+/// Which lines, by all that the service can look for.
+#[derive(Debug, Args)]
+pub struct Search {
+    #[command(flatten)]
+    /// Those that an export has, too.
+    pub filters: Filters,
+    /// Only what they did: operator:ROLE, client:ID, connection:ID, anonymous, or a subject as above
+    #[arg(long)]
+    actor: Option<String>,
+    /// Only in this session: its id (ses_...), or what the log calls it (h_...)
+    #[arg(long)]
+    session: Option<String>,
+    /// Only through this OAuth client
+    #[arg(long)]
+    client_id: Option<String>,
+    /// Only by this connection, or with its identity provider's tokens
+    #[arg(long)]
+    connection: Option<String>,
+    /// Only at this resource
+    #[arg(long)]
+    resource: Option<String>,
+    /// Only from this address
+    #[arg(long)]
+    ip: Option<String>,
+}
+
+impl Search {
+    /// As the service takes them.
+    pub fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let each = [
+            ("actor", self.actor.as_deref()),
+            ("session", self.session.as_deref()),
+            ("client_id", self.client_id.as_deref()),
+            ("connection", self.connection.as_deref()),
+            ("resource", self.resource.as_deref()),
+            ("ip", self.ip.as_deref()),
+        ];
+        let each = each.into_iter();
+        let each = each.filter_map(|(name, value)| Some((name, value?)));
+        self.filters.parameters().chain(each)
+    }
+}
+
 /// Which lines, and how many.
 #[derive(Debug, Args)]
 pub struct Query {
     #[command(flatten)]
-    filters: Filters,
+    search: Search,
     /// From this time on (RFC 3339)
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
@@ -130,7 +174,7 @@ impl Query {
         let rest = rest
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)));
-        let query: Vec<(&str, &str)> = self.filters.parameters().chain(rest).collect();
+        let query: Vec<(&str, &str)> = self.search.parameters().chain(rest).collect();
         page(client, &query)
     }
 }

@@ -3,7 +3,7 @@
 //! A cursor stays right however long nobody asked, so that a service that was away costs nothing but time. What only
 //! says that this command has read is left out.
 
-use super::query::{Filters, cells, page, value};
+use super::query::{Search, cells, page, value};
 use crate::client::Client;
 use crate::failure::{Failure, Problem};
 use crate::output::Output;
@@ -30,7 +30,7 @@ const READ: &str = "audit.read";
 #[derive(Debug, Args)]
 pub struct Tail {
     #[command(flatten)]
-    filters: Filters,
+    search: Search,
     /// How many of those before to begin with
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     lines: u32,
@@ -49,7 +49,7 @@ impl Tail {
             .r#for
             .map(|secs| Instant::now() + Duration::from_secs(secs));
         let limit = self.lines.to_string();
-        let mut first: Vec<(&str, &str)> = self.filters.parameters().collect();
+        let mut first: Vec<(&str, &str)> = self.search.parameters().collect();
         first.extend([("order", "newest"), ("limit", limit.as_str())]);
         let page_before = page(client, &first)?;
         for event in page_before.events.iter().rev() {
@@ -62,7 +62,7 @@ impl Tail {
         let mut away = false;
         while end.is_none_or(|end| Instant::now() < end) {
             sleep(wait);
-            let mut query: Vec<(&str, &str)> = self.filters.parameters().collect();
+            let mut query: Vec<(&str, &str)> = self.search.parameters().collect();
             query.push(("cursor", cursor.as_str()));
             let page = match page(client, &query) {
                 Ok(page) => page,
@@ -99,7 +99,7 @@ impl Tail {
     fn show(&self, event: &serde_json::value::RawValue, output: Output) -> Result<bool, Failure> {
         let value = value(event)?;
         let is_read = value.get("action").and_then(|it| it.as_str()) == Some(READ);
-        if is_read && !self.reads && self.filters.action.is_none() {
+        if is_read && !self.reads && self.search.filters.action.is_none() {
             return Ok(true);
         }
         if output.json {
