@@ -11,6 +11,8 @@ mod page;
 mod retained;
 mod retention;
 #[cfg(test)]
+mod retention_history_tests;
+#[cfg(test)]
 mod retention_tests;
 pub mod service;
 mod signer;

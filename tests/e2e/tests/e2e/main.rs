@@ -6,6 +6,7 @@
 mod audit;
 mod audit_export;
 mod audit_log;
+mod audit_retention;
 mod authorize;
 mod backchannel_logout;
 mod bad_tokens;
