@@ -30,7 +30,6 @@ struct Wanted {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfWhom {
-    #[serde(default)]
     subject: Option<String>,
 }
 
@@ -235,6 +234,18 @@ mod tests {
             r#"{"day":30}"#,
             "[]",
         ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_hold_is_of_somebody_or_of_everything_and_of_nothing_else() {
+        let parse = |text: &str| serde_json::from_str::<OfWhom>(text).map(|it| it.subject);
+        assert_eq!(parse("{}").ok(), Some(None));
+        assert_eq!(parse(r#"{"subject":null}"#).ok(), Some(None));
+        let of_alice = parse(r#"{"subject":"demo:alice"}"#).ok();
+        assert_eq!(of_alice, Some(Some("demo:alice".to_owned())));
+        for wrong in ["[]", r#"{"subject":7}"#, r#"{"who":"demo:alice"}"#, "null"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -17,6 +17,8 @@ mod producers;
 mod retained;
 mod retention;
 #[cfg(test)]
+mod retention_history_tests;
+#[cfg(test)]
 mod retention_tests;
 pub mod service;
 mod signer;

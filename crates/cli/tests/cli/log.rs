@@ -4,14 +4,18 @@ use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts}
 use portcullis_core::audit::line::{Position, render};
 use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
 use portcullis_core::audit::log::edge::Edge;
-use portcullis_core::audit::log::path::{EntryBundle, HashTile};
+use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::{Hash, Head, bundle, hashes_to_bytes, leaf_hash};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+/// Where the service says what of its log is gone.
+const RETENTION: &str = "/v1/audit/retention";
 
 /// A log in this process, for as long as that runs.
 pub struct Served {
@@ -31,6 +35,8 @@ struct Lane {
     head: Head,
     /// Paths that are not there.
     lost: Mutex<BTreeSet<String>>,
+    /// Lines below are gone.
+    pruned_to: AtomicU64,
     asked: Mutex<Vec<String>>,
 }
 
@@ -94,6 +100,7 @@ impl Served {
             signer,
             head: edge.head(),
             lost: Mutex::default(),
+            pruned_to: AtomicU64::new(0),
             asked: Mutex::default(),
         });
         let serving = Arc::clone(&lane);
@@ -121,10 +128,20 @@ impl Served {
         }
     }
 
+    /// Has lines below that index be gone, which is a multiple of 256.
+    pub fn prune(&self, to: u64) {
+        self.lane.pruned_to.store(to, Ordering::Relaxed);
+    }
+
     /// What it was asked for since the last time.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.lane.asked.lock().expect("a lock"))
     }
+}
+
+fn bundle_place(path: &str) -> Option<Place> {
+    let EntryBundle(place) = EntryBundle::parse(path.strip_prefix("tile/entries/")?)?;
+    Some(place)
 }
 
 impl Lane {
@@ -146,14 +163,20 @@ impl Lane {
             .to_owned();
         let lost = self.lost.lock().expect("a lock").contains(&path);
         let body = if lost { None } else { self.body(&path) };
-        self.asked.lock().expect("a lock").push(path);
+        let pruned_to = self.pruned_to.load(Ordering::Relaxed);
         let (head, body) = match body {
+            Some(body) if path == RETENTION => ("200 x\r\ncontent-type: application/json", body),
+            Some(_) if bundle_place(&path).is_some_and(|place| place.first() < pruned_to) => (
+                "410 x\r\ncontent-type: application/problem+json",
+                format!("{{\"title\":\"Gone\",\"detail\":\"below {pruned_to}\"}}").into_bytes(),
+            ),
             Some(body) => ("200 x\r\ncontent-type: application/octet-stream", body),
             None => (
                 "404 x\r\ncontent-type: application/problem+json",
                 b"{}".to_vec(),
             ),
         };
+        self.asked.lock().expect("a lock").push(path);
         let head = format!(
             "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
@@ -166,14 +189,22 @@ impl Lane {
         match path {
             "checkpoint" => return self.signer.sign(&self.head).ok(),
             "key" => return Some(format!("{}\n", self.signer.verifier().to_vkey()).into_bytes()),
+            RETENTION => {
+                let to = self.pruned_to.load(Ordering::Relaxed);
+                // Each line was committed a second after the one before.
+                let until = to
+                    .checked_sub(1)
+                    .map(|last| UnixMillis(last * 1000).to_rfc3339());
+                let body = serde_json::json!({"pruned_to": to, "pruned_until": until});
+                return Some(body.to_string().into_bytes());
+            }
             _ => {}
         }
         let span = |first: u64, end: u64| {
             let at = |index: u64| usize::try_from(index).expect("small");
             at(first)..at(end)
         };
-        if let Some(name) = path.strip_prefix("tile/entries/") {
-            let EntryBundle(place) = EntryBundle::parse(name)?;
+        if let Some(place) = bundle_place(path) {
             let lines = self.lines.get(span(place.first(), place.end()))?;
             return bundle::encode(lines.iter().map(String::as_bytes));
         }

@@ -155,7 +155,13 @@ mod tests {
 
     #[test]
     fn names_of_holds_are_plain_and_look_like_no_credential() {
-        for name in ["a", "7", "case-2026.11_b", &"x-y-".repeat(16)] {
+        for name in [
+            "a",
+            "7",
+            "case-2026.11_b",
+            "matter-2026-000123-acme-v-initech",
+            &"x-y-".repeat(16),
+        ] {
             assert!(is_hold_name(name), "{name}");
         }
         let long = "x-y-".repeat(17);

@@ -8,6 +8,7 @@ mod audit_export;
 mod audit_log;
 mod audit_search;
 mod audit_tail;
+mod audit_retention;
 mod authorize;
 mod backchannel_logout;
 mod bad_tokens;

@@ -93,8 +93,9 @@ fn scanned(
     Ok(())
 }
 
-/// The index of the first line that was committed at that time or later, by halving: commits are in order.
-pub fn committed_at(log: &Log<'_>, head: &Head, at: &str) -> Result<u64, Failure> {
+/// The index of the first line from `kept` on that was committed at that time or later, by halving: commits are in
+/// order. Lines below `kept` are gone, by whole bundles.
+pub fn committed_at(log: &Log<'_>, head: &Head, at: &str, kept: u64) -> Result<u64, Failure> {
     #[derive(serde::Deserialize)]
     struct Committed {
         committed: String,
@@ -106,7 +107,8 @@ pub fn committed_at(log: &Log<'_>, head: &Head, at: &str) -> Result<u64, Failure
             .map_err(|_| Failure::NoAnswer("a line of the log says not when".to_owned()))
     };
     let tree = Tree::new(*head, log);
-    let (mut low, mut high) = (0, head.size.div_ceil(TILE_WIDTH));
+    let first = kept / TILE_WIDTH;
+    let (mut low, mut high) = (first, head.size.div_ceil(TILE_WIDTH).max(first));
     // Bundles below `low` begin before it; those from `high` on do not.
     while low < high {
         let middle = low + (high - low) / 2;
@@ -118,8 +120,8 @@ pub fn committed_at(log: &Log<'_>, head: &Head, at: &str) -> Result<u64, Failure
             _ => high = middle,
         }
     }
-    let Some(number) = low.checked_sub(1) else {
-        return Ok(0);
+    let Some(number) = low.checked_sub(1).filter(|number| *number >= first) else {
+        return Ok(kept);
     };
     let place = place(number, head.size)?;
     let entries = log.entries(place)?;

@@ -8,6 +8,7 @@ use super::log::Log;
 use super::partial::{Asked, Folder, Partial};
 use super::progress::Progress;
 use super::query::{Filters, page};
+use super::retention::Gone;
 use super::verify::Key;
 use super::views::{self, Format};
 use crate::args::Global;
@@ -35,6 +36,9 @@ Without a filter it is all that the log has from --from to --to, and is shown to
 is shown to be the log's, and that none was left out is not. Indexes are as in the lines; times are those of
 the commit, so that they are a range of indexes too. What was interrupted goes on when the same is asked for again.
 
+Lines that are gone by their age cannot be exported: it is refused, or begins behind them with --kept. That the rest is
+the log's is proven as before.
+
 The key is taken from the service if none is given. Have it from somewhere else: who could change the log
 could change that too.
 
@@ -59,6 +63,9 @@ pub struct Export {
     to: Option<String>,
     #[command(flatten)]
     filters: Filters,
+    /// Where lines of it are gone by their age, begin with the first that is kept
+    #[arg(long)]
+    kept: bool,
     /// The lines in this format too; may be given several times
     #[arg(long, value_enum)]
     format: Vec<Format>,
@@ -93,7 +100,7 @@ impl Export {
         }
         let (mut partial, checkpoint) = match unfinished.zip(folder.read(CHECKPOINT)?) {
             Some(begun) => begun,
-            None => self.begin(&client, &log, &key, &folder, asked)?,
+            None => self.begin(&client, output, &log, &key, &folder, asked)?,
         };
         let head = key
             .open(&checkpoint)
@@ -133,6 +140,7 @@ impl Export {
     fn begin(
         &self,
         client: &Client,
+        output: Output,
         log: &Log<'_>,
         key: &CheckpointVerifier,
         folder: &Folder,
@@ -143,9 +151,10 @@ impl Export {
         let head = key
             .open(&checkpoint)
             .map_err(|error| Failure::NoAnswer(error.to_string()))?;
+        let gone = Gone::ask(client)?;
         let bound = |given: Option<&String>, without: u64| match given {
             None => Ok(without),
-            Some(text) => index(text, log, &head),
+            Some(text) => index(text, log, &head, &gone),
         };
         let (first, end) = (
             bound(self.from.as_ref(), 0)?,
@@ -154,6 +163,7 @@ impl Export {
         if first > end {
             return Err(Failure::Usage("--from is behind --to".to_owned()));
         }
+        let first = self.first_kept(first, end, &gone, output)?;
         let scan = Range { first, end };
         let partial = Partial {
             asked,
@@ -165,6 +175,35 @@ impl Export {
         folder.keep(&partial)?;
         folder.write(CHECKPOINT, &checkpoint)?;
         Ok((partial, checkpoint))
+    }
+
+    /// Where the export begins, when some of the log is gone.
+    fn first_kept(
+        &self,
+        first: u64,
+        end: u64,
+        gone: &Gone,
+        output: Output,
+    ) -> Result<u64, Failure> {
+        if first >= gone.to {
+            return Ok(first);
+        }
+        let until = gone.until.as_deref().unwrap_or("an unknown time");
+        let why = format!(
+            "lines below index {} are gone by their age, the latest of them committed at {until}",
+            gone.to
+        );
+        if end <= gone.to {
+            return Err(Failure::Usage(clean(&format!(
+                "nothing is left of that: {why}"
+            ))));
+        }
+        if !self.kept {
+            let instead = format!("--kept begins at {}", gone.to);
+            return Err(Failure::Usage(clean(&format!("{why}; {instead}"))));
+        }
+        output.remark(&clean(&format!("It begins at {}: {why}.", gone.to)));
+        Ok(gone.to)
     }
 
     fn wanted(&self) -> Option<Wanted> {
@@ -268,7 +307,7 @@ impl Export {
 }
 
 /// An index, as it is or by the time of the commit.
-fn index(text: &str, log: &Log<'_>, head: &Head) -> Result<u64, Failure> {
+fn index(text: &str, log: &Log<'_>, head: &Head, gone: &Gone) -> Result<u64, Failure> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         let index = text.parse().ok().filter(|index| *index <= head.size);
         let why = || format!("the log has {} lines: there is no index {text}", head.size);
@@ -276,7 +315,12 @@ fn index(text: &str, log: &Log<'_>, head: &Head) -> Result<u64, Failure> {
     }
     let at = UnixMillis::from_rfc3339(text);
     let at = at.ok_or_else(|| Failure::Usage(format!("{text} is neither an index nor a time")))?;
-    committed_at(log, head, &at.to_rfc3339())
+    let at = at.to_rfc3339();
+    // Of what is gone it is only known when the latest was committed. Times of one form sort as text.
+    if gone.until.as_ref().is_some_and(|until| at <= *until) {
+        return Ok(gone.to.saturating_sub(1));
+    }
+    committed_at(log, head, &at, gone.to)
 }
 
 /// By this machine's clock.

@@ -1,4 +1,5 @@
-//! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away and verified.
+//! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away and verified; and how long it
+//! is kept.
 
 mod download;
 mod export;
@@ -7,6 +8,7 @@ mod parquet;
 mod partial;
 mod progress;
 mod query;
+mod retention;
 mod tail;
 mod verify;
 mod views;
@@ -37,6 +39,12 @@ pub enum Audit {
     /// Whether such a folder is the log's; no service is asked
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::Verify),
+    /// How long lines are kept, and what of them is gone
+    #[command(after_help = retention::EXAMPLE)]
+    Retention(retention::Retention),
+    /// Legal holds: while there is one, no line goes
+    #[command(subcommand, after_help = retention::HOLD_EXAMPLE)]
+    Hold(retention::Hold),
 }
 
 impl Audit {
@@ -48,6 +56,8 @@ impl Audit {
             Self::Tail(command) => command.run(&global.client()?, output),
             Self::Export(command) => command.run(global),
             Self::Verify(command) => command.run(output),
+            Self::Retention(command) => command.run(&global.client()?, output),
+            Self::Hold(command) => command.run(&global.client()?, output),
         }
     }
 }

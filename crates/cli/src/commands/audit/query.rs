@@ -120,6 +120,9 @@ pub struct Page {
     pub next: Option<String>,
     /// Where there will be more later.
     pub tail: String,
+    /// The index of the first line that is kept.
+    #[serde(default)]
+    pub pruned_to: u64,
 }
 
 /// Asks for a page.
@@ -134,8 +137,10 @@ impl Query {
     pub fn run(&self, client: &Client, output: Output) -> Result<(), Failure> {
         let mut found = Vec::new();
         let mut cursor: Option<String> = None;
+        let mut pruned_to = 0;
         let is_all = loop {
             let page = self.page(client, cursor.as_deref())?;
+            pruned_to = pruned_to.max(page.pruned_to);
             for event in &page.events {
                 if !output.json {
                     found.push(value(event)?);
@@ -158,6 +163,11 @@ impl Query {
         }
         if !is_all {
             output.remark("There may be more: --all looks at everything.");
+        }
+        if pruned_to > 0 {
+            output.remark(&format!(
+                "Lines below index {pruned_to} are gone by their age."
+            ));
         }
         Ok(())
     }
