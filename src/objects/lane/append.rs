@@ -8,7 +8,7 @@ use crate::runtime::new_id;
 use portcullis_core::audit::call::{Append, Appended};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::Event;
-use portcullis_core::audit::line::{NoLine, Position, render};
+use portcullis_core::audit::line::Position;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::audit::ranges::Ranges;
 use portcullis_core::id::ProducerId;
@@ -83,7 +83,8 @@ impl<S: Sql> LaneService<S> {
                     received: append.received,
                     committed: now,
                 };
-                writer.push(&self.sql, event, detail, &position)?;
+                let line = self.line(event, detail, &position)?;
+                writer.push(&self.sql, event, &line, &position)?;
             }
         }
         writer.close(&self.sql)?;
@@ -123,15 +124,9 @@ impl SegmentWriter {
         &mut self,
         sql: &impl Sql,
         event: &Event,
-        detail: Option<&Detail>,
+        line: &str,
         position: &Position,
     ) -> Result<(), SqlError> {
-        let line = match render(event, detail, position) {
-            // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
-            Err(NoLine::TooLong) => render(&event.clone().bounded(), detail, position),
-            rendered => rendered,
-        };
-        let line = line.map_err(|_| SqlError::corrupt("event"))?;
         if let Some(tree) = &mut self.tree {
             tree.append(line.as_bytes());
         }

@@ -8,6 +8,11 @@ mod bucket;
 mod log;
 pub mod object;
 mod page;
+mod person_store;
+mod personal;
+mod sealing;
+#[cfg(test)]
+mod sealing_tests;
 pub mod service;
 mod signer;
 mod store;

@@ -5,6 +5,7 @@
 //! looks whether tree and lines agree; if they do not the lane is shut: nothing is appended, read or signed any more.
 
 use super::archive::Known;
+use super::sealing::KnownKeys;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tree::{self, Standing};
@@ -27,10 +28,13 @@ pub struct LaneService<S> {
     pub(super) standing: Cell<Option<Standing>>,
     /// What it knows of the archive.
     pub(super) archive: Known,
+    /// What it knows of person keys.
+    pub(super) person_keys: KnownKeys,
 }
 
 impl<S: Sql> LaneService<S> {
-    /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing.
+    /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing, and takes
+    /// nothing that is personal.
     pub fn new(sql: S, keys: Option<LogKeyMaker>) -> Self {
         Self {
             sql,
@@ -38,6 +42,7 @@ impl<S: Sql> LaneService<S> {
             migrated: Cell::new(false),
             standing: Cell::new(None),
             archive: Known::default(),
+            person_keys: KnownKeys::default(),
         }
     }
 
@@ -64,6 +69,9 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now)?),
             LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),
             LaneRequest::Consistency(asked) => wire::encode(&self.consistency(asked)?),
+            LaneRequest::QueryPersonal(asked) => wire::encode(&self.query_personal(asked, now)?),
+            LaneRequest::Disclose(asked) => wire::encode(&self.disclose(asked, now)?),
+            LaneRequest::Erase(asked) => wire::encode(&self.erase(asked, now)?),
         };
         Ok(reply?)
     }

@@ -5,6 +5,7 @@ use super::log::path::{EntryBundle, HashTile, Place};
 use super::log::signing::Refusal;
 use super::log::{HASH_SIZE, Hash};
 use super::pack::Pack;
+use super::personal::{Disclose, Disclosures, Erase, Erasure, Held, PersonalPage, QueryPersonal};
 use super::query::{Cursor, Filter, Order};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -184,6 +185,12 @@ crate::object_calls! {
         Inclusion(GetInclusion) -> Answer<Option<Inclusion>>,
         /// Prove that nothing was rewritten.
         Consistency(GetConsistency) -> Answer<Option<Consistency>>,
+        /// Read a page with what is sealed in it.
+        QueryPersonal(QueryPersonal) -> PersonalPage,
+        /// Disclose keys of lines.
+        Disclose(Disclose) -> Disclosures,
+        /// Destroy the keys of a person, or of days.
+        Erase(Erase) -> Result<Erasure, Held>,
     }
 }
 
