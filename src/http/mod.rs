@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod audit_log;
+pub mod audit_personal;
 pub mod check;
 mod check_batch;
 pub mod clients;

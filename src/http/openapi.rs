@@ -122,6 +122,12 @@ fn schemas() -> Map<String, Value> {
         ("Seats", super::scim_jobs::seats_schema()),
         ("Events", super::audit::reply_schema()),
         ("AuditKey", super::audit_log::key_schema()),
+        ("Disclosures", super::audit_personal::disclosures_schema()),
+        (
+            "ErasureRequest",
+            super::audit_personal::erasure_request_schema(),
+        ),
+        ("Erasure", super::audit_personal::erasure_schema()),
         ("Inclusion", super::audit_log::inclusion_schema()),
         ("Consistency", super::audit_log::consistency_schema()),
     ];
@@ -193,6 +199,7 @@ fn operation(route: &Route, configured: &str) -> Value {
             of_connections(route)
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
+        "/v1/audit/erasures" => (Some("ErasureRequest"), Some("Erasure")),
         path if path.starts_with("/v1/audit/") => {
             let (names, reply) = of_audit(path);
             parameters.extend(names);
@@ -300,6 +307,11 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
 fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
     let (names, required, reply) = match path {
         "/v1/audit/events" => (super::audit::PARAMETERS, false, Some("Events")),
+        "/v1/audit/disclosures" => (
+            super::audit_personal::DISCLOSURES,
+            true,
+            Some("Disclosures"),
+        ),
         "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
         "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),
         "/v1/audit/key" => (&[][..], false, Some("AuditKey")),

@@ -87,7 +87,13 @@ impl<S: Sql> LaneService<S> {
                 self.person_keys.forget();
             }
             if is_done || asked.dry_run {
-                self.log_own(asked.said, None, now)?;
+                let detail = match what {
+                    Erasing::Subject(_) => None,
+                    Erasing::UnattributedBefore(day) => Some(Detail::Days {
+                        unattributed_before: day.to_string(),
+                    }),
+                };
+                self.log_own(asked.said, detail.as_ref(), now)?;
             }
             Ok(Ok(Erasure {
                 keys,

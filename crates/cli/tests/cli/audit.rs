@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder that is gone when the test is over.
-struct Dir(PathBuf);
+pub struct Dir(pub PathBuf);
 
 impl Dir {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("portcullis-cli-{}-{number}.export", std::process::id());
         Self(std::env::temp_dir().join(name))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.file(name)).expect(name)
     }
 
@@ -48,7 +48,7 @@ impl Drop for Dir {
     }
 }
 
-fn export(log: &Served, dir: &Dir, args: &str) -> Ran {
+pub fn export(log: &Served, dir: &Dir, args: &str) -> Ran {
     let args = format!(
         "audit export {} --url {} --key {} {args}",
         dir.0.display(),
@@ -59,7 +59,7 @@ fn export(log: &Served, dir: &Dir, args: &str) -> Ran {
 }
 
 /// Without a credential and without a service.
-fn verify(dir: &Path, vkey: &str, args: &str) -> Ran {
+pub fn verify(dir: &Path, vkey: &str, args: &str) -> Ran {
     verifying(&format!("{} --key {vkey} {args}", dir.display())).alone()
 }
 

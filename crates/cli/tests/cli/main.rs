@@ -6,5 +6,6 @@ mod exits;
 mod fake;
 mod gateway;
 mod log;
+mod personal;
 mod scim;
 mod subjects;

@@ -4,6 +4,7 @@
 //! `tests/conformance.md` says which requirement each of them shows.
 
 mod audit;
+mod audit_erasure;
 mod audit_export;
 mod audit_log;
 mod authorize;

@@ -1,6 +1,8 @@
-//! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away and verified.
+//! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away, verified and erased.
 
+mod disclosures;
 mod download;
+mod erase;
 mod export;
 mod log;
 mod parquet;
@@ -37,6 +39,9 @@ pub enum Audit {
     /// Whether such a folder is the log's; no service is asked
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::Verify),
+    /// Have nobody read any more what the log has sealed of a person
+    #[command(after_help = erase::EXAMPLE)]
+    Erase(erase::Erase),
 }
 
 impl Audit {
@@ -48,6 +53,7 @@ impl Audit {
             Self::Tail(command) => command.run(&global.client()?, output),
             Self::Export(command) => command.run(global),
             Self::Verify(command) => command.run(output),
+            Self::Erase(command) => command.run(&global.client()?, output),
         }
     }
 }
