@@ -269,8 +269,8 @@ fn nothing_in_the_database_opens_what_was_erased_and_its_file_has_no_trace_of_th
     assert!(holds(&file(), &key));
     // Whoever has the service's key too, and tries every value as a key: as it is, and as what a seal holds.
     let opens = |lane: &Lane| {
-        let line = texts(lane).remove(0);
-        let line = SealedLine::parse(&line).expect("a sealed line");
+        let text = texts(lane).remove(0);
+        let sealed = SealedLine::parse(&text).expect("a sealed line");
         let purpose = format!("portcullis audit person key 1 {}", person(1));
         everything(lane.sql()).into_iter().any(|value| {
             let Value::Blob(bytes) = value else {
@@ -281,8 +281,8 @@ fn nothing_in_the_database_opens_what_was_erased_and_its_file_has_no_trace_of_th
                 let Ok(key) = <[u8; 32]>::try_from(key) else {
                     return false;
                 };
-                line.open(&PersonKey::from_bytes(key)).is_some()
-                    || line.disclosed(&LeafKey::from_bytes(key)).is_some()
+                sealed.open(&PersonKey::from_bytes(key)).is_some()
+                    || sealed.disclosed(&LeafKey::from_bytes(key)).is_some()
             })
         })
     };

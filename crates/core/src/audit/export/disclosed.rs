@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn judged(keys: &[String]) -> (u64, Vec<String>) {
-        let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        let text = keys.join("\n") + if keys.is_empty() { "" } else { "\n" };
         let mut disclosed = Disclosed::new(text.as_bytes()).expect("reads");
         for index in 10..20 {
             let opened = disclosed.line(line(index).0.as_bytes()).expect("reads");
