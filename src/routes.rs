@@ -4,9 +4,9 @@ use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
-    audit, audit_log, audit_retention, check, clients, connections, feed, health, jwks_sync, keys,
-    oauth, openapi, preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions,
-    subjects, trusts,
+    audit, audit_log, audit_personal, audit_retention, check, clients, connections, feed, health,
+    jwks_sync, keys, oauth, openapi, preflight, receipts, revocations, scim, scim_jobs,
+    scim_secrets, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -152,6 +152,8 @@ const ROUTES: &[Route] = &[
     route!("GET", "/v1/connections/{connection}/scim-jobs/{job}", ADMIN, "How far what a change of a group does to people is", scim_jobs::get),
     route!("GET", "/v1/connections/{connection}/seats", ADMIN, "How many people hold a seat", scim_jobs::seats),
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
+    route!("GET", "/v1/audit/disclosures", AUDITORS, "What opens the sealed fields of lines", audit_personal::disclosures),
+    route!("POST", "/v1/audit/erasures", ADMIN, "Have nobody read any more what is sealed of a person", audit_personal::erase),
     route!("GET", "/v1/audit/key", AUDITORS, "The public key of the audit log's checkpoints", audit_log::key),
     route!("GET", "/v1/audit/proof/inclusion", AUDITORS, "Prove that a line is in the log of some size", audit_log::inclusion),
     route!("GET", "/v1/audit/proof/consistency", AUDITORS, "Prove that the log of one size continues that of another", audit_log::consistency),

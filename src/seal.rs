@@ -1,11 +1,8 @@
 //! Sealing what must be read again: XChaCha20-Poly1305, nonce in front, under a key that only the Worker
 //! has. What a seal is for is bound into it, so that nothing sealed for another purpose opens.
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use portcullis_core::seal::{NONCE, decrypt, encrypt};
 use serde::{Deserialize, Serialize};
-
-const NONCE: usize = 24;
 
 /// A secret that cannot be read without the sealing key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,26 +11,14 @@ pub struct Sealed(Vec<u8>);
 impl Sealed {
     /// Seals `secret` under a random `nonce`, for that purpose.
     pub fn seal(key: &[u8; 32], nonce: &[u8; NONCE], purpose: &str, secret: &[u8]) -> Option<Self> {
-        let payload = Payload {
-            msg: secret,
-            aad: purpose.as_bytes(),
-        };
-        let sealed = XChaCha20Poly1305::new(key.into())
-            .encrypt(&XNonce::from(*nonce), payload)
-            .ok()?;
+        let sealed = encrypt(key, nonce, purpose.as_bytes(), secret)?;
         Some(Self([nonce.as_slice(), &sealed].concat()))
     }
 
     /// The secret, if key and purpose are those it was sealed with and nothing was changed.
     pub fn open(&self, key: &[u8; 32], purpose: &str) -> Option<Vec<u8>> {
         let (nonce, sealed) = self.0.split_first_chunk::<NONCE>()?;
-        let payload = Payload {
-            msg: sealed,
-            aad: purpose.as_bytes(),
-        };
-        XChaCha20Poly1305::new(key.into())
-            .decrypt(&XNonce::from(*nonce), payload)
-            .ok()
+        decrypt(key, nonce, purpose.as_bytes(), sealed)
     }
 
     /// For storing.

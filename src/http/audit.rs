@@ -1,8 +1,9 @@
 //! `GET /v1/audit/events`: the log in pages, of lines that fit every filter.
 //!
 //! Pages follow commit order, so a cursor stays right while the log grows. Each read is itself
-//! logged, in the transaction that reads.
+//! logged, in the transaction that reads. With `personal=true` the answer has what is sealed in its lines, too.
 
+use super::audit_personal::READ_PERSONAL;
 use super::audit_tail;
 use super::context::Ctx;
 use crate::error::{Problem, json};
@@ -10,6 +11,7 @@ use crate::objects::call;
 use portcullis_core::audit::call::Query;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::line;
+use portcullis_core::audit::personal::QueryPersonal;
 use portcullis_core::audit::query::{Cursor, Filter, Order};
 use portcullis_core::id::LogHash;
 use portcullis_core::time::UnixMillis;
@@ -38,6 +40,7 @@ pub const PARAMETERS: &[&str] = &[
     "order",
     "limit",
     "cursor",
+    "personal",
 ];
 
 #[derive(Serialize)]
@@ -46,6 +49,8 @@ struct Reply {
     next: Option<String>,
     tail: String,
     pruned_to: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal: Option<BTreeMap<u64, Option<Box<RawValue>>>>,
 }
 
 /// A page of events, or a stream of them.
@@ -53,11 +58,21 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
     if audit_tail::is_wanted(&ctx)? {
         return audit_tail::follow(ctx).await;
     }
-    let query = match query(&ctx).await? {
+    let (mut query, is_personal) = match query(&ctx).await? {
         Ok(query) => query,
         Err(problem) => return problem.response(),
     };
-    let page = match call::lane(&ctx.env, query).await {
+    let page = if is_personal {
+        if let Some(read) = &mut query.read {
+            read.reason = Some(READ_PERSONAL.to_owned());
+        }
+        let found = call::lane(&ctx.env, QueryPersonal { query }).await;
+        found.map(|found| (found.page, Some(found.personal)))
+    } else {
+        let page = call::lane(&ctx.env, query).await;
+        page.map(|page| (page, None))
+    };
+    let (page, personal) = match page {
         Ok(page) => page,
         Err(error) => {
             worker::console_error!("audit: {error}");
@@ -69,10 +84,19 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
         .into_iter()
         .map(line::to_json)
         .collect::<std::result::Result<_, _>>()?;
+    let personal = personal.map(|personal| {
+        let text = |text: Option<String>| text.map(line::to_json).transpose();
+        let each = personal.into_iter();
+        each.map(|(index, said)| Ok((index, text(said)?))).collect()
+    });
+    let personal = personal
+        .transpose()
+        .map_err(|error: serde_json::Error| error)?;
     json(
         200,
         &Reply {
             events,
+            personal,
             next: page.next.map(Cursor::to_text),
             tail: page.tail.to_text(),
             pruned_to: page.pruned_to,
@@ -80,13 +104,18 @@ pub async fn events(ctx: Ctx) -> Result<Response> {
     )
 }
 
-async fn query(ctx: &Ctx) -> Result<std::result::Result<Query, Problem>> {
+async fn query(ctx: &Ctx) -> Result<std::result::Result<(Query, bool), Problem>> {
     let query = match ctx.query_of(PARAMETERS) {
         Ok(query) => query,
         Err(problem) => return Ok(Err(problem)),
     };
+    let is_personal = match query.get("personal").map(String::as_str) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Ok(Err(Problem::bad_request("personal is true or false"))),
+    };
     Ok(match filter(ctx, &query).await? {
-        Ok(filter) => parse(ctx, &query, filter),
+        Ok(filter) => parse(ctx, &query, filter).map(|query| (query, is_personal)),
         Err(problem) => Err(problem),
     })
 }
@@ -227,6 +256,11 @@ pub fn reply_schema() -> Value {
         "properties": {
             "events": {"type": "array", "items": {"type": "object"}},
             "next": {"type": ["string", "null"], "description": "cursor of the next page; null at the end"},
+            "personal": {
+                "type": "object",
+                "additionalProperties": {"type": ["object", "null"]},
+                "description": "with personal=true: by index what is sealed in a line; null if no key opens it",
+            },
             "tail": {"type": "string", "description": "cursor, oldest first, of what is committed later"},
             "pruned_to": {"type": "integer", "description": "index of the first line that is kept: those before are gone by their age"},
         },

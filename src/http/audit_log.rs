@@ -222,7 +222,7 @@ fn as_is(body: Checked<Vec<u8>>, content_type: &str, caching: &str) -> Result<Re
 }
 
 /// Two numbers of the query, which has nothing else.
-fn numbers(ctx: &Ctx, names: [&str; 2]) -> Checked<[u64; 2]> {
+pub fn numbers(ctx: &Ctx, names: [&str; 2]) -> Checked<[u64; 2]> {
     let query = ctx.query_of(&names)?;
     let number = |name: &str| {
         let text = query.get(name).map_or("", String::as_str);

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod audit_log;
+pub mod audit_personal;
 pub mod audit_retention;
 mod audit_tail;
 pub mod check;

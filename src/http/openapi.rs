@@ -154,6 +154,12 @@ fn schemas() -> Map<String, Value> {
         ("Seats", super::scim_jobs::seats_schema()),
         ("Events", super::audit::reply_schema()),
         ("AuditKey", super::audit_log::key_schema()),
+        ("Disclosures", super::audit_personal::disclosures_schema()),
+        (
+            "ErasureRequest",
+            super::audit_personal::erasure_request_schema(),
+        ),
+        ("Erasure", super::audit_personal::erasure_schema()),
         ("Inclusion", super::audit_log::inclusion_schema()),
         ("Consistency", super::audit_log::consistency_schema()),
         ("RetentionRequest", super::audit_retention::request_schema()),
@@ -232,19 +238,10 @@ fn operation(route: &Route) -> Value {
             of_connections(route)
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
-        "/v1/audit/retention" if route.method == "PUT" => {
-            (Some("RetentionRequest"), Some("Retention"))
-        }
-        "/v1/audit/holds/{hold}" if route.method == "PUT" => {
-            (Some("AuditHoldRequest"), Some("AuditHold"))
-        }
         path if path.starts_with("/v1/audit/") => {
-            let (names, reply) = of_audit(path);
+            let (names, request, reply) = of_audit(route);
             parameters.extend(names);
-            if reply == Some("Events") {
-                parameters.push(parameter("Last-Event-ID", "header", false));
-            }
-            (None, reply)
+            (request, reply)
         }
         _ => (None, None),
     };
@@ -350,6 +347,11 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
 fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
     let (names, required, reply) = match path {
         "/v1/audit/events" => (super::audit::PARAMETERS, false, Some("Events")),
+        "/v1/audit/disclosures" => (
+            super::audit_personal::DISCLOSURES,
+            true,
+            Some("Disclosures"),
+        ),
         "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
         "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),
         "/v1/audit/key" => (&[][..], false, Some("AuditKey")),

@@ -28,8 +28,17 @@ pub struct HostSql {
 impl HostSql {
     /// An empty database.
     pub fn new() -> Self {
+        Self::over(Connection::open_in_memory().expect("SQLite opens"))
+    }
+
+    /// A database in that file.
+    pub fn in_file(path: &std::path::Path) -> Self {
+        Self::over(Connection::open(path).expect("SQLite opens"))
+    }
+
+    fn over(connection: Connection) -> Self {
         Self {
-            connection: Connection::open_in_memory().expect("SQLite opens"),
+            connection,
             planned: RefCell::new(None),
             in_transaction: Cell::new(false),
             calls: Cell::new(0),

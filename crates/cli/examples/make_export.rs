@@ -16,6 +16,7 @@ use portcullis_core::audit::line::{Position, render};
 use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
 use portcullis_core::audit::log::edge::Edge;
 use portcullis_core::audit::log::leaf_hash;
+use portcullis_core::audit::sealed::{PersonKey, Place, personal};
 use portcullis_core::id::{LogHash, ProducerId, SubjectKey};
 use portcullis_core::time::UnixMillis;
 use std::error::Error;
@@ -119,5 +120,12 @@ fn line(index: u64) -> Result<String, String> {
         received: at,
         committed: at,
     };
-    render(&event, None, &position).map_err(|error| format!("{error:?}"))
+    let place = Place::from(&position);
+    let text = personal(&event).map_err(|error| error.to_string())?;
+    let sealed = text.and_then(|text| {
+        PersonKey::from_bytes([1; 32])
+            .leaf(place)
+            .seal(place, &text)
+    });
+    render(&event, None, sealed.as_deref(), &position).map_err(|error| format!("{error:?}"))
 }

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod registry;
 pub mod saml;
 pub mod scim;
+pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod text;

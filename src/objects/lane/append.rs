@@ -8,11 +8,10 @@ use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::call::{Append, Appended};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::Event;
-use portcullis_core::audit::line::{NoLine, Position, render};
+use portcullis_core::audit::line::Position;
 use portcullis_core::audit::runs::SegmentRuns;
 use portcullis_core::audit::terms::{Term, TermKey, to_column};
 use portcullis_core::time::UnixMillis;
-use std::borrow::Cow;
 
 /// A segment is closed above this size: a row may hold 2 MB.
 const MAX_SEGMENT_BYTES: usize = 1_000_000;
@@ -42,25 +41,6 @@ impl<S: Sql> LaneService<S> {
         commit.say(event, detail)?;
         self.end(commit).map(drop)
     }
-}
-
-/// The line of `event` at `position`, with the event that it says: the same, within its bounds. It is the same whenever
-/// it is made, so that what comes again can be compared.
-pub fn line_of<'a>(
-    event: &'a Event,
-    detail: Option<&Detail>,
-    position: &Position,
-) -> Result<(Cow<'a, Event>, String), SqlError> {
-    let (event, line) = match render(event, detail, position) {
-        // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
-        Err(NoLine::TooLong) => {
-            let bounded = event.clone().bounded();
-            let line = render(&bounded, detail, position);
-            (Cow::Owned(bounded), line)
-        }
-        rendered => (Cow::Borrowed(event), rendered),
-    };
-    Ok((event, line.map_err(|_| SqlError::corrupt("event"))?))
 }
 
 /// Collects lines into segments of bounded size.
@@ -95,15 +75,14 @@ impl<'a> SegmentWriter<'a> {
         &mut self,
         sql: &impl Sql,
         event: &Event,
-        detail: Option<&Detail>,
+        line: &str,
         position: &Position,
     ) -> Result<(), SqlError> {
-        let (event, line) = line_of(event, detail, position)?;
         if let Some(tree) = &mut self.tree {
             tree.append(line.as_bytes());
         }
         if let Some(key) = self.key {
-            key.add_terms_of(&event, &mut self.terms);
+            key.add_terms_of(event, &mut self.terms);
         }
         let at = event.occurred;
         let (segment, runs) = self.open.get_or_insert_with(|| {

@@ -10,7 +10,7 @@
 //!
 //! Nothing is ever written over. The rules of what is known are [`portcullis_core::audit::remembered`].
 
-use super::append::{SegmentWriter, line_of};
+use super::append::SegmentWriter;
 use super::memory::Memory;
 use super::service::{LANE, LaneService};
 use super::store::{self, Segment};
@@ -30,6 +30,7 @@ use std::collections::BTreeSet;
 
 /// A commit that is being made.
 pub struct Commit<'a, S> {
+    lane: &'a LaneService<S>,
     sql: &'a S,
     received: UnixMillis,
     committed: UnixMillis,
@@ -97,6 +98,7 @@ impl<S: Sql> LaneService<S> {
             _ => Memory::load(&self.sql, next_index)?,
         };
         Ok(Commit {
+            lane: self,
             sql: &self.sql,
             received,
             committed: now,
@@ -198,7 +200,8 @@ impl<S: Sql> Commit<'_, S> {
                 received: self.received,
                 ..self.position(part.producer, sequence, self.writer.next_index)
             };
-            self.writer.push(self.sql, event, detail, &position)?;
+            let (event, line) = self.lane.line(event, detail, &position)?;
+            self.writer.push(self.sql, &event, &line, &position)?;
         }
         let seen = latest.max(self.committed);
         let given_up = self.memory.take(self.sql, part.producer, run, seen)?;
@@ -273,10 +276,10 @@ impl<S: Sql> Commit<'_, S> {
         for ((sequence, event), (index, line)) in part.numbered().zip((index..).zip(lines)) {
             let line = std::str::from_utf8(line).map_err(|_| SqlError::corrupt("lines"))?;
             let position = self.position(part.producer, sequence, index);
-            let came = again(line, position, |position| {
-                Ok(line_of(event, None, position)?.1)
+            let again = again(line, position, |position| {
+                self.lane.line_again(event, None, position, line)
             })?;
-            let came = came.ok_or_else(|| SqlError::corrupt("line"))?;
+            let came = again.ok_or_else(|| SqlError::corrupt("line"))?;
             if came != line {
                 differing.push((sequence, came));
             }

@@ -13,6 +13,8 @@ mod log;
 mod memory;
 pub mod object;
 mod page;
+mod person_store;
+mod personal;
 mod producers;
 mod retained;
 mod retention;
@@ -20,6 +22,9 @@ mod retention;
 mod retention_history_tests;
 #[cfg(test)]
 mod retention_tests;
+mod sealing;
+#[cfg(test)]
+mod sealing_tests;
 pub mod service;
 mod signer;
 mod store;

@@ -15,7 +15,8 @@ use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::call::{Page, Query};
 use portcullis_core::audit::line::Line;
 use portcullis_core::audit::postings::{find, slice_of};
-use portcullis_core::audit::query::{Cursor, Order};
+use portcullis_core::audit::query::{Cursor, Filter, Order};
+use portcullis_core::audit::sealed::SealedLine;
 use portcullis_core::audit::terms::Term;
 use std::collections::BTreeMap;
 
@@ -78,9 +79,22 @@ impl<S: Sql> LaneService<S> {
         })
     }
 
-    /// Reads a line as filters look at it.
-    fn parsed(text: &str) -> Result<Line, SqlError> {
-        Line::parse(text).map_err(|_| SqlError::corrupt("line"))
+    /// Reads a line as `filter` looks at it: opened if that asks for what is sealed.
+    fn parsed(&self, text: &str, filter: &Filter) -> Result<Line, SqlError> {
+        let line = Line::parse(text).map_err(|_| SqlError::corrupt("line"))?;
+        if filter.ip.is_none() || line.ip().is_some() {
+            return Ok(line);
+        }
+        let Some(sealed) = SealedLine::parse(text) else {
+            return Ok(line);
+        };
+        let key = self.key_of(&sealed, sealed.committed)?;
+        match key.and_then(|key| sealed.open(&key)) {
+            Some(opened) => line
+                .opened(&opened)
+                .map_err(|_| SqlError::corrupt("sealed")),
+            None => Ok(line),
+        }
     }
 }
 
@@ -356,7 +370,7 @@ impl<S: Sql> Walk<'_, S> {
 
     fn read_lines(&mut self, segment: &Segment, lines: Lines<'_>) -> Result<(), SqlError> {
         for text in lines {
-            let line = LaneService::<S>::parsed(text)?;
+            let line = self.lane.parsed(text, &self.query.filter)?;
             let is_ahead = if self.is_forwards() {
                 line.index >= self.at
             } else {

@@ -8,6 +8,7 @@ use super::archive::Known;
 use super::index::Index;
 use super::memory::Memory;
 use super::retention::Look;
+use super::sealing::KnownKeys;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tree::{self, Standing};
@@ -37,10 +38,13 @@ pub struct LaneService<S> {
     pub(super) look: Look,
     /// And of the index.
     pub(super) index: Index,
+    /// What it knows of person keys.
+    pub(super) person_keys: KnownKeys,
 }
 
 impl<S: Sql> LaneService<S> {
-    /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing.
+    /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing, and takes
+    /// nothing that is personal.
     pub fn new(sql: S, keys: Option<LogKeyMaker>) -> Self {
         let index = Index::new(keys.as_ref().map(LogKeyMaker::term_key));
         Self {
@@ -52,6 +56,7 @@ impl<S: Sql> LaneService<S> {
             memory: RefCell::new(None),
             look: Look::default(),
             index,
+            person_keys: KnownKeys::default(),
         }
     }
 
@@ -82,6 +87,9 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::SetRetention(set) => wire::encode(&self.set_retention(set, now)?),
             LaneRequest::PlaceHold(place) => wire::encode(&self.place_hold(place, now)?),
             LaneRequest::ReleaseHold(release) => wire::encode(&self.release_hold(release, now)?),
+            LaneRequest::QueryPersonal(asked) => wire::encode(&self.query_personal(asked, now)?),
+            LaneRequest::Disclose(asked) => wire::encode(&self.disclose(asked, now)?),
+            LaneRequest::Erase(asked) => wire::encode(&self.erase(asked, now)?),
         };
         Ok(reply?)
     }

@@ -36,6 +36,11 @@ impl LogKeyMaker {
         TermKey::derive(&self.sealing_key)
     }
 
+    /// What seals and opens.
+    pub(super) const fn sealing_key(&self) -> &[u8; 32] {
+        &self.sealing_key
+    }
+
     /// The log's key; made now if there is none. In a transaction.
     pub fn signer(
         &self,

@@ -115,6 +115,14 @@ impl Api {
             .send()
     }
 
+    /// What is sealed in a line that the query finds.
+    #[track_caller]
+    pub fn sealed(&self, query: &str, line: &Value) -> Result<Value> {
+        let query = format!("{query}&order=newest&limit=1000&personal=true");
+        let page = self.audit(&query)?.expect(200)?.json()?;
+        Ok(page["personal"][line["index"].to_string()].clone())
+    }
+
     /// Every event that the query finds, oldest first.
     #[track_caller]
     pub fn events(&self, query: &str) -> Result<Vec<Value>> {

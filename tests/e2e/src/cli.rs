@@ -20,10 +20,19 @@ pub struct Ran {
 
 /// Runs `portcullis` with these arguments, as an auditor of that service.
 pub fn portcullis(at: &Endpoints, args: &[&str]) -> Result<Ran> {
+    portcullis_as(at, bearer::AUDITOR, args)
+}
+
+/// The same as an administrator.
+pub fn portcullis_of_admin(at: &Endpoints, args: &[&str]) -> Result<Ran> {
+    portcullis_as(at, bearer::ADMIN, args)
+}
+
+fn portcullis_as(at: &Endpoints, bearer: &str, args: &[&str]) -> Result<Ran> {
     let mut command = Command::new(binary()?);
     command
         .env("PORTCULLIS_URL", &at.service)
-        .env("PORTCULLIS_TOKEN", bearer::AUDITOR);
+        .env("PORTCULLIS_TOKEN", bearer);
     run(command.args(args))
 }
 

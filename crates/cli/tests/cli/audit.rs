@@ -18,11 +18,11 @@ impl Dir {
         Self(std::env::temp_dir().join(name))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.file(name)).expect(name)
     }
 

@@ -6,6 +6,8 @@ use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
 use portcullis_core::audit::log::edge::Edge;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::{Hash, Head, bundle, hashes_to_bytes, leaf_hash};
+use portcullis_core::audit::personal::Disclosure;
+use portcullis_core::audit::sealed::{PersonKey, Place, SealedLine, personal};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use std::collections::BTreeSet;
@@ -40,6 +42,10 @@ struct Lane {
     asked: Mutex<Vec<String>>,
 }
 
+fn person_key() -> PersonKey {
+    PersonKey::from_bytes([5; 32])
+}
+
 /// A line: every third is a kill, and one was committed each second.
 fn line(index: u64) -> String {
     let action = if index.is_multiple_of(3) {
@@ -52,10 +58,11 @@ fn line(index: u64) -> String {
         method: "GET".into(),
         host: "api.example".into(),
         path: format!("/{index}"),
-        user_agent: Some("=1+1".into()),
+        user_agent: Some("ua".into()),
         ..RequestFacts::default()
     };
     let event = Event {
+        client_id: Some("=1+1".into()),
         request: Some(request),
         ..Event::new(
             at,
@@ -72,7 +79,10 @@ fn line(index: u64) -> String {
         received: at,
         committed: at,
     };
-    render(&event, None, &position).expect("renders")
+    let place = Place::from(&position);
+    let text = personal(&event).expect("renders").expect("something");
+    let sealed = person_key().leaf(place).seal(place, &text);
+    render(&event, None, sealed.as_deref(), &position).expect("renders")
 }
 
 impl Served {
@@ -208,10 +218,29 @@ impl Lane {
             let lines = self.lines.get(span(place.first(), place.end()))?;
             return bundle::encode(lines.iter().map(String::as_bytes));
         }
+        if let Some(query) = path.strip_prefix("/v1/audit/disclosures?from=") {
+            let (from, to) = query.split_once("&to=")?;
+            return Some(self.disclosures(from.parse().ok()?, to.parse().ok()?));
+        }
         let HashTile { level, place } = HashTile::parse(path.strip_prefix("tile/")?)?;
         let hashes = self.upper.get(usize::from(level))?;
         Some(hashes_to_bytes(
             hashes.get(span(place.first(), place.end()))?,
         ))
+    }
+    /// A hundred lines at a time; every fifth line was erased.
+    fn disclosures(&self, from: u64, to: u64) -> Vec<u8> {
+        let end = to.min(from + 100);
+        let lines = self.lines.iter().filter_map(|line| SealedLine::parse(line));
+        let lines = lines.filter(|line| (from..end).contains(&line.index));
+        let lines = lines.filter(|line| !line.index.is_multiple_of(5));
+        let keys = lines.map(|line| {
+            let leaf = person_key().leaf(line.place);
+            Disclosure::new(line.index, *leaf.as_bytes())
+        });
+        let keys: Vec<Disclosure> = keys.collect();
+        let next = (end < to).then_some(end);
+        let page = serde_json::json!({"disclosures": keys, "next": next});
+        page.to_string().into_bytes()
     }
 }

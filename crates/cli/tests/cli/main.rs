@@ -6,6 +6,7 @@ mod exits;
 mod fake;
 mod gateway;
 mod log;
+mod personal;
 mod retention;
 mod scim;
 mod subjects;

@@ -6,6 +6,7 @@ use super::log::path::{EntryBundle, HashTile, Place};
 use super::log::signing::Refusal;
 use super::log::{HASH_SIZE, Hash};
 use super::pack::Pack;
+use super::personal::{Disclose, Disclosures, Erase, Erasure, Held, PersonalPage, QueryPersonal};
 use super::query::{Cursor, Filter, Order};
 use super::retention::{GetRetention, PlaceHold, Placed, ReleaseHold, Retention, SetRetention};
 use crate::time::UnixMillis;
@@ -223,6 +224,12 @@ crate::object_calls! {
         PlaceHold(PlaceHold) -> Placed,
         /// Release a legal hold.
         ReleaseHold(ReleaseHold) -> bool,
+        /// Read a page with what is sealed in it.
+        QueryPersonal(QueryPersonal) -> PersonalPage,
+        /// Disclose keys of lines.
+        Disclose(Disclose) -> Disclosures,
+        /// Destroy the keys of a person, or of days.
+        Erase(Erase) -> Result<Erasure, Held>,
     }
 }
 

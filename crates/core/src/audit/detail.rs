@@ -16,6 +16,11 @@ pub enum Detail {
         /// The last.
         last_sequence: u64,
     },
+    /// Keys of days.
+    Days {
+        /// The first day whose key stays (`YYYY-MM-DD`).
+        unattributed_before: String,
+    },
     /// Lines of this lane.
     Lines {
         /// The index of the first.

@@ -153,6 +153,7 @@ mod tests {
             lines: (from..end).filter(|it| it % nth == 0).map(line).collect(),
             next: (end < size).then(|| cursor(end)),
             tail: cursor(size),
+            pruned_to: 0,
         }
     }
 
@@ -182,6 +183,7 @@ mod tests {
             lines: vec![line(4)],
             next: None,
             tail: cursor(6),
+            pruned_to: 0,
         };
         let (_, text) = Following::begin(&first, 3, UnixMillis(0));
         let expected = [

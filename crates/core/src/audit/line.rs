@@ -1,7 +1,9 @@
 //! A line of the log: an event as it was committed, in JSON with a fixed order of fields.
 //!
 //! The line is written once and kept as bytes; every reader gets those bytes, and without its line feed it is
-//! a leaf of the log's tree ([`super::log`]). Absent fields are left out. Times are RFC 3339 in UTC with milliseconds.
+//! a leaf of the log's tree ([`super::log`]). Absent fields are left out. What is personal is never in clear: it is sealed
+//! ([`super::sealed`]). Lines from before that have `claims`, and `ip` and `user_agent` in `request`. Times are RFC 3339 in UTC
+//! with milliseconds.
 
 use super::detail::Detail;
 use super::event::{Action, Actor, Credential, Event, Outcome, RequestFacts};
@@ -10,7 +12,6 @@ use crate::id::ProducerId;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 
 /// Where and when an event entered the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +88,10 @@ struct Fields<'a> {
     request: Option<RequestFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialFields<'a>>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    claims: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a Detail>,
 }
@@ -112,10 +113,6 @@ struct RequestFields<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ray: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,8 +164,6 @@ impl<'a> From<&'a RequestFacts> for RequestFields<'a> {
             host: &facts.host,
             path: &facts.path,
             status: facts.status,
-            ip: facts.ip.as_deref(),
-            user_agent: facts.user_agent.as_deref(),
             ray: facts.ray.as_deref(),
             asn: facts.asn,
             country: facts.country.as_deref(),
@@ -185,10 +180,12 @@ pub enum NoLine {
     TooLong,
 }
 
-/// The line of `event` at `position`, without a line break: at most [`MAX_ENTRY_BYTES`].
+/// The line of `event` at `position`, without a line break: at most [`MAX_ENTRY_BYTES`]. Its personal fields are in
+/// `sealed`, or nowhere.
 pub fn render(
     event: &Event,
     detail: Option<&Detail>,
+    sealed: Option<&str>,
     position: &Position,
 ) -> Result<String, NoLine> {
     let line = serde_json::to_string(&Fields {
@@ -215,12 +212,8 @@ pub fn render(
         resource: event.resource.as_deref(),
         request: event.request.as_ref().map(Into::into),
         credential: event.credential.as_ref().map(Into::into),
-        claims: event
-            .claims
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect(),
         policy: event.policy.map(|hash| hash.to_string()),
+        sealed,
         detail,
     });
     match line {
@@ -320,6 +313,15 @@ impl Line {
         self.request.as_ref()?.ip.as_deref()
     }
 
+    /// The same, with the address that is in what was sealed in it.
+    pub fn opened(self, sealed: &str) -> Result<Self, serde_json::Error> {
+        let request = serde_json::from_str(sealed)?;
+        Ok(Self {
+            request: Some(request),
+            ..self
+        })
+    }
+
     /// Reads back a line that [`render`] wrote.
     pub fn parse(line: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(line)
@@ -347,6 +349,7 @@ pub fn to_json(line: String) -> Result<Box<RawValue>, serde_json::Error> {
 mod tests {
     use super::*;
     use crate::audit::detail::Followed;
+    use crate::audit::sealed::{PersonKey, Place, personal};
     use crate::id::{LogHash, SessionId, SubjectKey};
 
     #[test]
@@ -376,7 +379,7 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        let line = render(&event, None, &position).expect("renders");
+        let line = render(&event, None, None, &position).expect("renders");
         assert_eq!(
             line,
             concat!(
@@ -401,6 +404,8 @@ mod tests {
                 method: "GET".into(),
                 host: "h".into(),
                 path: "/p".into(),
+                ip: Some("192.0.2.1".into()),
+                user_agent: Some("ua".into()),
                 asn: Some(13335),
                 country: Some("CH".into()),
                 ..RequestFacts::default()
@@ -430,7 +435,7 @@ mod tests {
             committed: UnixMillis(3000),
         };
         assert_eq!(
-            render(&event, None, &position).expect("renders"),
+            render(&event, None, Some("AQ"), &position).expect("renders"),
             concat!(
                 r#"{"index":8,"lane":0,"producer":"prd_AwMDAwMDAwMDAwMDAwMDAw","sequence":5,"#,
                 r#""occurred":"1970-01-01T00:00:01.000Z","received":"1970-01-01T00:00:02.000Z","#,
@@ -439,8 +444,8 @@ mod tests {
                 r#""resource":"https://api.example","#,
                 r#""request":{"method":"GET","host":"h","path":"/p","asn":13335,"country":"CH"},"#,
                 r#""credential":{"issuer":"https://id.example","kid":"k","#,
-                r#""act":["sub_AgICAgICAgICAgICAgICAg"]},"claims":{"cost":"a","dept":"b"},"#,
-                r#""policy":"h_BQUFBQUFBQUFBQUFBQUFBQ"}"#
+                r#""act":["sub_AgICAgICAgICAgICAgICAg"]},"policy":"h_BQUFBQUFBQUFBQUFBQUFBQ","#,
+                r#""sealed":"AQ"}"#
             )
         );
     }
@@ -457,7 +462,7 @@ mod tests {
         };
         let said = |action, detail| {
             let event = Event::new(UnixMillis(1000), action, Outcome::Success, Actor::Anonymous);
-            let line = render(&event, Some(&detail), &position).expect("renders");
+            let line = render(&event, Some(&detail), None, &position).expect("renders");
             line.split_once(r#""actor":"#)
                 .expect("an actor")
                 .1
@@ -513,7 +518,7 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        let line = render(&event, None, &position).expect("renders");
+        let line = render(&event, None, None, &position).expect("renders");
         assert_eq!(
             line,
             concat!(
@@ -551,7 +556,7 @@ mod tests {
             (received - 3_600_000, None),
             (received - 3_600_001, Some(r#"Z","clock":"late","action":"#)),
         ] {
-            let line = render(&event(occurred), None, &position).expect("renders");
+            let line = render(&event(occurred), None, None, &position).expect("renders");
             match flag {
                 Some(flag) => assert!(line.contains(flag), "{line}"),
                 None => assert!(!line.contains("clock"), "{line}"),
@@ -578,22 +583,22 @@ mod tests {
             received: UnixMillis(10_000_000),
             committed: UnixMillis(10_000_001),
         };
-        let line = render(&event, None, &first).expect("renders");
+        let line = render(&event, None, None, &first).expect("renders");
         let later = Position {
             received: UnixMillis(20_000_000),
             committed: UnixMillis(20_000_000),
             ..first
         };
-        let same = again(&line, later, |at| render(&event, None, at)).expect("renders");
+        let same = again(&line, later, |at| render(&event, None, None, at)).expect("renders");
         assert_eq!(same.as_ref(), Some(&line));
         let other = Event {
             reason: Some("b".into()),
             ..event
         };
-        let another = again(&line, later, |at| render(&other, None, at)).expect("renders");
+        let another = again(&line, later, |at| render(&other, None, None, at)).expect("renders");
         assert!(another.is_some_and(|another| another != line));
         assert!(matches!(
-            again("{}", later, |at| render(&other, None, at)),
+            again("{}", later, |at| render(&other, None, None, at)),
             Ok(None)
         ));
     }
@@ -643,11 +648,15 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        assert!(matches!(
-            render(&event, None, &position),
-            Err(NoLine::TooLong)
-        ));
-        let line = render(&event.bounded(), None, &position).expect("renders");
-        assert!(line.len() < MAX_ENTRY_BYTES / 2, "{}", line.len());
+        let whole = |event: &Event| {
+            let text = personal(event).expect("renders").expect("something");
+            let place = Place::from(&position);
+            let leaf = PersonKey::from_bytes([1; 32]).leaf(place);
+            let sealed = leaf.seal(place, &text).expect("seals");
+            render(event, None, Some(&sealed), &position)
+        };
+        assert!(matches!(whole(&event), Err(NoLine::TooLong)));
+        let line = whole(&event.bounded()).expect("renders");
+        assert!(line.len() < MAX_ENTRY_BYTES, "{}", line.len());
     }
 }

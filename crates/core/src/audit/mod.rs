@@ -2,7 +2,7 @@
 //!
 //! A producer numbers its [events](event::Event) and sends them in [packs](pack::Pack). A lane of
 //! the log remembers which numbers it has ([`ranges`]), gives each new event the next index, and
-//! keeps it as a [line](line::Line) of JSON. Readers [query](query) lines by index, and take them away as an
+//! keeps it as a [line](line::Line) of JSON, in which what is personal is [sealed]. Readers [query](query) lines by index, and take them away as an
 //! [export](export) that can be verified without us.
 
 pub mod call;
@@ -14,6 +14,7 @@ pub mod follow;
 pub mod line;
 pub mod log;
 pub mod pack;
+pub mod personal;
 pub mod postings;
 pub mod query;
 pub mod ranges;
@@ -22,4 +23,5 @@ pub mod remembered;
 pub mod retention;
 pub mod runs;
 pub mod scrub;
+pub mod sealed;
 pub mod terms;

@@ -188,7 +188,7 @@ mod tests {
                 received: UnixMillis(9),
                 committed: UnixMillis(at),
             };
-            let line = render(&event, None, &position).expect("renders");
+            let line = render(&event, None, None, &position).expect("renders");
             prop_assert_eq!(committed_at(line.as_bytes()), Some(UnixMillis(at)));
         }
 
@@ -239,9 +239,9 @@ mod tests {
             placed_at: UnixMillis(5),
             placed_by: "b".to_owned(),
         };
-        let held = [&[1, b'a', 1][..], &[7; 16], &[5, 1, b'b']].concat();
+        let of_one = [&[1, b'a', 1][..], &[7; 16], &[5, 1, b'b']].concat();
         let placed = Placed::Placed(hold.clone());
-        assert_eq!(wire::encode(&placed), Ok([&[1, 0], &held[..]].concat()));
+        assert_eq!(wire::encode(&placed), Ok([&[1, 0], &of_one[..]].concat()));
         assert_eq!(wire::encode(&Placed::Taken), Ok(vec![1, 1]));
         assert_eq!(wire::encode(&Placed::Full), Ok(vec![1, 2]));
         let retention = Retention {
@@ -251,7 +251,7 @@ mod tests {
             pruned_until: Some(UnixMillis(2)),
             prunable_to: 3,
         };
-        let expected = [&[1, 1, 40, 1], &held[..], &[1, 1, 2, 3]].concat();
+        let expected = [&[1, 1, 40, 1], &of_one[..], &[1, 1, 2, 3]].concat();
         assert_eq!(wire::encode(&retention), Ok(expected));
     }
 }

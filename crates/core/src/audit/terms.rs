@@ -319,7 +319,7 @@ mod tests {
                 received: UnixMillis(5),
                 committed: UnixMillis(5),
             };
-            let line = render(&event, None, &position).expect("renders");
+            let line = render(&event, None, None, &position).expect("renders");
             let parsed = Line::parse(&line).expect("a line");
             if filter.matches(&parsed) {
                 let mut terms = Vec::new();

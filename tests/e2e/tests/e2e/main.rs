@@ -4,11 +4,12 @@
 //! `tests/conformance.md` says which requirement each of them shows.
 
 mod audit;
+mod audit_erasure;
 mod audit_export;
 mod audit_log;
+mod audit_retention;
 mod audit_search;
 mod audit_tail;
-mod audit_retention;
 mod authorize;
 mod backchannel_logout;
 mod bad_tokens;

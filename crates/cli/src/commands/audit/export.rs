@@ -3,6 +3,7 @@
 //! The service hands out its checkpoint, tiles and entry bundles; all else is done here. What an export is:
 //! `portcullis_core::audit::export`.
 
+use super::disclosures;
 use super::download::{committed_at, download};
 use super::log::Log;
 use super::partial::{Asked, Folder, Partial};
@@ -20,7 +21,7 @@ use clap::Args;
 use portcullis_core::audit::export::lines::digest;
 use portcullis_core::audit::export::manifest::{Entry, Manifest, Range, Stated, Wanted};
 use portcullis_core::audit::export::write::Done;
-use portcullis_core::audit::export::{CHECKPOINT, EVENTS, MANIFEST, PROOFS, VERSION};
+use portcullis_core::audit::export::{CHECKPOINT, DISCLOSURES, EVENTS, MANIFEST, PROOFS, VERSION};
 use portcullis_core::audit::log::Head;
 use portcullis_core::audit::log::checkpoint::CheckpointVerifier;
 use portcullis_core::id::SubjectKey;
@@ -41,6 +42,9 @@ the log's is proven as before.
 
 The key is taken from the service if none is given. Have it from somewhere else: who could change the log
 could change that too.
+
+Personal fields are sealed in the lines, in every format. --personal takes along a key for each line,
+which opens that line and no other, as long as nobody erased it.
 
 Example:
   portcullis audit export ./everything --key-file log.vkey
@@ -69,6 +73,9 @@ pub struct Export {
     /// The lines in this format too; may be given several times
     #[arg(long, value_enum)]
     format: Vec<Format>,
+    /// Take along what opens the sealed fields of the lines: address, user agent, claims
+    #[arg(long)]
+    personal: bool,
     /// Who asks for it, for the manifest
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -113,6 +120,10 @@ impl Export {
         let origin = key.origin().as_str();
         let done = download(&log, &head, origin, &folder, &mut partial, &mut progress)?;
         progress.end();
+        if self.personal {
+            let opened = disclosures::fetch(&client, &folder)?;
+            output.remark(&format!("Lines that can be opened: {opened}."));
+        }
         let manifest = self.manifest(&folder, global, &key, &head, &partial, &done)?;
         let text = manifest
             .render()
@@ -258,6 +269,7 @@ impl Export {
         done: &Done,
     ) -> Result<Manifest, Failure> {
         let mut names = vec![EVENTS, CHECKPOINT, PROOFS];
+        names.extend(self.personal.then_some(DISCLOSURES));
         for format in &self.format {
             if format.file().is_none_or(|name| !names.contains(&name)) {
                 names.extend(views::write(folder, *format)?);

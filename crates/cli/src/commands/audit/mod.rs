@@ -1,7 +1,9 @@
-//! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away and verified; and how long it
-//! is kept.
+//! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away, verified and erased; and how
+//! long it is kept.
 
+mod disclosures;
 mod download;
+mod erase;
 mod export;
 mod log;
 mod parquet;
@@ -45,6 +47,9 @@ pub enum Audit {
     /// Legal holds: while there is one, no line goes
     #[command(subcommand, after_help = retention::HOLD_EXAMPLE)]
     Hold(retention::Hold),
+    /// Have nobody read any more what the log has sealed of a person
+    #[command(after_help = erase::EXAMPLE)]
+    Erase(erase::Erase),
 }
 
 impl Audit {
@@ -58,6 +63,7 @@ impl Audit {
             Self::Verify(command) => command.run(output),
             Self::Retention(command) => command.run(&global.client()?, output),
             Self::Hold(command) => command.run(&global.client()?, output),
+            Self::Erase(command) => command.run(&global.client()?, output),
         }
     }
 }

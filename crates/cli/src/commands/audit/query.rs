@@ -8,11 +8,12 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// For the help.
 pub const EXAMPLE: &str = "\
 Times are those at which things happened, as who recorded it saw them. With --json a line is printed
-exactly as the log has it.
+exactly as the log has it; with --personal it is the member `event` of an object.
 
 Example:
   portcullis audit query --subject okta:alice --newest
@@ -109,6 +110,9 @@ pub struct Query {
     /// Every page
     #[arg(long)]
     all: bool,
+    /// Show also what is sealed: address, user agent, claims. That it was read is in the log
+    #[arg(long)]
+    personal: bool,
 }
 
 /// A page, with its lines as they are.
@@ -123,6 +127,16 @@ pub struct Page {
     /// The index of the first line that is kept.
     #[serde(default)]
     pub pruned_to: u64,
+    /// If it was asked for, what is sealed in lines, by index; null if nothing opens it.
+    #[serde(default)]
+    pub personal: BTreeMap<u64, Value>,
+}
+
+impl Page {
+    /// What is sealed in a line, if anything is.
+    pub fn sealed(&self, line: &Value) -> Option<&Value> {
+        self.personal.get(&line.get("index")?.as_u64()?)
+    }
 }
 
 /// Asks for a page.
@@ -142,9 +156,11 @@ impl Query {
             let page = self.page(client, cursor.as_deref())?;
             pruned_to = pruned_to.max(page.pruned_to);
             for event in &page.events {
+                let line = value(event)?;
+                let sealed = page.sealed(&line).cloned();
                 if !output.json {
-                    found.push(value(event)?);
-                } else if !Output::line_if_read(event.get())? {
+                    found.push((line, sealed));
+                } else if !Output::line_if_read(&as_json(event, self.personal, sealed.as_ref()))? {
                     return Ok(());
                 }
             }
@@ -159,7 +175,7 @@ impl Query {
             }
         };
         if !output.json {
-            Output::line(&rows(&found))?;
+            Output::line(&rows(&found, self.personal))?;
         }
         if !is_all {
             output.remark("There may be more: --all looks at everything.");
@@ -180,6 +196,7 @@ impl Query {
             ("order", self.newest.then_some("newest")),
             ("limit", limit.as_deref()),
             ("cursor", cursor),
+            ("personal", self.personal.then_some("true")),
         ];
         let rest = rest
             .into_iter()
@@ -195,13 +212,48 @@ pub fn value(event: &RawValue) -> Result<Value, Failure> {
         .map_err(|_| Failure::NoAnswer("a line of the log is no JSON".to_owned()))
 }
 
-fn rows(events: &[Value]) -> String {
+/// A line exactly as the log has it; if it was asked for, with what is sealed in it beside it.
+pub fn as_json(event: &RawValue, is_personal: bool, sealed: Option<&Value>) -> String {
+    let line = event.get();
+    match (is_personal, sealed) {
+        (false, _) => line.to_owned(),
+        (true, None) => format!(r#"{{"event":{line}}}"#),
+        (true, Some(sealed)) => format!(r#"{{"event":{line},"personal":{sealed}}}"#),
+    }
+}
+
+/// What is sealed in a line, as people read it.
+pub fn sealed_cell(sealed: Option<&Value>) -> String {
+    match sealed {
+        None => String::new(),
+        Some(Value::Null) => "(cannot be opened)".to_owned(),
+        Some(sealed) => {
+            let claims = sealed.get("claims").and_then(Value::as_object);
+            let claims = claims.into_iter().flatten();
+            let claims = claims.map(|(name, it)| format!("{name}={}", it.as_str().unwrap_or("")));
+            let parts = [member(sealed, "ip"), member(sealed, "user_agent")];
+            let parts = parts.into_iter().chain(claims);
+            let parts: Vec<String> = parts.filter(|part| !part.is_empty()).collect();
+            parts.join(" ")
+        }
+    }
+}
+
+fn rows(events: &[(Value, Option<Value>)], is_personal: bool) -> String {
     let heads = [
         "INDEX", "OCCURRED", "ACTION", "OUTCOME", "REASON", "BY", "SUBJECT", "CLIENT", "REQUEST",
+        "SEALED",
     ];
-    let mut table = Table::new(&heads);
-    for event in events {
-        table.row(cells(event));
+    let shown = if is_personal {
+        heads.len()
+    } else {
+        heads.len() - 1
+    };
+    let mut table = Table::new(heads.get(..shown).unwrap_or(&heads));
+    for (event, sealed) in events {
+        let cells = cells(event).into_iter();
+        let sealed = is_personal.then(|| sealed_cell(sealed.as_ref()));
+        table.row(cells.chain(sealed));
     }
     table.render("No events.")
 }
@@ -246,17 +298,52 @@ mod tests {
 
     #[test]
     fn a_line_is_a_row_and_what_others_chose_does_nothing_to_a_terminal() {
-        let shown = rows(&[json!({
-            "index": 7, "occurred": "2026-11-25T22:15:19.123Z", "action": "kill", "outcome": "success",
-            "reason": "admin", "actor": {"type": "operator", "id": "admin"}, "subject": "sub_1",
-            "request": {"method": "POST", "path": "/v1/\u{1b}[2J", "status": 200},
-        })]);
+        let shown = rows(
+            &[(
+                json!({
+                    "index": 7, "occurred": "2026-11-25T22:15:19.123Z", "action": "kill", "outcome": "success",
+                    "reason": "admin", "actor": {"type": "operator", "id": "admin"}, "subject": "sub_1",
+                    "request": {"method": "POST", "path": "/v1/\u{1b}[2J", "status": 200},
+                }),
+                None,
+            )],
+            false,
+        );
         assert_eq!(
             shown,
             "\
 INDEX  OCCURRED              ACTION  OUTCOME  REASON  BY              SUBJECT  REQUEST
 7      2026-11-25T22:15:19Z  kill    success  admin   operator admin  sub_1    POST /v1/\u{fffd}[2J 200"
         );
-        assert_eq!(rows(&[]), "No events.");
+        assert_eq!(rows(&[], false), "No events.");
+    }
+
+    #[test]
+    fn what_is_sealed_is_shown_beside_its_line() {
+        let sealed = json!({"ip": "192.0.2.1", "user_agent": "ua \u{1b}", "claims": {"a": "1"}});
+        let event = |index: u64| json!({"index": index, "action": "kill"});
+        let shown = rows(
+            &[
+                (event(7), Some(sealed.clone())),
+                (event(8), Some(Value::Null)),
+                (event(9), None),
+            ],
+            true,
+        );
+        assert_eq!(
+            shown,
+            "\
+INDEX  ACTION  SEALED
+7      kill    192.0.2.1 ua \u{fffd} a=1
+8      kill    (cannot be opened)
+9      kill"
+        );
+        let raw = RawValue::from_string(r#"{"index":7}"#.to_owned()).expect("JSON");
+        assert_eq!(as_json(&raw, false, None), r#"{"index":7}"#);
+        assert_eq!(as_json(&raw, true, None), r#"{"event":{"index":7}}"#);
+        assert_eq!(
+            as_json(&raw, true, Some(&Value::Null)),
+            r#"{"event":{"index":7},"personal":null}"#
+        );
     }
 }

@@ -3,11 +3,12 @@
 //! A cursor stays right however long nobody asked, so that a service that was away costs nothing but time. What only
 //! says that this command has read is left out.
 
-use super::query::{Search, cells, page, value};
+use super::query::{Page, Search, as_json, cells, page, sealed_cell, value};
 use crate::client::Client;
 use crate::failure::{Failure, Problem};
 use crate::output::Output;
 use clap::Args;
+use serde_json::value::RawValue;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,9 @@ pub struct Tail {
     /// Show also who read the log
     #[arg(long)]
     reads: bool,
+    /// Show also what is sealed: address, user agent, claims. That it was read is in the log
+    #[arg(long)]
+    personal: bool,
     /// End after so many seconds
     #[arg(long, value_name = "SECONDS")]
     r#for: Option<u64>,
@@ -51,9 +55,11 @@ impl Tail {
         let limit = self.lines.to_string();
         let mut first: Vec<(&str, &str)> = self.search.parameters().collect();
         first.extend([("order", "newest"), ("limit", limit.as_str())]);
+        let personal = self.personal.then_some(("personal", "true"));
+        first.extend(personal);
         let page_before = page(client, &first)?;
         for event in page_before.events.iter().rev() {
-            if !self.show(event, output)? {
+            if !self.show(event, &page_before, output)? {
                 return Ok(());
             }
         }
@@ -64,6 +70,7 @@ impl Tail {
             sleep(wait);
             let mut query: Vec<(&str, &str)> = self.search.parameters().collect();
             query.push(("cursor", cursor.as_str()));
+            query.extend(personal);
             let page = match page(client, &query) {
                 Ok(page) => page,
                 Err(failure) if may_pass(&failure) => {
@@ -81,7 +88,7 @@ impl Tail {
                 away = false;
             }
             for event in &page.events {
-                if !self.show(event, output)? {
+                if !self.show(event, &page, output)? {
                     return Ok(());
                 }
             }
@@ -96,17 +103,19 @@ impl Tail {
     }
 
     /// Shows a line; says whether anybody still reads.
-    fn show(&self, event: &serde_json::value::RawValue, output: Output) -> Result<bool, Failure> {
+    fn show(&self, event: &RawValue, page: &Page, output: Output) -> Result<bool, Failure> {
         let value = value(event)?;
+        let sealed = page.sealed(&value);
         let is_read = value.get("action").and_then(|it| it.as_str()) == Some(READ);
         if is_read && !self.reads && self.search.filters.action.is_none() {
             return Ok(true);
         }
         if output.json {
-            return Output::line_if_read(event.get());
+            return Output::line_if_read(&as_json(event, self.personal, sealed));
         }
         let cells: Vec<String> = cells(&value)
             .into_iter()
+            .chain([sealed_cell(sealed)])
             .filter(|cell| !cell.is_empty())
             .collect();
         Output::line_if_read(&cells.join("  "))

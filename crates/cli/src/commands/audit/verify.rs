@@ -7,11 +7,12 @@ use crate::input;
 use crate::output::Output;
 use crate::table::clean;
 use clap::Args;
+use portcullis_core::audit::export::disclosed::Disclosed;
 use portcullis_core::audit::export::fault::Fault;
 use portcullis_core::audit::export::lines::digest;
 use portcullis_core::audit::export::manifest::{self, Kind, Manifest, Stated};
 use portcullis_core::audit::export::verify::{Files, Report, compare, verify};
-use portcullis_core::audit::export::{CHECKPOINT, EVENTS, MANIFEST, PROOFS, VIEWS};
+use portcullis_core::audit::export::{CHECKPOINT, DISCLOSURES, EVENTS, MANIFEST, PROOFS, VIEWS};
 use portcullis_core::audit::log::checkpoint::CheckpointVerifier;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -74,12 +75,12 @@ impl Verify {
             let why = "there is no key: without one nothing is verified (--key or --key-file)";
             Failure::Usage(why.to_owned())
         })?;
-        let report = verified(&self.dir, &key, output)?;
+        let (report, opened) = verified(&self.dir, &key, output)?;
         let faults: Vec<String> = told(&report);
         if output.json {
-            Output::line(&as_json(&report, &key).to_string())?;
+            Output::line(&as_json(&report, opened, &key).to_string())?;
         } else {
-            Output::line(&sentences(&report, &key))?;
+            Output::line(&sentences(&report, opened, &key))?;
         }
         if report.is_good() {
             Ok(())
@@ -89,8 +90,12 @@ impl Verify {
     }
 }
 
-/// Reads a folder, and says what is wrong with it.
-fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Report, Failure> {
+/// Reads a folder, and says what is wrong with it, and how many of its lines are opened by what is disclosed.
+fn verified(
+    dir: &Path,
+    key: &CheckpointVerifier,
+    output: Output,
+) -> Result<(Report, Option<u64>), Failure> {
     let failed = |name: &str, error: &io::Error| {
         Failure::Usage(format!("{}: {error}", dir.join(name).display()))
     };
@@ -112,7 +117,7 @@ fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Repo
     let parsed = Manifest::parse(&manifest).ok();
     let mut views = Vec::new();
     let mut following = Vec::new();
-    for name in VIEWS {
+    for name in VIEWS.into_iter().chain([DISCLOSURES]) {
         let Some(entry) = parsed.as_ref().and_then(|manifest| manifest.entry(name)) else {
             continue;
         };
@@ -122,6 +127,15 @@ fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Repo
         }
     }
 
+    let mut disclosed = match &parsed {
+        Some(manifest) if manifest.entry(DISCLOSURES).is_some() => {
+            let file = BufReader::with_capacity(1 << 16, open(DISCLOSURES)?);
+            Some(Disclosed::new(file).map_err(|error| failed(DISCLOSURES, &error))?)
+        }
+        _ => None,
+    };
+    let mut unreadable = None;
+
     let mut progress = Progress::new("bytes", 0, length, output.json);
     let mut read = 0;
     let mut seen = |line: &[u8]| {
@@ -129,6 +143,9 @@ fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Repo
         progress.at(read);
         for (_, file) in &mut following {
             file.line(line);
+        }
+        if let Some(Err(error)) = disclosed.as_mut().map(|disclosed| disclosed.line(line)) {
+            unreadable = Some(error);
         }
     };
     let files = Files {
@@ -139,6 +156,17 @@ fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Repo
     };
     let report = verify(files, key, &mut seen);
     let mut report = report.map_err(|error| failed("", &error))?;
+    let opened = match disclosed {
+        // Without a checkpoint no line was looked at.
+        Some(disclosed) if report.checkpoint.is_some() => {
+            let found = unreadable.map_or_else(|| disclosed.end(), Err);
+            let found = found.map_err(|error| failed(DISCLOSURES, &error))?;
+            found.faults.into_iter().for_each(|it| report.add(it));
+            report.more_faults += found.more_faults;
+            Some(found.opened)
+        }
+        _ => None,
+    };
     for (name, entry, file) in views {
         let found = digest(BufReader::with_capacity(1 << 16, file));
         let found = found.map_err(|error| failed(name, &error))?;
@@ -152,7 +180,7 @@ fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Repo
             .into_iter()
             .for_each(|it| report.add(it));
     }
-    Ok(report)
+    Ok((report, opened))
 }
 
 fn told(report: &Report) -> Vec<String> {
@@ -164,7 +192,7 @@ fn told(report: &Report) -> Vec<String> {
 }
 
 /// What was found, as people read it.
-fn sentences(report: &Report, key: &CheckpointVerifier) -> String {
+fn sentences(report: &Report, opened: Option<u64>, key: &CheckpointVerifier) -> String {
     let mut told = match &report.manifest {
         Some(manifest) if report.is_good() => good(report, manifest),
         _ => {
@@ -173,6 +201,9 @@ fn sentences(report: &Report, key: &CheckpointVerifier) -> String {
         }
     };
     let origin = key.origin();
+    if let Some(opened) = opened {
+        told.push(format!("Lines that the disclosures open: {opened}."));
+    }
     told.push(match &report.checkpoint {
         Some(Stated { size, root }) => {
             format!("It rests on the checkpoint of {origin} at {size} lines with root {root}.")
@@ -206,13 +237,14 @@ fn good(report: &Report, manifest: &Manifest) -> Vec<String> {
     told
 }
 
-fn as_json(report: &Report, key: &CheckpointVerifier) -> Value {
+fn as_json(report: &Report, opened: Option<u64>, key: &CheckpointVerifier) -> Value {
     json!({
         "good": report.is_good(),
         "origin": key.origin().as_str(),
         "checkpoint": report.checkpoint,
         "lines": report.lines,
         "bytes": report.bytes,
+        "opened": opened,
         "faults": report.faults,
         "more_faults": report.more_faults,
         "manifest": report.manifest,

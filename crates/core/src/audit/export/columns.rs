@@ -43,7 +43,7 @@ const fn number_within(name: &'static str, outer: &'static str, inner: &'static 
 }
 
 /// Every column. Append before the last.
-pub const COLUMNS: [Column; 34] = [
+pub const COLUMNS: [Column; 35] = [
     number("index"),
     number("lane"),
     text("producer"),
@@ -77,6 +77,7 @@ pub const COLUMNS: [Column; 34] = [
     within("credential_act", "credential", "act"),
     text("claims"),
     text("policy"),
+    text("sealed"),
     // Named so that nothing in a line is lost: members that a later version wrote.
     text("other"),
 ];
@@ -144,7 +145,7 @@ mod tests {
             "index,lane,producer,sequence,occurred,received,committed,action,outcome,reason,actor_type,actor_id,count,\
              subject,session,token,client_id,resource,request_method,request_host,request_path,request_status,request_ip,\
              request_asn,request_country,request_user_agent,request_ray,credential_issuer,credential_kid,\
-             credential_connection,credential_act,claims,policy,other"
+             credential_connection,credential_act,claims,policy,sealed,other"
         );
     }
 

@@ -105,7 +105,7 @@ mod tests {
             record(line.to_string().as_bytes()).as_deref(),
             Some(
                 "7,0,prd_x,4,1970-01-01T00:00:01.000Z,,,request.denied,denied,,anonymous,,,,,,,,GET,,\
-                 '=cmd|' /C calc'!A0,403,,,,\"a, \"\"b\"\"\",,,,,,,,\r\n"
+                 '=cmd|' /C calc'!A0,403,,,,\"a, \"\"b\"\"\",,,,,,,,,\r\n"
             )
         );
         assert_eq!(record(b"no JSON"), None);

@@ -135,6 +135,12 @@ pub enum Wrong {
     },
     /// The file is not what follows from the lines.
     OtherView,
+    /// It is no key of a line, or out of order.
+    NoDisclosure,
+    /// The key does not open its line.
+    NotOpened,
+    /// There is no line for the key, or nothing is sealed in it.
+    NothingToOpen,
 }
 
 impl fmt::Display for Wrong {
@@ -199,6 +205,11 @@ impl fmt::Display for Wrong {
                 )
             }
             Self::OtherView => f.write_str("it is not what follows from the lines"),
+            Self::NoDisclosure => f.write_str("this is no disclosure, or it is out of order"),
+            Self::NotOpened => f.write_str("the key does not open its line"),
+            Self::NothingToOpen => {
+                f.write_str("there is no such line in the export, or nothing is sealed in it")
+            }
         }
     }
 }

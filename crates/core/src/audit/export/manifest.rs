@@ -4,7 +4,7 @@
 //! So a byte that changes is found. It is no signature: what is not tied to the checkpoint (when, by whom, for what was
 //! asked) is what whoever made the export says of it.
 
-use super::{CHECKPOINT, EVENTS, PROOFS, VERSION, VIEWS};
+use super::{CHECKPOINT, DISCLOSURES, EVENTS, PROOFS, VERSION, VIEWS};
 use crate::audit::event::{Action, Outcome};
 use crate::audit::log::{Hash, Head, MAX_SIZE};
 use crate::audit::query::Filter;
@@ -236,8 +236,9 @@ impl Manifest {
             return Err("its filter cannot be read");
         }
         let mut names: Vec<&str> = self.files.iter().map(|entry| entry.name.as_str()).collect();
-        let known =
-            |name: &&str| [EVENTS, CHECKPOINT, PROOFS].contains(name) || VIEWS.contains(name);
+        let known = |name: &&str| {
+            [EVENTS, CHECKPOINT, PROOFS, DISCLOSURES].contains(name) || VIEWS.contains(name)
+        };
         if !names.iter().all(known) {
             return Err("it lists a file that is none of an export");
         }

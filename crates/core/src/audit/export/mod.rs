@@ -8,6 +8,7 @@
 //! | `checkpoint` | the signed note that all of it rests on ([`super::log::checkpoint`]) |
 //! | `proofs.json` | of what the tree of that checkpoint is made ([`proofs`]) |
 //! | `manifest.json` | which log, what was scanned and for what, how many lines, when and by whom asked; the other files' lengths and SHA-256; its own SHA-256 ([`manifest`]) |
+//! | `disclosures.ndjson` | what opens the sealed fields of the lines, if it was asked for ([`disclosed`]) |
 //! | `events.csv`, `events.ocsf.ndjson`, `events.parquet` | the same lines for other programs, if they were asked for; known to be whole by the manifest alone |
 //!
 //! **What ties lines to the checkpoint.** The tree of `size` leaves is cut into complete subtrees (RFC 6962 section 2.1),
@@ -26,6 +27,7 @@
 
 pub mod columns;
 pub mod csv;
+pub mod disclosed;
 pub mod fault;
 pub mod lines;
 pub mod manifest;
@@ -45,6 +47,9 @@ pub const PROOFS: &str = "proofs.json";
 pub const MANIFEST: &str = "manifest.json";
 /// The lines for other programs.
 pub const VIEWS: [&str; 3] = ["events.csv", "events.ocsf.ndjson", "events.parquet"];
+
+/// What opens sealed fields of the lines, if it was asked for.
+pub const DISCLOSURES: &str = "disclosures.ndjson";
 
 /// The version of the format.
 pub const VERSION: u32 = 1;

@@ -260,10 +260,15 @@ fn user(line: &Value) -> Value {
     }
 }
 
-/// Where the request came from.
+/// Where the request came from. The address itself is in lines from before it was sealed.
 fn source(request: Option<&Value>) -> Option<Value> {
-    let ip = request?.get("ip")?;
-    let mut source = json!({"ip": ip});
+    let mut source = match request?.get("ip") {
+        Some(ip) => json!({"ip": ip}),
+        None if request?.get("country").or(request?.get("asn")).is_some() => {
+            json!({"name": "unknown"})
+        }
+        None => return None,
+    };
     let fields = source.as_object_mut()?;
     let country = request?
         .get("country")
@@ -290,7 +295,7 @@ mod tests {
             received: UnixMillis(2000),
             committed: UnixMillis(3000),
         };
-        let line = render(event, None, &position).expect("renders");
+        let line = render(event, None, None, &position).expect("renders");
         let found = super::event(line.as_bytes()).expect("an event");
         let found: Value = serde_json::from_str(&found).expect("JSON");
         assert_eq!(found["raw_data"], line.as_str());
@@ -332,6 +337,7 @@ mod tests {
             path: "/p".into(),
             status: Some(200),
             ip: Some("192.0.2.1".into()),
+            country: Some("CH".into()),
             ..RequestFacts::default()
         });
         let found = of(&Event {
@@ -342,7 +348,8 @@ mod tests {
             (&found["type_uid"], &found["activity_name"]),
             (&600_302.into(), &"Read".into())
         );
-        assert_eq!(found["src_endpoint"], json!({"ip": "192.0.2.1"}));
+        let from = json!({"name": "unknown", "location": {"country": "CH"}});
+        assert_eq!(found["src_endpoint"], from);
         assert_eq!(
             found["http_request"]["url"],
             json!({"hostname": "api.example", "path": "/p"})
@@ -370,6 +377,20 @@ mod tests {
             ..plain(Action::ScimChanged)
         });
         assert_eq!(gone["type_uid"], 300_105);
+    }
+
+    #[test]
+    fn the_address_of_a_line_from_before_it_was_sealed_is_where_the_request_came_from() {
+        let line = json!({
+            "index": 7, "lane": 0, "occurred": "1970-01-01T00:00:01.000Z", "action": "request.allowed",
+            "outcome": "success", "actor": {"type": "anonymous"}, "producer": "prd_AwMDAwMDAwMDAwMDAwMDAw",
+            "committed": "1970-01-01T00:00:03.000Z",
+            "request": {"method": "GET", "host": "h", "path": "/p", "ip": "192.0.2.1", "asn": 1},
+        });
+        let found = super::event(line.to_string().as_bytes()).expect("an event");
+        let found: Value = serde_json::from_str(&found).expect("JSON");
+        let from = json!({"ip": "192.0.2.1", "autonomous_system": {"number": 1}});
+        assert_eq!(found["src_endpoint"], from);
     }
 
     #[test]

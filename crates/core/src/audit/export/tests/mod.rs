@@ -43,7 +43,7 @@ fn log(size: u64) -> Vec<String> {
             received: at,
             committed: at,
         };
-        render(&event, None, &position).expect("renders")
+        render(&event, None, None, &position).expect("renders")
     };
     (0..size).map(line).collect()
 }
