@@ -98,6 +98,8 @@ impl<S: Sql> LaneService<S> {
         Ok(Appended {
             new_events: writer.next_index - first_index,
             next_index: writer.next_index,
+            first_indexes: Vec::new(),
+            set_aside: Vec::new(),
         })
     }
 }

@@ -18,13 +18,37 @@ pub struct Append {
     pub packs: Vec<Pack>,
 }
 
-/// All of the packs' events are in the log, durably.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// All of the packs' events are in the log, durably, but for those that were set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appended {
     /// Events that were not in it before.
     pub new_events: u64,
     /// The index the next event will have.
     pub next_index: u64,
+    /// For each pack the index of its first event, whether it came now or before; `None` if that was set aside.
+    pub first_indexes: Vec<Option<u64>>,
+    /// What is not in the log, and will not be if it comes again: whoever sent it keeps it.
+    pub set_aside: Vec<Aside>,
+}
+
+/// An event that the log does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aside {
+    /// In which pack of the call it came, from 0.
+    pub pack: u32,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Why it is not taken.
+    pub why: SetAside,
+}
+
+/// Why an event is not taken into the log. Append only: the order is the wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SetAside {
+    /// The log has an event of that identity which says something else. It keeps what it has.
+    Conflict,
+    /// It comes so late that nobody can say whether the log has it.
+    TooOld,
 }
 
 /// Read a page.
@@ -202,9 +226,25 @@ mod tests {
         assert_eq!(wire::encode(&append.into_request()), Ok(vec![1, 0, 5, 0]));
         let appended = Appended {
             new_events: 1,
-            next_index: 2,
+            next_index: 300,
+            first_indexes: vec![Some(7), None],
+            set_aside: vec![
+                Aside {
+                    pack: 1,
+                    sequence: 5,
+                    why: SetAside::Conflict,
+                },
+                Aside {
+                    pack: 1,
+                    sequence: 6,
+                    why: SetAside::TooOld,
+                },
+            ],
         };
-        assert_eq!(wire::encode(&appended), Ok(vec![1, 1, 2]));
+        assert_eq!(
+            wire::encode(&appended),
+            Ok(vec![1, 1, 0xac, 2, 2, 1, 7, 0, 2, 1, 5, 0, 1, 6, 1])
+        );
     }
 
     #[test]
