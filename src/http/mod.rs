@@ -1,7 +1,10 @@
 //! Handlers, a file per endpoint, and the way a request takes to them.
 
 pub mod audit;
+pub mod audit_events;
+pub mod audit_letters;
 pub mod audit_log;
+pub mod audit_status;
 pub mod check;
 mod check_batch;
 pub mod clients;

@@ -121,6 +121,12 @@ fn schemas() -> Map<String, Value> {
         ("ScimJobs", super::scim_jobs::page_schema()),
         ("Seats", super::scim_jobs::seats_schema()),
         ("Events", super::audit::reply_schema()),
+        ("SubmittedEvents", super::audit_events::request_schema()),
+        ("TakenEvents", super::audit_events::reply_schema()),
+        ("AuditStatus", super::audit_status::schema()),
+        ("DeadLetter", super::audit_letters::schema()),
+        ("DeadLetters", super::audit_letters::page_schema()),
+        ("Replay", super::audit_letters::replay_schema()),
         ("AuditKey", super::audit_log::key_schema()),
         ("Inclusion", super::audit_log::inclusion_schema()),
         ("Consistency", super::audit_log::consistency_schema()),
@@ -194,9 +200,10 @@ fn operation(route: &Route, configured: &str) -> Value {
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
         path if path.starts_with("/v1/audit/") => {
-            let (names, reply) = of_audit(path);
+            let (names, reply) = of_audit(route);
             parameters.extend(names);
-            (None, reply)
+            let takes_events = (route.method, path) == ("POST", "/v1/audit/events");
+            (takes_events.then_some("SubmittedEvents"), reply)
         }
         _ => (None, None),
     };
@@ -244,6 +251,7 @@ fn example(path: &str, configured: &str) -> String {
         .replace("{job}", "job_1700000000000")
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("{letter}", "ltr_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{lane}", "0")
         .replace("{level}", "0")
         .replace("{tile*}", "000")
@@ -297,8 +305,15 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
 }
 
 /// The parameters and the schema of a route about the audit log.
-fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
-    let (names, required, reply) = match path {
+fn of_audit(route: &Route) -> (Vec<Value>, Option<&'static str>) {
+    let (names, required, reply) = match route.path {
+        "/v1/audit/events" if route.method == "POST" => (&[][..], false, Some("TakenEvents")),
+        "/v1/audit/status" => (&[][..], false, Some("AuditStatus")),
+        "/v1/audit/dead-letters" => (super::audit_letters::PARAMETERS, false, Some("DeadLetters")),
+        "/v1/audit/dead-letters/{letter}" if route.method == "GET" => {
+            (&[][..], false, Some("DeadLetter"))
+        }
+        "/v1/audit/dead-letters/{letter}/replay" => (&[][..], false, Some("Replay")),
         "/v1/audit/events" => (super::audit::PARAMETERS, false, Some("Events")),
         "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
         "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),

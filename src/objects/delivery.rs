@@ -2,6 +2,7 @@
 
 use super::call;
 use super::outbox::Producer;
+use crate::letters;
 use crate::runtime::now;
 use portcullis_core::audit::call::Append;
 use portcullis_core::time::UnixMillis;
@@ -119,7 +120,11 @@ pub async fn deliver(env: &Env, producer: &impl Producer) -> bool {
             packs: packs.clone(),
         };
         // If the answer is lost, the alarm sends the packs again and the lane knows them.
-        if let Err(error) = call::lane(env, append).await {
+        let delivered = match call::lane(env, append).await {
+            Ok(appended) => letters::keep_set_aside(env, &packs, &appended.set_aside).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = delivered {
             console_error!("delivery: {error}");
             return false;
         }

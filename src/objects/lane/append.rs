@@ -54,7 +54,7 @@ impl<S: Sql> LaneService<S> {
     }
 
     /// `detail` is said by each event; those of others have none.
-    fn append_in_transaction(
+    pub(super) fn append_in_transaction(
         &self,
         append: Append,
         detail: Option<&Detail>,

@@ -5,6 +5,10 @@ mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod bucket;
+mod letter_store;
+mod letters;
+#[cfg(test)]
+mod letters_tests;
 mod log;
 pub mod object;
 mod page;

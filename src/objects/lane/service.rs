@@ -64,6 +64,13 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now)?),
             LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),
             LaneRequest::Consistency(asked) => wire::encode(&self.consistency(asked)?),
+            LaneRequest::Keep(keep) => wire::encode(&self.keep(&keep, now)?),
+            LaneRequest::Letters(asked) => wire::encode(&self.letters(asked, now)?),
+            LaneRequest::Letter(asked) => wire::encode(&self.letter(asked, now)?),
+            LaneRequest::Replay(asked) => wire::encode(&self.replay(asked, now)?),
+            LaneRequest::Discard(asked) => wire::encode(&self.discard(asked, now)?),
+            LaneRequest::Backlog(seen) => wire::encode(&self.note_backlog(&seen)?),
+            LaneRequest::Status(_) => wire::encode(&self.status()?),
         };
         Ok(reply?)
     }

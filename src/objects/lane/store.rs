@@ -14,6 +14,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_lane.sql"),
     include_str!("migrations/0002_tree.sql"),
     include_str!("migrations/0003_archive.sql"),
+    include_str!("migrations/0007_letters.sql"),
 ];
 
 /// Consecutive lines with the times they span.

@@ -1,6 +1,7 @@
 //! What a line says beyond its event: of the log itself. Only a lane says it, so it never travels in a pack.
 
-use crate::id::ProducerId;
+use super::letters::Reason;
+use crate::id::{LetterId, ProducerId};
 use serde::Serialize;
 
 /// Of what in the log an event of the log is. As JSON it is an object with the fields of its variant.
@@ -22,5 +23,12 @@ pub enum Detail {
         first_index: u64,
         /// The index behind the last.
         end_index: u64,
+    },
+    /// A dead letter.
+    Letter {
+        /// Which.
+        letter: LetterId,
+        /// Why it is one.
+        why: Reason,
     },
 }

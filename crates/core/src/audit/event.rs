@@ -233,9 +233,14 @@ pub struct Credential {
     pub act: Vec<SubjectKey>,
 }
 
-const MAX_PATH_BYTES: usize = 512;
-const MAX_TEXT_BYTES: usize = 256;
-const MAX_CLAIM_NAME_BYTES: usize = 64;
+/// The longest method.
+pub(super) const MAX_METHOD_BYTES: usize = 16;
+/// The longest path.
+pub(super) const MAX_PATH_BYTES: usize = 512;
+/// The longest other text.
+pub(super) const MAX_TEXT_BYTES: usize = 256;
+/// The longest name of a claim.
+pub(super) const MAX_CLAIM_NAME_BYTES: usize = 64;
 /// The most claims that an event says.
 pub const MAX_CLAIMS: usize = 16;
 
@@ -246,7 +251,7 @@ impl RequestFacts {
         let mut path = self.path;
         path.truncate(path.find(['?', '#']).unwrap_or(path.len()));
         Self {
-            method: clean(self.method, 16),
+            method: clean(self.method, MAX_METHOD_BYTES),
             host: short(self.host),
             path: clean(path, MAX_PATH_BYTES),
             status: self.status,

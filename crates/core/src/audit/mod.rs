@@ -5,11 +5,13 @@
 //! keeps it as a [line](line::Line) of JSON. Readers [query](query) lines by index, and take them away as an
 //! [export](export) that can be verified without us.
 
+pub mod backlog;
 pub mod call;
 pub mod detail;
 mod earlier;
 pub mod event;
 pub mod export;
+pub mod letters;
 pub mod line;
 pub mod log;
 pub mod pack;
@@ -17,3 +19,4 @@ pub mod query;
 pub mod ranges;
 pub mod refusals;
 pub mod scrub;
+pub mod submitted;
