@@ -124,27 +124,28 @@ async fn one_by_one(
     let alone = messages.len() == 1;
     let mut failures = 0;
     for (pack, come) in packs.into_iter().zip(messages) {
+        if failures >= MAX_FAILURES {
+            again(&come, patient);
+            continue;
+        }
         // Alone it has just been tried.
-        let appended = if alone || failures >= MAX_FAILURES {
-            Err(CallError::refused("not tried again"))
+        if !alone && let Ok(appended) = append(env, vec![pack.clone()]).await {
+            failures = 0;
+            taken(come, &pack, 0, &appended, pending, patient);
+            continue;
+        }
+        failures += 1;
+        if patient && backlog::is_undeliverable(come.age) && fails_alone(env, pack).await {
+            pending.push(dead(come, Reason::Undeliverable));
         } else {
-            append(env, vec![pack.clone()]).await
-        };
-        match appended {
-            Ok(appended) => {
-                failures = 0;
-                taken(come, &pack, 0, &appended, pending, patient);
-            }
-            // That it can be kept shows that the lane is there: at this message it fails.
-            Err(_) if patient && backlog::is_undeliverable(come.age) => {
-                pending.push(dead(come, Reason::Undeliverable));
-            }
-            Err(_) => {
-                failures += 1;
-                again(&come, patient);
-            }
+            again(&come, patient);
         }
     }
+}
+
+/// Whether the lane takes what there is, and not this.
+async fn fails_alone(env: &Env, pack: Pack) -> bool {
+    append(env, Vec::new()).await.is_ok() && append(env, vec![pack]).await.is_err()
 }
 
 async fn append(env: &Env, packs: Vec<Pack>) -> std::result::Result<Appended, CallError> {

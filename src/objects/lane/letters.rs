@@ -17,7 +17,7 @@ use crate::objects::sql::{Sql, SqlError};
 use crate::runtime::random;
 use crate::seal::Sealed;
 use portcullis_core::audit::backlog::Backlog;
-use portcullis_core::audit::call::{Append, LaneStatus};
+use portcullis_core::audit::call::{Append, Appended, LaneStatus};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::letters::{
@@ -49,7 +49,7 @@ impl<S: Sql> LaneService<S> {
     /// Keeps letters, as far as there is room, or fails and keeps none.
     pub fn keep(&self, keep: &Keep, now: UnixMillis) -> Result<Kept, SqlError> {
         self.open()?;
-        self.sql.transaction(|| {
+        self.appending(|| {
             let counts = letter_store::counts(&self.sql)?;
             let mut room = Room {
                 letters: counts.iter().map(|count| count.letters).sum(),
@@ -101,7 +101,7 @@ impl<S: Sql> LaneService<S> {
     /// A page of letters, and the event that it was read; or neither.
     pub fn letters(&self, asked: GetLetters, now: UnixMillis) -> Result<Letters, SqlError> {
         self.open()?;
-        self.sql.transaction(|| {
+        self.appending(|| {
             let limit = asked.limit.clamp(1, MAX_LETTERS_A_PAGE);
             let found = letter_store::page(&self.sql, asked.before, limit + 1)?;
             self.log_own(asked.read, None, now)?;
@@ -124,7 +124,7 @@ impl<S: Sql> LaneService<S> {
         now: UnixMillis,
     ) -> Result<Option<ShownLetter>, SqlError> {
         self.open()?;
-        self.sql.transaction(|| {
+        self.appending(|| {
             let stored = letter_store::letter(&self.sql, asked.letter)?;
             let Some(Stored::Waits(info, sealed)) = stored else {
                 return Ok(None);
@@ -143,7 +143,7 @@ impl<S: Sql> LaneService<S> {
     pub fn replay(&self, asked: ReplayLetter, now: UnixMillis) -> Result<Replayed, SqlError> {
         self.open()?;
         let set_aside = Cell::new(None);
-        let replayed = self.sql.transaction(|| {
+        let replayed = self.appending(|| {
             let (info, sealed) = match letter_store::letter(&self.sql, asked.letter)? {
                 Some(Stored::Waits(info, sealed)) => (info, sealed),
                 Some(Stored::Over(Ended::Replayed)) => return Ok(Replayed::Before),
@@ -161,8 +161,7 @@ impl<S: Sql> LaneService<S> {
                 received: now,
                 packs: vec![pack],
             };
-            // What is too old for a producer's own word is taken here: an operator says so.
-            let appended = self.append_in_transaction(append, None, now)?;
+            let appended = self.take_in(append, now)?;
             if let Some(aside) = appended.set_aside.first() {
                 set_aside.set(Some(Reason::from(aside.why)));
                 return Err(SqlError("not taken".to_owned()));
@@ -182,10 +181,21 @@ impl<S: Sql> LaneService<S> {
         }
     }
 
+    /// Puts what an operator has taken in into the log, in a transaction. What is merely too old for its producer to say is
+    /// taken, as the operator says so; what the log cannot compare with what it has is set aside here, too.
+    fn take_in(&self, append: Append, now: UnixMillis) -> Result<Appended, SqlError> {
+        self.append_in_transaction(append, None, now)
+    }
+
+    /// Runs a transaction that appends.
+    fn appending<T>(&self, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        self.sql.transaction(body)
+    }
+
     /// Gives a letter up. Whether there is none of that id any more that was not replayed.
     pub fn discard(&self, asked: DiscardLetter, now: UnixMillis) -> Result<bool, SqlError> {
         self.open()?;
-        self.sql.transaction(|| {
+        self.appending(|| {
             let info = match letter_store::letter(&self.sql, asked.letter)? {
                 Some(Stored::Waits(info, _)) => info,
                 Some(Stored::Over(Ended::Discarded)) => return Ok(true),

@@ -107,11 +107,11 @@ impl Backlog {
     }
 }
 
-/// Whether a message of that age is given up as undeliverable when the lane fails at it and takes others: it has been tried
-/// a hundred times from the first queue, and a dozen times since.
+/// Whether a message of that age is given up as undeliverable when the lane fails at it and is there for others: it has been
+/// tried a hundred times from the first queue, and for a day since.
 #[must_use]
 pub const fn is_undeliverable(age_ms: u64) -> bool {
-    age_ms >= HOUR
+    age_ms >= 24 * HOUR
 }
 
 /// In how many seconds a message of that age is tried again that has been in the first queue for most of an hour: soon at

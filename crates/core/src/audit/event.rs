@@ -233,14 +233,9 @@ pub struct Credential {
     pub act: Vec<SubjectKey>,
 }
 
-/// The longest method.
-pub(super) const MAX_METHOD_BYTES: usize = 16;
-/// The longest path.
-pub(super) const MAX_PATH_BYTES: usize = 512;
-/// The longest other text.
-pub(super) const MAX_TEXT_BYTES: usize = 256;
-/// The longest name of a claim.
-pub(super) const MAX_CLAIM_NAME_BYTES: usize = 64;
+const MAX_PATH_BYTES: usize = 512;
+const MAX_TEXT_BYTES: usize = 256;
+const MAX_CLAIM_NAME_BYTES: usize = 64;
 /// The most claims that an event says.
 pub const MAX_CLAIMS: usize = 16;
 
@@ -251,7 +246,7 @@ impl RequestFacts {
         let mut path = self.path;
         path.truncate(path.find(['?', '#']).unwrap_or(path.len()));
         Self {
-            method: clean(self.method, MAX_METHOD_BYTES),
+            method: clean(self.method, 16),
             host: short(self.host),
             path: clean(path, MAX_PATH_BYTES),
             status: self.status,
@@ -368,6 +363,16 @@ impl Event {
         };
         self
     }
+}
+
+/// How long texts are at most, in bytes, for whoever refuses what would be cut.
+pub(super) mod bounds {
+    pub const METHOD: usize = 16;
+    pub const COUNTRY: usize = 2;
+    pub const PATH: usize = super::MAX_PATH_BYTES;
+    pub const CLAIM_NAME: usize = super::MAX_CLAIM_NAME_BYTES;
+    /// Of any other.
+    pub const TEXT: usize = super::MAX_TEXT_BYTES;
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub enum Reason {
     Conflict,
     /// It is older than what the log remembers of its producer: whether the log has it is not known.
     TooOld,
-    /// It came often, and the lane failed at it each time, though not at others.
+    /// It was tried for a day, and the lane failed at it each time, though it was there for others.
     Undeliverable,
 }
 

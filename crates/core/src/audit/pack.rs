@@ -17,11 +17,6 @@ pub const MAX_PACK_BYTES: usize = 120_000;
 /// The version that is written.
 const VERSION: u8 = 2;
 
-/// 2^53 - 1: sequences are stored as numbers that the runtime's SQL keeps exactly.
-pub(super) const MAX_SEQUENCE: u64 = (1 << 53) - 1;
-/// The end of the year 9999, the last that RFC 3339 can write.
-pub(super) const LAST_INSTANT: UnixMillis = UnixMillis(253_402_300_799_999);
-
 /// Whether a gateway may say this.
 pub(super) fn may_be_a_gateways(event: &Event) -> bool {
     let action = matches!(
@@ -105,10 +100,14 @@ impl Pack {
     }
 
     fn checked(&self) -> Result<(), Malformed> {
-        let valid = self.events.iter().all(|e| e.occurred <= LAST_INSTANT)
+        // 2^53 - 1: sequences are stored as numbers that the runtime's SQL keeps exactly.
+        let largest = (1u64 << 53) - 1;
+        // Up to the year 9999, the last that RFC 3339 can write.
+        let last_instant = UnixMillis(253_402_300_799_999);
+        let valid = self.events.iter().all(|e| e.occurred <= last_instant)
             && !self.events.is_empty()
             && self.first_sequence >= 1
-            && self.first_sequence <= MAX_SEQUENCE - self.events.len() as u64;
+            && self.first_sequence <= largest - self.events.len() as u64;
         if valid { Ok(()) } else { Err(Malformed) }
     }
 }

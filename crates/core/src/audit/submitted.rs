@@ -5,11 +5,8 @@
 //! field that it stands in. What looks like a credential is replaced as everywhere. Whom a `subject` names is for the
 //! caller to find out ([`Said::subject`]).
 
-use super::event::{
-    Action, Actor, Credential, Event, MAX_CLAIM_NAME_BYTES, MAX_CLAIMS, MAX_METHOD_BYTES,
-    MAX_PATH_BYTES, MAX_TEXT_BYTES, Outcome, RequestFacts,
-};
-use super::pack::{LAST_INSTANT, MAX_SEQUENCE, may_be_a_gateways};
+use super::event::{Action, Actor, Credential, Event, MAX_CLAIMS, Outcome, RequestFacts, bounds};
+use super::pack::may_be_a_gateways;
 use super::scrub::scrubbed;
 use crate::id::{LogHash, SubjectKey};
 use crate::jwt::actor::MAX_ACTORS;
@@ -22,6 +19,10 @@ pub const MAX_BYTES: usize = 1_000_000;
 pub const MAX_EVENTS: usize = 1000;
 /// The longest name of a producer.
 pub const MAX_NAME_BYTES: usize = 64;
+
+/// The last sequence and the last instant that a pack may have.
+const MAX_SEQUENCE: u64 = (1 << 53) - 1;
+const LAST_INSTANT: UnixMillis = UnixMillis(253_402_300_799_999);
 
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +144,7 @@ fn said(mut it: Fields) -> Result<Said, Rejected> {
     let outcome = it.needed("outcome", |it, name| {
         it.parsed(name, Outcome::parse, "is no outcome")
     })?;
-    let subject = it.verbatim("subject", MAX_TEXT_BYTES)?;
+    let subject = it.verbatim("subject", bounds::TEXT)?;
     let count = it.number("count", 1, u64::from(u32::MAX))?;
     let actor = match count.map(u32::try_from) {
         None => Actor::Anonymous,
@@ -156,16 +157,16 @@ fn said(mut it: Fields) -> Result<Said, Rejected> {
         }
     };
     let event = Event {
-        reason: it.text("reason", MAX_TEXT_BYTES)?,
+        reason: it.text("reason", bounds::TEXT)?,
         session: it.parsed("session", session, "is neither h_... nor ses_...")?,
         token: it.parsed("token", token, "is neither h_... nor jti_...")?,
-        client_id: it.text("client_id", MAX_TEXT_BYTES)?,
+        client_id: it.text("client_id", bounds::TEXT)?,
         request: it.object("request", "request.")?.map(request).transpose()?,
         credential: it
             .object("credential", "credential.")?
             .map(credential)
             .transpose()?,
-        resource: it.text("resource", MAX_TEXT_BYTES)?,
+        resource: it.text("resource", bounds::TEXT)?,
         claims: match it.object("claims", "claims.")? {
             Some(claims) => self::claims(claims)?,
             None => Vec::new(),
@@ -192,24 +193,24 @@ fn token(text: &str) -> Option<LogHash> {
 }
 
 fn request(mut it: Fields) -> Result<RequestFacts, Rejected> {
-    let path = it.needed("path", |it, name| it.text(name, MAX_PATH_BYTES))?;
+    let path = it.needed("path", |it, name| it.text(name, bounds::PATH))?;
     if path.contains(['?', '#']) {
         return Err(it.place.rejected("path", "has a query or a fragment"));
     }
     let request = RequestFacts {
-        method: it.needed("method", |it, name| it.text(name, MAX_METHOD_BYTES))?,
-        host: it.needed("host", |it, name| it.text(name, MAX_TEXT_BYTES))?,
+        method: it.needed("method", |it, name| it.text(name, bounds::METHOD))?,
+        host: it.needed("host", |it, name| it.text(name, bounds::TEXT))?,
         path,
         status: it
             .number("status", 100, 599)?
             .and_then(|status| u16::try_from(status).ok()),
-        ip: it.text("ip", MAX_TEXT_BYTES)?,
-        user_agent: it.text("user_agent", MAX_TEXT_BYTES)?,
-        ray: it.text("ray", MAX_TEXT_BYTES)?,
+        ip: it.text("ip", bounds::TEXT)?,
+        user_agent: it.text("user_agent", bounds::TEXT)?,
+        ray: it.text("ray", bounds::TEXT)?,
         asn: it
             .number("asn", 0, u64::from(u32::MAX))?
             .and_then(|asn| u32::try_from(asn).ok()),
-        country: it.text("country", 2)?,
+        country: it.text("country", bounds::COUNTRY)?,
     };
     it.done().map(|()| request)
 }
@@ -228,10 +229,10 @@ fn credential(mut it: Fields) -> Result<Credential, Rejected> {
         }
     };
     let credential = Credential {
-        issuer: it.text("issuer", MAX_TEXT_BYTES)?,
+        issuer: it.text("issuer", bounds::TEXT)?,
         // As in `Event::bounded`: a published name, which looks random.
-        kid: it.verbatim("kid", MAX_TEXT_BYTES)?,
-        connection: it.text("connection", MAX_TEXT_BYTES)?,
+        kid: it.verbatim("kid", bounds::TEXT)?,
+        connection: it.text("connection", bounds::TEXT)?,
         act,
     };
     it.done().map(|()| credential)
@@ -245,15 +246,18 @@ fn claims(it: Fields) -> Result<Vec<(String, String)>, Rejected> {
     let place = it.place;
     let claim = |(name, value): (String, Value)| {
         let cleaned = scrubbed(name.clone());
-        if name.is_empty() || name.len().max(cleaned.len()) > MAX_CLAIM_NAME_BYTES {
-            let why = format!("has a name that is not 1 to {MAX_CLAIM_NAME_BYTES} bytes long");
+        if name.is_empty() || name.len().max(cleaned.len()) > bounds::CLAIM_NAME {
+            let why = format!(
+                "has a name that is not 1 to {} bytes long",
+                bounds::CLAIM_NAME
+            );
             return Err(place.whole(why));
         }
         let mut one = Fields {
             map: Map::from_iter([(cleaned.clone(), value)]),
             place,
         };
-        let value = one.text(&cleaned, MAX_TEXT_BYTES)?;
+        let value = one.text(&cleaned, bounds::TEXT)?;
         Ok((cleaned, value.unwrap_or_default()))
     };
     it.map.into_iter().map(claim).collect()
@@ -331,7 +335,7 @@ impl Fields {
         parse: impl FnOnce(&str) -> Option<T>,
         why: &str,
     ) -> Result<Option<T>, Rejected> {
-        let text = self.verbatim(name, MAX_TEXT_BYTES)?;
+        let text = self.verbatim(name, bounds::TEXT)?;
         let parsed = text.map(|text| parse(&text).ok_or_else(|| self.place.rejected(name, why)));
         parsed.transpose()
     }

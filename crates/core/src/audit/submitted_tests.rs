@@ -176,6 +176,25 @@ fn a_body_must_say_who_counts_from_where() {
 }
 
 #[test]
+fn the_last_sequence_and_instant_are_those_of_packs() {
+    let mut last = event();
+    last["occurred"] = json!("9999-12-31T23:59:59.999Z");
+    let mut asked = body(&json!([last]));
+    asked["first_sequence"] = json!(MAX_SEQUENCE - 1);
+    let submitted = parsed(&asked).expect("is read");
+    let pack = |submitted: Submitted| Pack {
+        producer: ProducerId::of_api("gateway", &submitted.producer),
+        first_sequence: submitted.first_sequence,
+        events: submitted.events.into_iter().map(|it| it.of(None)).collect(),
+    };
+    assert!(pack(submitted).encode().is_ok());
+    assert_eq!(
+        said_of("occurred", json!("9999-12-31T23:59:59.999-01:00")),
+        "events[1].occurred is after the year 9999"
+    );
+}
+
+#[test]
 fn what_looks_like_a_credential_is_replaced() {
     let mut one = event();
     one["reason"] = json!("eyJhbGciOiJFUzI1NiJ9.e30.c2ln");

@@ -4,7 +4,9 @@
 //! `tests/conformance.md` says which requirement each of them shows.
 
 mod audit;
+mod audit_events_api;
 mod audit_export;
+mod audit_letters;
 mod audit_log;
 mod authorize;
 mod backchannel_logout;

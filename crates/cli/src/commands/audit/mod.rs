@@ -2,11 +2,13 @@
 
 mod download;
 mod export;
+mod letters;
 mod log;
 mod parquet;
 mod partial;
 mod progress;
 mod query;
+mod status;
 mod tail;
 mod verify;
 mod views;
@@ -37,6 +39,12 @@ pub enum Audit {
     /// Whether such a folder is the log's; no service is asked
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::Verify),
+    /// How the log is: its size, what waits, whether it signs
+    #[command(after_help = status::EXAMPLE)]
+    Status,
+    /// What could not be taken into the log
+    #[command(subcommand, after_help = letters::EXAMPLE)]
+    DeadLetters(letters::DeadLetters),
 }
 
 impl Audit {
@@ -48,6 +56,8 @@ impl Audit {
             Self::Tail(command) => command.run(&global.client()?, output),
             Self::Export(command) => command.run(global),
             Self::Verify(command) => command.run(output),
+            Self::Status => status::run(&global.client()?, output),
+            Self::DeadLetters(command) => command.run(&global.client()?, output),
         }
     }
 }
