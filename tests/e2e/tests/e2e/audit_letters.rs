@@ -176,7 +176,7 @@ fn an_operator_looks_after_letters_and_status_from_a_terminal() -> Result {
     let id = text(&letters[0], "letter")?;
     let at = &post.stack.at;
     let letters = |args: &[&str]| {
-        let args = [&["audit", "dead-letters"], args].concat();
+        let args = [&["audit", "dead-letters"][..], args].concat();
         portcullis_as_admin(at, &args)
     };
     let listed = letters(&["list"])?;
