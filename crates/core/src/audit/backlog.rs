@@ -98,11 +98,10 @@ impl Backlog {
     pub fn is_to_be_told(&self, told: Option<&Self>) -> bool {
         let waits = self.age_ms() >= NOTED_MS;
         match told.filter(|told| told.queue == self.queue) {
-            None => waits,
             Some(told) if told.age_ms() >= NOTED_MS => {
                 !waits || self.seen.0.saturating_sub(told.seen.0) >= TOLD_EVERY_MS
             }
-            Some(_) => waits,
+            None | Some(_) => waits,
         }
     }
 }

@@ -343,13 +343,12 @@ impl Fields {
     fn number(&mut self, name: &str, least: u64, most: u64) -> Result<Option<u64>, Rejected> {
         match self.map.remove(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_u64().filter(|n| (least..=most).contains(n)) {
-                Some(number) => Ok(Some(number)),
-                None => {
-                    let why = format!("is no whole number from {least} to {most}");
-                    Err(self.place.rejected(name, why))
-                }
-            },
+            Some(value) => {
+                let number = value.as_u64().filter(|n| (least..=most).contains(n));
+                let why = || format!("is no whole number from {least} to {most}");
+                let number = number.ok_or_else(|| self.place.rejected(name, why()));
+                number.map(Some)
+            }
         }
     }
 
