@@ -254,9 +254,9 @@ fn what_cannot_be_taken_in_is_refused_and_stays() {
 #[test]
 fn what_came_too_late_is_taken_in_when_an_operator_says_so() {
     let lane = lane();
-    let late = pack(3, 7, 2);
+    let old = pack(3, 7, 2);
     let both = [(7, Reason::TooOld), (8, Reason::TooOld)];
-    let letters = Letter::of_set_aside(&late, both).expect("letters");
+    let letters = Letter::of_set_aside(&old, both).expect("letters");
     keep(&lane, &letters);
     let expected = Replayed::TakenIn {
         new_events: 2,
