@@ -5,6 +5,7 @@
 //   PUT /feed {"mode", "ms"}   how `feed` behaves from now on
 //   PUT /check {"mode", "ms"}  the same of `check` and `checkToken`
 //   POST /keep                 keeps what the service says now to a reader that knows nothing, for `replay`
+//   POST /queue, /queue/dead   puts a message with the body's bytes into that queue; with ?text, with its text
 //   GET /                      {"feed", "check"}: each with its mode, and how many calls it has met since
 //
 // Modes of both: `normal`; `delay`, the answer comes `ms` later; `cut`, the call throws; `silent`, no answer
@@ -83,13 +84,17 @@ async function carriedOut(behaves, ask) {
 
 export default {
   async fetch(request, env) {
-    const { pathname } = new URL(request.url);
+    const { pathname, searchParams } = new URL(request.url);
     if (request.method === "PUT" && (pathname === "/feed" || pathname === "/check")) {
       const { mode, ms = 0 } = await request.json();
       if (!(Object.hasOwn(ANSWERS, mode) || Object.hasOwn(INSTEAD, mode))) return new Response("unknown mode", { status: 400 });
       behaviour[pathname.slice(1)] = { mode, ms, calls: 0 };
     } else if (request.method === "POST" && pathname === "/keep") {
       kept = new Uint8Array(await env.SERVICE.feed(KNOWS_NOTHING));
+    } else if (request.method === "POST" && (pathname === "/queue" || pathname === "/queue/dead")) {
+      const queue = pathname === "/queue" ? env.AUDIT : env.DEAD;
+      if (searchParams.has("text")) await queue.send(await request.text(), { contentType: "text" });
+      else await queue.send(new Uint8Array(await request.arrayBuffer()), { contentType: "v8" });
     } else if (pathname === "/healthz") {
       return new Response("ok");
     } else if (request.method !== "GET" || pathname !== "/") {

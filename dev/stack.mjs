@@ -171,6 +171,7 @@ function chaos({ compatibilityDate }, service, mode) {
     modules: [{ type: "ESModule", path: join(ROOT, "dev/chaos.mjs") }],
     modulesRoot: ROOT,
     bindings: { FEED_MODE: mode },
+    queueProducers: { AUDIT: "portcullis-audit", DEAD: "portcullis-audit-dead" },
     serviceBindings: { SERVICE: service },
   };
 }

@@ -2,6 +2,7 @@
 //!
 //! An isolate is a producer like any other; it appends to the lane directly.
 
+use crate::letters;
 use crate::objects::call;
 use crate::runtime::{new_id, now};
 use portcullis_core::audit::call::Append;
@@ -28,13 +29,15 @@ pub async fn record(env: &Env, event: Event) -> Result<(), Error> {
         packs: vec![pack],
     };
     // The same pack again is the same event: the lane takes it once.
-    if call::lane(env, append.clone()).await.is_ok() {
-        return Ok(());
-    }
-    call::lane(env, append)
-        .await
-        .map(drop)
-        .map_err(|error| Error::RustError(error.to_string()))
+    let appended = match call::lane(env, append.clone()).await {
+        Ok(appended) => Ok(appended),
+        Err(_) => call::lane(env, append.clone()).await,
+    };
+    let kept = match appended {
+        Ok(appended) => letters::keep_set_aside(env, &append.packs, &appended.set_aside).await,
+        Err(error) => Err(error),
+    };
+    kept.map_err(|error| Error::RustError(error.to_string()))
 }
 
 fn producer() -> Result<ProducerId, Error> {

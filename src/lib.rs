@@ -19,6 +19,7 @@ mod jwks_sync;
 mod kept;
 mod kept_documents;
 mod keys;
+mod letters;
 mod limits;
 mod objects;
 mod outbound;

@@ -4,9 +4,9 @@ use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
-    audit, audit_log, audit_personal, audit_retention, check, clients, connections, feed, health,
-    jwks_sync, keys, oauth, openapi, preflight, receipts, revocations, scim, scim_jobs,
-    scim_secrets, sessions, subjects, trusts,
+    audit, audit_events, audit_letters, audit_log, audit_personal, audit_retention, audit_status,
+    check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
+    receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -154,6 +154,12 @@ const ROUTES: &[Route] = &[
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
     route!("GET", "/v1/audit/disclosures", AUDITORS, "What opens the sealed fields of lines", audit_personal::disclosures),
     route!("POST", "/v1/audit/erasures", ADMIN, "Have nobody read any more what is sealed of a person", audit_personal::erase),
+    route!("POST", "/v1/audit/events", CHECKERS, "Put events of a producer that is no Worker into the audit log", audit_events::post),
+    route!("GET", "/v1/audit/status", AUDITORS, "How the audit log is: its size, what waits, and whether it signs", audit_status::get),
+    route!("GET", "/v1/audit/dead-letters", ADMIN, "What could not be taken into the audit log", audit_letters::list),
+    route!("GET", "/v1/audit/dead-letters/{letter}", ADMIN, "A dead letter, and its events if it is a pack", audit_letters::get),
+    route!("POST", "/v1/audit/dead-letters/{letter}/replay", ADMIN, "Take in what is in a dead letter", audit_letters::replay),
+    route!("DELETE", "/v1/audit/dead-letters/{letter}", ADMIN, "Give a dead letter up", audit_letters::discard),
     route!("GET", "/v1/audit/key", AUDITORS, "The public key of the audit log's checkpoints", audit_log::key),
     route!("GET", "/v1/audit/proof/inclusion", AUDITORS, "Prove that a line is in the log of some size", audit_log::inclusion),
     route!("GET", "/v1/audit/proof/consistency", AUDITORS, "Prove that the log of one size continues that of another", audit_log::consistency),

@@ -15,6 +15,7 @@ mod opaque;
 mod saml;
 mod scim;
 mod scim_protocol;
+mod submitted;
 mod wire;
 
 pub use client::{client_metadata, redirect_uri};
@@ -26,6 +27,7 @@ pub use opaque::opaque_token;
 pub use saml::saml;
 pub use scim::scim;
 pub use scim_protocol::{scim_bulk, scim_filter, scim_resource};
+pub use submitted::audit_events;
 pub use wire::wire;
 
 /// The first half of the input and the second, parted by the first zero byte.
@@ -42,7 +44,7 @@ mod tests {
 
     /// Text that is closer to what the parsers read than arbitrary bytes are.
     fn likely() -> impl Strategy<Value = Vec<u8>> {
-        const WORDS: [&str; 73] = [
+        const WORDS: [&str; 77] = [
             "{",
             "}",
             "[",
@@ -116,6 +118,10 @@ mod tests {
             "234.p/",
             "— id.example/audit/lane/0 ",
             "\n",
+            "{\"producer\":\"a\",\"first_sequence\":1,\"events\":[",
+            "{\"occurred\":\"2026-01-02T03:04:05Z\",\"action\":\"check.denied\",\"outcome\":\"denied\"",
+            ",\"subject\":\"a:b\"",
+            ",\"request\":{\"method\":\"GET\",\"host\":\"h\",\"path\":\"/\"}",
         ];
         prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40)
             .prop_map(|words| words.concat().into_bytes())
@@ -194,6 +200,11 @@ mod tests {
         #[test]
         fn parts_of_the_log_have_one_name(data in input()) {
             audit_log(&data);
+        }
+
+        #[test]
+        fn events_are_taken_within_bounds_or_not_at_all(data in input()) {
+            audit_events(&data);
         }
 
         #[test]

@@ -1,9 +1,12 @@
 //! Handlers, a file per endpoint, and the way a request takes to them.
 
 pub mod audit;
+pub mod audit_events;
+pub mod audit_letters;
 pub mod audit_log;
 pub mod audit_personal;
 pub mod audit_retention;
+pub mod audit_status;
 mod audit_tail;
 pub mod check;
 mod check_batch;

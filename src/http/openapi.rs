@@ -153,6 +153,12 @@ fn schemas() -> Map<String, Value> {
         ("ScimJobs", super::scim_jobs::page_schema()),
         ("Seats", super::scim_jobs::seats_schema()),
         ("Events", super::audit::reply_schema()),
+        ("SubmittedEvents", super::audit_events::request_schema()),
+        ("TakenEvents", super::audit_events::reply_schema()),
+        ("AuditStatus", super::audit_status::schema()),
+        ("DeadLetter", super::audit_letters::schema()),
+        ("DeadLetters", super::audit_letters::page_schema()),
+        ("Replay", super::audit_letters::replay_schema()),
         ("AuditKey", super::audit_log::key_schema()),
         ("Disclosures", super::audit_personal::disclosures_schema()),
         (
@@ -291,6 +297,7 @@ fn example(path: &str) -> String {
         .replace("{receipt}", "rev_AAAAAAAAAAA")
         .replace("{trust}", "trt_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{hold}", "case-1")
+        .replace("{letter}", "ltr_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{lane}", "0")
         .replace("{level}", "0")
         .replace("{tile*}", "000")
@@ -343,23 +350,40 @@ fn of_policy(route: &Route) -> (Option<&'static str>, Option<&'static str>) {
     }
 }
 
-/// The parameters and the schema of a route about the audit log.
-fn of_audit(path: &str) -> (Vec<Value>, Option<&'static str>) {
-    let (names, required, reply) = match path {
-        "/v1/audit/events" => (super::audit::PARAMETERS, false, Some("Events")),
-        "/v1/audit/disclosures" => (
-            super::audit_personal::DISCLOSURES,
-            true,
-            Some("Disclosures"),
-        ),
-        "/v1/audit/proof/inclusion" => (super::audit_log::INCLUSION, true, Some("Inclusion")),
-        "/v1/audit/proof/consistency" => (super::audit_log::CONSISTENCY, true, Some("Consistency")),
-        "/v1/audit/key" => (&[][..], false, Some("AuditKey")),
-        "/v1/audit/retention" => (&[][..], false, Some("Retention")),
-        _ => (&[][..], false, None),
+/// The parameters and the schemas of a route about the audit log.
+fn of_audit(route: &Route) -> (Vec<Value>, Option<&'static str>, Option<&'static str>) {
+    use super::{audit, audit_letters, audit_log, audit_personal};
+    let (names, required, request, reply): (&[&str], _, _, _) = match (route.method, route.path) {
+        ("GET", "/v1/audit/events") => (audit::PARAMETERS, false, None, Some("Events")),
+        ("POST", "/v1/audit/events") => (&[], false, Some("SubmittedEvents"), Some("TakenEvents")),
+        (_, "/v1/audit/status") => (&[], false, None, Some("AuditStatus")),
+        (_, "/v1/audit/dead-letters") => {
+            (audit_letters::PARAMETERS, false, None, Some("DeadLetters"))
+        }
+        ("GET", "/v1/audit/dead-letters/{letter}") => (&[], false, None, Some("DeadLetter")),
+        (_, "/v1/audit/dead-letters/{letter}/replay") => (&[], false, None, Some("Replay")),
+        (_, "/v1/audit/disclosures") => {
+            (audit_personal::DISCLOSURES, true, None, Some("Disclosures"))
+        }
+        (_, "/v1/audit/erasures") => (&[], false, Some("ErasureRequest"), Some("Erasure")),
+        (_, "/v1/audit/proof/inclusion") => (audit_log::INCLUSION, true, None, Some("Inclusion")),
+        (_, "/v1/audit/proof/consistency") => {
+            (audit_log::CONSISTENCY, true, None, Some("Consistency"))
+        }
+        (_, "/v1/audit/key") => (&[], false, None, Some("AuditKey")),
+        ("GET", "/v1/audit/retention") => (&[], false, None, Some("Retention")),
+        ("PUT", "/v1/audit/retention") => (&[], false, Some("RetentionRequest"), Some("Retention")),
+        ("PUT", "/v1/audit/holds/{hold}") => {
+            (&[], false, Some("AuditHoldRequest"), Some("AuditHold"))
+        }
+        _ => (&[], false, None, None),
     };
     let names = names.iter().map(|name| parameter(name, "query", required));
-    (names.collect(), reply)
+    let mut parameters: Vec<Value> = names.collect();
+    if reply == Some("Events") {
+        parameters.push(parameter("Last-Event-ID", "header", false));
+    }
+    (parameters, request, reply)
 }
 
 /// The schemas of a route about signing keys.

@@ -47,6 +47,13 @@ extern "C" {
 #[derive(Debug)]
 pub struct CallError(String);
 
+impl CallError {
+    /// The call was answered, and the answer is that it is not done now.
+    pub fn refused(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -2,6 +2,7 @@
 
 use super::call;
 use super::outbox::Producer;
+use crate::letters;
 use crate::runtime::now;
 use portcullis_core::audit::call::Append;
 use portcullis_core::time::UnixMillis;
@@ -134,19 +135,13 @@ pub async fn deliver(env: &Env, producer: &impl Producer) -> bool {
             packs: packs.clone(),
         };
         // If the answer is lost, the alarm sends the packs again and the lane knows them.
-        match call::lane(env, append).await {
-            // Nothing would make the lane take it: it must not hold up what is behind it.
-            Ok(appended) => appended.set_aside.iter().for_each(|aside| {
-                console_error!(
-                    "delivery: sequence {} was set aside: {:?}",
-                    aside.sequence,
-                    aside.why
-                );
-            }),
-            Err(error) => {
-                console_error!("delivery: {error}");
-                return false;
-            }
+        let delivered = match call::lane(env, append).await {
+            Ok(appended) => letters::keep_set_aside(env, &packs, &appended.set_aside).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = delivered {
+            console_error!("delivery: {error}");
+            return false;
         }
         if let Err(error) = producer.acknowledge(&packs) {
             console_error!("outbox: {error}");

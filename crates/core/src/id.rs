@@ -145,6 +145,24 @@ identifier!(
     "scs_"
 );
 
+identifier!(
+    /// A dead letter of the audit log. Made by [`LetterId::of`] only.
+    LetterId,
+    "ltr_"
+);
+
+impl LetterId {
+    /// The id of the letter that holds `content` for that reason: the same again is the same letter.
+    #[must_use]
+    pub fn of(reason: &str, content: &[u8]) -> Self {
+        let mut hash = Hash::new();
+        hash.update(reason);
+        hash.update(b"\n");
+        hash.update(content);
+        Self(first_half(hash.finalize()))
+    }
+}
+
 impl ScimSecretId {
     /// The id of the secret with that digest: nothing can be told of the secret from it.
     #[must_use]
@@ -161,6 +179,20 @@ impl ProducerId {
         let mut hash = Hash::new();
         hash.update(b"gateway\n");
         hash.update(self.0);
+        Self(first_half(hash.finalize()))
+    }
+}
+
+impl ProducerId {
+    /// The log's name for a producer that sends its events by the API: of the role that it comes with and the name that it
+    /// gives itself. It is nobody else's, whatever name is chosen.
+    #[must_use]
+    pub fn of_api(role: &str, name: &str) -> Self {
+        let mut hash = Hash::new();
+        hash.update(b"api\n");
+        hash.update(role);
+        hash.update(b"\n");
+        hash.update(name);
         Self(first_half(hash.finalize()))
     }
 }
@@ -254,6 +286,23 @@ mod tests {
         assert_ne!(claimed.of_gateway().of_gateway(), claimed.of_gateway());
         let name = claimed.of_gateway().to_string();
         assert_eq!(name, "prd_EVGxn4sNK1CE6ro7xAwzzA");
+    }
+
+    #[test]
+    fn a_producer_of_the_api_has_no_name_that_another_has() {
+        let name = ProducerId::of_api("gateway", "billing-1");
+        assert_eq!(name, ProducerId::of_api("gateway", "billing-1"));
+        assert_ne!(name, ProducerId::of_api("admin", "billing-1"));
+        assert_ne!(name, ProducerId::of_api("gateway", "billing-2"));
+        assert_ne!(name, name.of_gateway());
+    }
+
+    #[test]
+    fn a_letter_is_its_reason_and_its_content() {
+        let id = LetterId::of("malformed", b"a");
+        assert_eq!(id, LetterId::of("malformed", b"a"));
+        assert_ne!(id, LetterId::of("malformed", b"b"));
+        assert_ne!(id, LetterId::of("conflict", b"a"));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Commit<'a, S> {
     /// Where it begins.
     first_index: u64,
     writer: SegmentWriter<'a>,
+    /// An operator answers for what is too old.
+    is_of_any_age: bool,
     /// The segment that was compared with last.
     read: Option<Segment>,
     /// What the lane has to say of it.
@@ -105,6 +107,7 @@ impl<S: Sql> LaneService<S> {
             memory,
             first_index: next_index,
             writer: SegmentWriter::new(next_index, edge.map(Growing::new), self.index.key()),
+            is_of_any_age: false,
             read: None,
             own: Vec::new(),
             noted: BTreeSet::new(),
@@ -127,6 +130,14 @@ impl<S: Sql> LaneService<S> {
 }
 
 impl<S: Sql> Commit<'_, S> {
+    /// Takes also what its producer is too late for.
+    pub fn of_any_age(self) -> Self {
+        Self {
+            is_of_any_age: true,
+            ..self
+        }
+    }
+
     /// Takes what is new of a pack.
     pub fn pack(&mut self, pack: &Pack) -> Result<(), SqlError> {
         self.answer.first_indexes.push(None);
@@ -157,7 +168,8 @@ impl<S: Sql> Commit<'_, S> {
     /// Puts events into the log that it has not; those that are too old are set aside. Says where the first is.
     fn unknown(&mut self, part: Part<'_>) -> Result<Option<u64>, SqlError> {
         let window = UnixMillis(self.received.0.saturating_sub(WINDOW_SECS * 1000));
-        let is_old = |event: &Event| event.occurred < window;
+        let takes_any = self.is_of_any_age;
+        let is_old = |event: &Event| !takes_any && event.occurred < window;
         let first_index = self.writer.next_index;
         let is_first_old = part.events.first().is_some_and(is_old);
         let mut rest = part;

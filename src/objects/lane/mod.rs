@@ -9,6 +9,10 @@ mod commit;
 mod index;
 #[cfg(test)]
 mod ingest_tests;
+mod letter_store;
+mod letters;
+#[cfg(test)]
+mod letters_tests;
 mod log;
 mod memory;
 pub mod object;

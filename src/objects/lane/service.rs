@@ -90,6 +90,13 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::QueryPersonal(asked) => wire::encode(&self.query_personal(asked, now)?),
             LaneRequest::Disclose(asked) => wire::encode(&self.disclose(asked, now)?),
             LaneRequest::Erase(asked) => wire::encode(&self.erase(asked, now)?),
+            LaneRequest::Keep(keep) => wire::encode(&self.keep(&keep, now)?),
+            LaneRequest::Letters(asked) => wire::encode(&self.letters(asked, now)?),
+            LaneRequest::Letter(asked) => wire::encode(&self.letter(asked, now)?),
+            LaneRequest::Replay(asked) => wire::encode(&self.replay(asked, now)?),
+            LaneRequest::Discard(asked) => wire::encode(&self.discard(asked, now)?),
+            LaneRequest::Backlog(seen) => wire::encode(&self.note_backlog(&seen)?),
+            LaneRequest::Status(_) => wire::encode(&self.status()?),
         };
         Ok(reply?)
     }

@@ -10,6 +10,7 @@ use crate::seal::Sealed;
 use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
 use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::audit::terms::TermKey;
+use portcullis_core::secret::derived_key;
 use portcullis_core::time::UnixMillis;
 use worker::Error;
 
@@ -51,6 +52,11 @@ impl LogKeyMaker {
             Some(key) => Ok(self.open(&key).ok_or(Refusal::KeyUnusable)),
             None => self.make(sql, now).map(Ok),
         }
+    }
+
+    /// The key that the lane's dead letters are sealed under.
+    pub fn letter_key(&self) -> [u8; 32] {
+        derived_key(&self.sealing_key, "audit letters at rest")
     }
 
     fn open(&self, key: &LogKey) -> Option<CheckpointSigner> {

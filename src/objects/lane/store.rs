@@ -16,6 +16,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_packs.sql"),
     include_str!("migrations/0005_person_keys.sql"),
     include_str!("migrations/0006_index.sql"),
+    include_str!("migrations/0007_letters.sql"),
     include_str!("migrations/0008_retention.sql"),
 ];
 

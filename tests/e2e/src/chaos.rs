@@ -89,6 +89,14 @@ impl Chaos {
         request.send()?.expect(200).map(drop)
     }
 
+    /// Puts a message with these bytes into a queue of the service: `queue`, or `queue/dead` for the one that has what
+    /// the first gave up; with `?text` behind it, as text.
+    pub fn send(&self, queue: &str, message: &[u8]) -> Result {
+        let request = Request::post(format!("{}/{queue}", self.base));
+        let request = request.body("application/octet-stream", message);
+        request.send()?.expect(200).map(drop)
+    }
+
     /// How many questions for the feed have met the mode that was last set.
     #[track_caller]
     pub fn feed_calls(&self) -> Result<u64> {

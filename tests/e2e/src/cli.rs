@@ -36,6 +36,15 @@ fn portcullis_as(at: &Endpoints, bearer: &str, args: &[&str]) -> Result<Ran> {
     run(command.args(args))
 }
 
+/// The same as an operator.
+pub fn portcullis_as_admin(at: &Endpoints, args: &[&str]) -> Result<Ran> {
+    let mut command = Command::new(binary()?);
+    command
+        .env("PORTCULLIS_URL", &at.service)
+        .env("PORTCULLIS_TOKEN", bearer::ADMIN);
+    run(command.args(args))
+}
+
 /// The same without a credential and without a service.
 pub fn portcullis_alone(args: &[&str]) -> Result<Ran> {
     let mut command = Command::new(binary()?);

@@ -1,7 +1,12 @@
 //! What a lane of the log can be asked. Append only: the order is the wire form.
 
+use super::backlog::Backlog;
 use super::detail::Followed;
 use super::event::Event;
+use super::letters::{
+    DiscardLetter, GetLetter, GetLetters, Keep, Kept, LetterCount, Letters, Reason, ReplayLetter,
+    Replayed, ShownLetter,
+};
 use super::log::path::{EntryBundle, HashTile, Place};
 use super::log::signing::Refusal;
 use super::log::{HASH_SIZE, Hash};
@@ -52,6 +57,15 @@ pub enum SetAside {
     Conflict,
     /// It comes so late that nobody can say whether the log has it.
     TooOld,
+}
+
+impl From<SetAside> for Reason {
+    fn from(why: SetAside) -> Self {
+        match why {
+            SetAside::Conflict => Self::Conflict,
+            SetAside::TooOld => Self::TooOld,
+        }
+    }
 }
 
 /// Read a page.
@@ -191,6 +205,23 @@ pub struct Consistency {
     pub hashes: Vec<HashBytes>,
 }
 
+/// How a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetStatus;
+
+/// How a lane is. Whether it signs, asking for a checkpoint says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// How many lines it has.
+    pub size: u64,
+    /// How many full tiles of level 0 are archived.
+    pub archived_tiles: u64,
+    /// Dead letters, by their reasons.
+    pub letters: Vec<LetterCount>,
+    /// The oldest message last seen of each queue in which messages waited.
+    pub backlogs: Vec<Backlog>,
+}
+
 /// Hashes as they travel.
 #[must_use]
 pub fn travelling(hashes: &[Hash]) -> Vec<HashBytes> {
@@ -230,6 +261,20 @@ crate::object_calls! {
         Disclose(Disclose) -> Disclosures,
         /// Destroy the keys of a person, or of days.
         Erase(Erase) -> Result<Erasure, Held>,
+        /// Keep dead letters.
+        Keep(Keep) -> Kept,
+        /// Read a page of dead letters.
+        Letters(GetLetters) -> Letters,
+        /// Read a dead letter.
+        Letter(GetLetter) -> Option<ShownLetter>,
+        /// Take in what is in a dead letter.
+        Replay(ReplayLetter) -> Replayed,
+        /// Give a dead letter up.
+        Discard(DiscardLetter) -> bool,
+        /// Note for how long messages wait.
+        Backlog(Backlog) -> (),
+        /// How the lane is.
+        Status(GetStatus) -> LaneStatus,
     }
 }
 
@@ -237,7 +282,7 @@ crate::object_calls! {
 mod tests {
     use super::*;
     use crate::audit::event::{Action, Actor, Outcome};
-    use crate::id::{LogHash, SubjectKey};
+    use crate::id::{LetterId, LogHash, SubjectKey};
     use crate::wire::{self, Call};
 
     #[test]
@@ -340,6 +385,64 @@ mod tests {
         assert_eq!(request(inclusion.into_request()), Ok(vec![1, 6, 1, 2]));
         let consistency = GetConsistency { from: 1, to: 2 };
         assert_eq!(request(consistency.into_request()), Ok(vec![1, 7, 1, 2]));
+    }
+
+    #[test]
+    fn golden_bytes_of_what_is_asked_about_letters_and_status() {
+        let request = |request: LaneRequest| wire::encode(&request).expect("encodes");
+        let event = Event::new(
+            UnixMillis(9),
+            Action::DeadLetter,
+            Outcome::Success,
+            Actor::Anonymous,
+        );
+        let said = wire::encode(&event).expect("encodes").split_off(1);
+        let letter = LetterId::from_bytes([7; 16]);
+        let keep = Keep { letters: vec![] };
+        assert_eq!(request(keep.into_request()), [1, 8, 0]);
+        let read = event.clone();
+        let page = GetLetters {
+            before: Some(5),
+            limit: 3,
+            read,
+        };
+        let expected = [&[1, 9, 1, 5, 3][..], &said].concat();
+        assert_eq!(request(page.into_request()), expected);
+        let named = |variant: u8| [&[1, variant][..], &[7; 16], &said].concat();
+        let read = event.clone();
+        assert_eq!(
+            request(GetLetter { letter, read }.into_request()),
+            named(10)
+        );
+        let replay = event.clone();
+        let replay = ReplayLetter { letter, replay };
+        assert_eq!(request(replay.into_request()), named(11));
+        let discard = DiscardLetter {
+            letter,
+            discard: event,
+        };
+        assert_eq!(request(discard.into_request()), named(12));
+        let backlog = Backlog {
+            queue: "q".into(),
+            sent: UnixMillis(1),
+            seen: UnixMillis(2),
+        };
+        let waits = [1, b'q', 1, 2];
+        let expected = [&[1, 13][..], &waits].concat();
+        assert_eq!(request(backlog.clone().into_request()), expected);
+        assert_eq!(request(GetStatus.into_request()), [1, 14]);
+        let status = LaneStatus {
+            size: 3,
+            archived_tiles: 1,
+            letters: vec![LetterCount {
+                reason: Reason::Conflict,
+                letters: 4,
+                bytes: 5,
+            }],
+            backlogs: vec![backlog],
+        };
+        let expected = [&[1, 3, 1, 1, 2, 4, 5, 1][..], &waits].concat();
+        assert_eq!(wire::encode(&status), Ok(expected));
     }
 
     #[test]

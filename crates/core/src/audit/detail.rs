@@ -1,6 +1,7 @@
 //! What a line says beyond its event: of the log itself. Only a lane says it, so it never travels in a pack.
 
-use crate::id::ProducerId;
+use super::letters::Reason;
+use crate::id::{LetterId, ProducerId};
 use serde::{Deserialize, Serialize};
 
 /// Of what in the log an event of the log is. As JSON it is an object with the fields of its variant.
@@ -40,6 +41,13 @@ pub enum Detail {
     },
     /// What was read of this lane.
     Followed(Followed),
+    /// A dead letter.
+    Letter {
+        /// Which.
+        letter: LetterId,
+        /// Why it is one.
+        why: Reason,
+    },
 }
 
 /// What somebody who follows the log was given of it since that was last said.

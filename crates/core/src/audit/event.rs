@@ -370,6 +370,16 @@ impl Event {
     }
 }
 
+/// How long texts are at most, in bytes, for whoever refuses what would be cut.
+pub(super) mod bounds {
+    pub const METHOD: usize = 16;
+    pub const COUNTRY: usize = 2;
+    pub const PATH: usize = super::MAX_PATH_BYTES;
+    pub const CLAIM_NAME: usize = super::MAX_CLAIM_NAME_BYTES;
+    /// Of any other.
+    pub const TEXT: usize = super::MAX_TEXT_BYTES;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

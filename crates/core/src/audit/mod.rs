@@ -5,12 +5,14 @@
 //! keeps it as a [line](line::Line) of JSON, in which what is personal is [sealed]. Readers [query](query) lines by index, and take them away as an
 //! [export](export) that can be verified without us.
 
+pub mod backlog;
 pub mod call;
 pub mod detail;
 mod earlier;
 pub mod event;
 pub mod export;
 pub mod follow;
+pub mod letters;
 pub mod line;
 pub mod log;
 pub mod pack;
@@ -24,4 +26,5 @@ pub mod retention;
 pub mod runs;
 pub mod scrub;
 pub mod sealed;
+pub mod submitted;
 pub mod terms;

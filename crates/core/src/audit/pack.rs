@@ -18,6 +18,25 @@ pub const MAX_PACK_BYTES: usize = 120_000;
 /// The version that is written.
 const VERSION: u8 = 2;
 
+/// Whether a gateway may say this.
+pub(super) fn may_be_a_gateways(event: &Event) -> bool {
+    let action = matches!(
+        event.action,
+        Action::RequestAllowed
+            | Action::RequestDenied
+            | Action::CheckDenied
+            | Action::CredentialRefused
+    );
+    // What is counted together names nobody: a denial of somebody who is known never is.
+    let counted = event.action == Action::CredentialRefused;
+    action
+        && match event.actor {
+            Actor::Subject(_) | Actor::Anonymous => true,
+            Actor::Unproven(count) => counted && count > 0,
+            Actor::Operator(_) | Actor::Connection(_) | Actor::Client(_) => false,
+        }
+}
+
 /// Events `first_sequence ..` of one producer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pack {
@@ -78,23 +97,7 @@ impl Pack {
     /// verified. Log-ins, kills and reads are not a gateway's to report.
     #[must_use]
     pub fn is_a_gateways(&self) -> bool {
-        self.events.iter().all(|event| {
-            let action = matches!(
-                event.action,
-                Action::RequestAllowed
-                    | Action::RequestDenied
-                    | Action::CheckDenied
-                    | Action::CredentialRefused
-            );
-            // What is counted together names nobody: a denial of somebody who is known never is.
-            let counted = event.action == Action::CredentialRefused;
-            action
-                && match event.actor {
-                    Actor::Subject(_) | Actor::Anonymous => true,
-                    Actor::Unproven(count) => counted && count > 0,
-                    Actor::Operator(_) | Actor::Connection(_) | Actor::Client(_) => false,
-                }
-        })
+        self.events.iter().all(may_be_a_gateways)
     }
 
     fn checked(&self) -> Result<(), Malformed> {

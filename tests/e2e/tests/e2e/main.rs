@@ -5,7 +5,9 @@
 
 mod audit;
 mod audit_erasure;
+mod audit_events_api;
 mod audit_export;
+mod audit_letters;
 mod audit_log;
 mod audit_retention;
 mod audit_search;

@@ -5,12 +5,14 @@ mod disclosures;
 mod download;
 mod erase;
 mod export;
+mod letters;
 mod log;
 mod parquet;
 mod partial;
 mod progress;
 mod query;
 mod retention;
+mod status;
 mod tail;
 mod verify;
 mod views;
@@ -50,6 +52,12 @@ pub enum Audit {
     /// Have nobody read any more what the log has sealed of a person
     #[command(after_help = erase::EXAMPLE)]
     Erase(erase::Erase),
+    /// How the log is: its size, what waits, whether it signs
+    #[command(after_help = status::EXAMPLE)]
+    Status,
+    /// What could not be taken into the log
+    #[command(subcommand, after_help = letters::EXAMPLE)]
+    DeadLetters(letters::DeadLetters),
 }
 
 impl Audit {
@@ -64,6 +72,8 @@ impl Audit {
             Self::Retention(command) => command.run(&global.client()?, output),
             Self::Hold(command) => command.run(&global.client()?, output),
             Self::Erase(command) => command.run(&global.client()?, output),
+            Self::Status => status::run(&global.client()?, output),
+            Self::DeadLetters(command) => command.run(&global.client()?, output),
         }
     }
 }
