@@ -1,6 +1,7 @@
 //! What a lane of the log can be asked. Append only: the order is the wire form.
 
 use super::event::Event;
+use super::export::source::{GetLines, GetSubtrees, Lines};
 use super::log::path::{EntryBundle, HashTile, Place};
 use super::log::signing::Refusal;
 use super::log::{HASH_SIZE, Hash};
@@ -184,6 +185,10 @@ crate::object_calls! {
         Inclusion(GetInclusion) -> Answer<Option<Inclusion>>,
         /// Prove that nothing was rewritten.
         Consistency(GetConsistency) -> Answer<Option<Consistency>>,
+        /// Read lines for an export.
+        Lines(GetLines) -> Answer<Option<Lines>>,
+        /// Read the hashes of what an export leaves out.
+        Subtrees(GetSubtrees) -> Answer<Option<Vec<HashBytes>>>,
     }
 }
 
