@@ -69,6 +69,7 @@ const fn title(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         409 => "Conflict",
         413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
         422 => "Unprocessable Content",
         502 => "Bad Gateway",
         _ => "Service Unavailable",

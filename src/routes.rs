@@ -4,8 +4,9 @@ use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
-    audit, audit_log, check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi,
-    preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects, trusts,
+    audit, audit_log, check, clients, connections, export_file, exports, feed, health, jwks_sync,
+    keys, oauth, openapi, preflight, receipts, revocations, scim, scim_jobs, scim_secrets,
+    sessions, subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -154,6 +155,12 @@ const ROUTES: &[Route] = &[
     route!("GET", "/v1/audit/key", AUDITORS, "The public key of the audit log's checkpoints", audit_log::key),
     route!("GET", "/v1/audit/proof/inclusion", AUDITORS, "Prove that a line is in the log of some size", audit_log::inclusion),
     route!("GET", "/v1/audit/proof/consistency", AUDITORS, "Prove that the log of one size continues that of another", audit_log::consistency),
+
+    route!("POST", "/v1/audit/exports", AUDITORS, "Have the service export a part of the audit log", exports::create),
+    route!("GET", "/v1/audit/exports", AUDITORS, "Exports that the service makes or has made, newest first", exports::list),
+    route!("GET", "/v1/audit/exports/{export}", AUDITORS, "How far an export is, and its files", exports::get),
+    route!("DELETE", "/v1/audit/exports/{export}", AUDITORS, "Cancel an export, or remove its files", exports::delete),
+    route!("GET", "/v1/audit/exports/{export}/files/{name}", AUDITORS, "A file of an export", export_file::get),
 
     // The log as a tiled transparency log (C2SP tlog-tiles). Bundles stand above tiles, whose names are wider.
     route!("GET", "/audit/lane/{lane}/checkpoint", PUBLIC, "The log's size and root, signed (C2SP tlog-checkpoint)", audit_log::checkpoint),

@@ -3,8 +3,11 @@
 mod append;
 mod archive;
 #[cfg(test)]
-mod archive_tests;
+pub mod archive_tests;
 mod bucket;
+mod lines;
+#[cfg(test)]
+mod lines_tests;
 mod log;
 pub mod object;
 mod page;
@@ -12,7 +15,7 @@ pub mod service;
 mod signer;
 mod store;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod tree;
 #[cfg(test)]
-mod tree_tests;
+pub mod tree_tests;

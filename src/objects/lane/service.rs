@@ -64,6 +64,8 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now)?),
             LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),
             LaneRequest::Consistency(asked) => wire::encode(&self.consistency(asked)?),
+            LaneRequest::Lines(asked) => wire::encode(&self.lines(asked)?),
+            LaneRequest::Subtrees(asked) => wire::encode(&self.subtrees(asked)?),
         };
         Ok(reply?)
     }

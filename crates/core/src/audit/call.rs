@@ -244,6 +244,14 @@ mod tests {
         assert_eq!(request(inclusion.into_request()), Ok(vec![1, 6, 1, 2]));
         let consistency = GetConsistency { from: 1, to: 2 };
         assert_eq!(request(consistency.into_request()), Ok(vec![1, 7, 1, 2]));
+        let lines = GetLines {
+            first: 1,
+            end: 2,
+            max_bytes: 3,
+        };
+        assert_eq!(request(lines.into_request()), Ok(vec![1, 8, 1, 2, 3]));
+        let subtrees = GetSubtrees { first: 1, end: 2 };
+        assert_eq!(request(subtrees.into_request()), Ok(vec![1, 9, 1, 2]));
     }
 
     #[test]

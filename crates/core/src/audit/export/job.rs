@@ -357,7 +357,11 @@ mod tests {
         let job = Job { asked, ..job() };
         let event = job.event(ExportId(7), "finished", Outcome::Success, UnixMillis(9));
         assert_eq!(event.resource.as_deref(), Some("exp_7"));
-        let said: Vec<_> = event.claims.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let said: Vec<_> = event
+            .claims
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
         let expected = [
             "from=3",
             "to=1970-01-01T00:00:00.000Z",

@@ -31,9 +31,7 @@ pub fn portion(range: Option<&str>, length: u64) -> Portion {
         digits.then(|| text.parse().unwrap_or(u64::MAX))
     };
     let (first, end) = match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => {
-            (first, last.saturating_add(1).min(length))
-        }
+        (Some(first), Some(last)) if first <= last => (first, last.saturating_add(1).min(length)),
         (Some(first), None) if last.is_empty() => (first, length),
         (None, Some(suffix)) if first.is_empty() => (length - suffix.min(length), length),
         _ => return Portion::Whole,
