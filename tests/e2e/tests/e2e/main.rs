@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_export;
+mod audit_exports;
 mod audit_log;
 mod authorize;
 mod backchannel_logout;

@@ -1,7 +1,9 @@
 //! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away and verified.
 
+mod by_service;
 mod download;
 mod export;
+mod exports;
 mod log;
 mod parquet;
 mod partial;
@@ -34,6 +36,9 @@ pub enum Audit {
     /// Lines and what proves them, as a folder
     #[command(after_help = export::EXAMPLE)]
     Export(export::Export),
+    /// Exports that the service makes or has made
+    #[command(subcommand, after_help = exports::EXAMPLE)]
+    Exports(exports::Exports),
     /// Whether such a folder is the log's; no service is asked
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::Verify),
@@ -47,6 +52,7 @@ impl Audit {
             Self::Query(command) => command.run(&global.client()?, output),
             Self::Tail(command) => command.run(&global.client()?, output),
             Self::Export(command) => command.run(global),
+            Self::Exports(command) => command.run(&global.client()?, output),
             Self::Verify(command) => command.run(output),
         }
     }

@@ -90,7 +90,7 @@ impl Verify {
 }
 
 /// Reads a folder, and says what is wrong with it.
-fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Report, Failure> {
+pub fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Report, Failure> {
     let failed = |name: &str, error: &io::Error| {
         Failure::Usage(format!("{}: {error}", dir.join(name).display()))
     };
@@ -155,7 +155,8 @@ fn verified(dir: &Path, key: &CheckpointVerifier, output: Output) -> Result<Repo
     Ok(report)
 }
 
-fn told(report: &Report) -> Vec<String> {
+/// The faults, a line for each.
+pub fn told(report: &Report) -> Vec<String> {
     let mut told: Vec<String> = report.faults.iter().map(Fault::to_string).collect();
     if report.more_faults > 0 {
         told.push(format!("and {} faults more", report.more_faults));
@@ -164,7 +165,7 @@ fn told(report: &Report) -> Vec<String> {
 }
 
 /// What was found, as people read it.
-fn sentences(report: &Report, key: &CheckpointVerifier) -> String {
+pub fn sentences(report: &Report, key: &CheckpointVerifier) -> String {
     let mut told = match &report.manifest {
         Some(manifest) if report.is_good() => good(report, manifest),
         _ => {
