@@ -7,6 +7,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod work;
+#[cfg(test)]
+mod world;
 
 use portcullis_core::audit::export::job::ExportId;
 

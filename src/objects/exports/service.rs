@@ -178,6 +178,7 @@ impl<S: Sql> ExportsService<S> {
                 ..job.tells(event, id, reason)
             };
             store::put(&self.sql, id, &job.is_at(Phase::Removing))?;
+            store::forget_request(&self.sql, id)?;
             self.tell(event)?;
             Ok(true)
         })

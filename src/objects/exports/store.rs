@@ -94,7 +94,7 @@ pub fn unfinished(sql: &impl Sql) -> Result<u64, SqlError> {
 /// Forgets a job.
 pub fn forget(sql: &impl Sql, id: ExportId) -> Result<(), SqlError> {
     forget_parts(sql, id)?;
-    sql.exec("DELETE FROM idempotent WHERE job = ?", &[id.0.into()])?;
+    forget_request(sql, id)?;
     sql.exec("DELETE FROM job WHERE id = ?", &[id.0.into()])
         .map(drop)
 }
@@ -140,6 +140,12 @@ pub fn begun(
         Ok((ExportId(row.integer(0)?), same))
     };
     rows.first().map(found).transpose()
+}
+
+/// Forgets which request began a job: the same begins another.
+pub fn forget_request(sql: &impl Sql, id: ExportId) -> Result<(), SqlError> {
+    sql.exec("DELETE FROM idempotent WHERE job = ?", &[id.0.into()])
+        .map(drop)
 }
 
 /// Notes which job a request began.

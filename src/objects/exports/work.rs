@@ -92,6 +92,7 @@ impl<S: Sql> ExportsService<S> {
             }
             Phase::Finished(_) => self.sql.transaction(|| {
                 self.tell(job.event(id, "expired", Outcome::Success, now))?;
+                store::forget_request(&self.sql, id)?;
                 store::put(&self.sql, id, &job.clone().is_at(Phase::Removing))
             })?,
             Phase::Failed(Failed { swept: true, .. }) => {

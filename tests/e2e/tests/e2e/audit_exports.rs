@@ -244,9 +244,35 @@ fn a_filtered_job_has_what_the_command_line_takes_and_the_command_line_fetches_i
     assert!(!by_service.0.join("export.job.json").exists());
     // There is an export in it.
     expect(&portcullis(at, &args)?, 2)?;
-    let ran = portcullis(at, &["audit", "exports", "list"])?;
+
+    // As if it had been interrupted in the middle of a file.
+    let ran = portcullis(at, &["audit", "exports", "list", "--json"])?;
     expect(&ran, 0)?;
-    assert!(ran.stdout.contains("finished"), "{ran:?}");
+    let listed: Value = serde_json::from_str(&ran.stdout)?;
+    let mut ours = listed["exports"].as_array().into_iter().flatten();
+    let job = ours.find(|job| job["filter"]["subject"] == subject.as_str());
+    let job = job.ok_or_else(|| Failure::new(format!("it is not listed: {listed}")))?;
+    let path = by_service.0.join("events.ndjson");
+    let lines = fs::read(&path)?;
+    fs::write(&path, &lines[..lines.len() / 2])?;
+    fs::remove_file(by_service.0.join("manifest.json"))?;
+    let begun = json!({
+        "service": format!("{}/", at.service), "key": "a key", "id": job["id"],
+        "asked": {"to": to, "filter": {"subject": claim}, "format": "csv"},
+    });
+    fs::write(by_service.0.join("export.job.json"), begun.to_string())?;
+    let ran = portcullis(at, &args)?;
+    expect(&ran, 0)?;
+    assert!(
+        ran.stderr.contains("It goes on where it was left"),
+        "{ran:?}"
+    );
+    assert_eq!(fs::read(&path)?, lines);
+    expect(&portcullis_alone(&verify)?, 0)?;
+    let id = job["id"].as_str().unwrap_or_default();
+    expect(&portcullis(at, &["audit", "exports", "show", id])?, 0)?;
+    expect(&portcullis(at, &["audit", "exports", "delete", id])?, 0)?;
+    expect(&portcullis(at, &["audit", "exports", "show", id])?, 1)?;
     Ok(())
 }
 

@@ -170,11 +170,11 @@ proptest! {
         others(&mut maker, head.size);
         let (done, parts, entries) = maker.finish(&head).expect("the tree");
         keep(parts);
-        prop_assert_eq!(files.get(EVENTS).unwrap_or(&Vec::new()), &folder.events);
+        let empty = Vec::new();
+        prop_assert_eq!(files.get(EVENTS).unwrap_or(&empty), &folder.events);
         prop_assert_eq!(&files[PROOFS], &folder.proofs);
         prop_assert_eq!(done.events_bytes, folder.events.len() as u64);
         for entry in &entries {
-            let empty = Vec::new();
             let file = files.get(entry.name.as_str()).unwrap_or(&empty);
             prop_assert_eq!(entry, &Entry::new(&entry.name, lines::digest(&**file).expect("reads")));
         }
