@@ -60,6 +60,7 @@ function callable(Built) {
 }
 
 export const Directory = callable(built.Directory);
+export const Exports = callable(built.Exports);
 export const Feed = callable(built.Feed);
 export const Flow = callable(built.Flow);
 export const Keyring = callable(built.Keyring);

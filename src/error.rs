@@ -70,6 +70,7 @@ const fn title(status: u16) -> &'static str {
         409 => "Conflict",
         410 => "Gone",
         413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
         422 => "Unprocessable Content",
         502 => "Bad Gateway",
         _ => "Service Unavailable",

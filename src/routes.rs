@@ -5,8 +5,9 @@ use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
     audit, audit_events, audit_letters, audit_log, audit_personal, audit_retention, audit_status,
-    check, clients, connections, feed, health, jwks_sync, keys, oauth, openapi, preflight,
-    receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects, trusts,
+    check, clients, connections, export_file, exports, feed, health, jwks_sync, keys, oauth,
+    openapi, preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects,
+    trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -167,6 +168,12 @@ const ROUTES: &[Route] = &[
     route!("PUT", "/v1/audit/retention", ADMIN, "Have lines of the audit log go that are older, or say what would go", audit_retention::put),
     route!("PUT", "/v1/audit/holds/{hold}", ADMIN, "Place a legal hold: no line of the audit log goes", audit_retention::place),
     route!("DELETE", "/v1/audit/holds/{hold}", ADMIN, "Release a legal hold", audit_retention::release),
+
+    route!("POST", "/v1/audit/exports", AUDITORS, "Have the service export a part of the audit log", exports::create),
+    route!("GET", "/v1/audit/exports", AUDITORS, "Exports that the service makes or has made, newest first", exports::list),
+    route!("GET", "/v1/audit/exports/{export}", AUDITORS, "How far an export is, and its files", exports::get),
+    route!("DELETE", "/v1/audit/exports/{export}", AUDITORS, "Cancel an export, or remove its files", exports::delete),
+    route!("GET", "/v1/audit/exports/{export}/files/{name}", AUDITORS, "A file of an export", export_file::get),
 
     // The log as a tiled transparency log (C2SP tlog-tiles). Bundles stand above tiles, whose names are wider.
     route!("GET", "/audit/lane/{lane}/checkpoint", PUBLIC, "The log's size and root, signed (C2SP tlog-checkpoint)", audit_log::checkpoint),

@@ -13,6 +13,8 @@ mod check_batch;
 pub mod clients;
 pub mod connections;
 pub mod context;
+pub mod export_file;
+pub mod exports;
 pub mod feed;
 pub mod health;
 pub mod jwks_sync;

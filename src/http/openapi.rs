@@ -175,6 +175,9 @@ fn schemas() -> Map<String, Value> {
             super::audit_retention::hold_request_schema(),
         ),
         ("AuditHold", super::audit_retention::hold_schema()),
+        ("ExportRequest", super::exports::request_schema()),
+        ("Export", super::exports::schema()),
+        ("Exports", super::exports::list_schema()),
     ];
     let named = schemas.into_iter();
     named
@@ -244,6 +247,11 @@ fn operation(route: &Route) -> Value {
             of_connections(route)
         }
         path if path.starts_with("/v1/keys") => of_keys(path),
+        path if path.starts_with("/v1/audit/exports") => {
+            let (names, place, request, reply) = of_exports(route);
+            parameters.extend(names.iter().map(|name| parameter(name, place, false)));
+            (request, reply)
+        }
         path if path.starts_with("/v1/audit/") => {
             let (names, request, reply) = of_audit(route);
             parameters.extend(names);
@@ -253,7 +261,12 @@ fn operation(route: &Route) -> Value {
     };
     let made = ["/v1/clients", "/v1/trusts", "/v1/connections", SCIM_SECRETS];
     let creates = route.method == "POST" && made.contains(&route.path);
-    let done = if creates { "201" } else { "200" };
+    let done = match (route.method, route.path) {
+        ("POST", "/v1/audit/exports") => "202",
+        ("DELETE", "/v1/audit/exports/{export}") => "204",
+        _ if creates => "201",
+        _ => "200",
+    };
     let mut operation = json!({
         "summary": route.summary,
         "security": security,
@@ -288,6 +301,8 @@ fn example(path: &str) -> String {
         .replace("{session}", "ses_AAAAAAAAAAAAAAAAAAAAAA")
         .replace("{client_id}", "demo-app")
         .replace("{id}", "AAAAAAAAAAAAAAAAAAAAAA")
+        .replace("/files/{name}", "/files/manifest.json")
+        .replace("{export}", "exp_1700000000000")
         .replace("{name}", "User")
         .replace("{urn}", "urn:ietf:params:scim:schemas:core:2.0:User")
         .replace("{kid}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
@@ -384,6 +399,33 @@ fn of_audit(route: &Route) -> (Vec<Value>, Option<&'static str>, Option<&'static
         parameters.push(parameter("Last-Event-ID", "header", false));
     }
     (parameters, request, reply)
+}
+
+/// The parameters, where they are, and the schemas of a route about exports.
+fn of_exports(
+    route: &Route,
+) -> (
+    &'static [&'static str],
+    &'static str,
+    Option<&'static str>,
+    Option<&'static str>,
+) {
+    match (route.method, route.path) {
+        ("POST", _) => {
+            let names = &["Idempotency-Key"];
+            (names, "header", Some("ExportRequest"), Some("Export"))
+        }
+        ("GET", "/v1/audit/exports") => {
+            let names = super::exports::PARAMETERS;
+            (names, "query", None, Some("Exports"))
+        }
+        ("GET", "/v1/audit/exports/{export}") => (&[], "query", None, Some("Export")),
+        ("GET", _) => {
+            let names = &["Range", "If-Range", "If-None-Match"];
+            (names, "header", None, None)
+        }
+        _ => (&[], "query", None, None),
+    }
 }
 
 /// The schemas of a route about signing keys.

@@ -12,6 +12,7 @@ use crate::runtime::now;
 use futures::future::{join, try_join_all};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::audit::event::RequestFacts;
+use portcullis_core::audit::export::call::ExportsRequest;
 use portcullis_core::connection::Connection;
 use portcullis_core::feed::call::FeedRequest;
 use portcullis_core::id::SubjectKey;
@@ -207,6 +208,16 @@ pub async fn lane<C: Call<Request = LaneRequest>>(
     call: C,
 ) -> Result<C::Reply, CallError> {
     Object::named(env, "LANE", "lane-0".to_owned())
+        .send(&call.into_request())
+        .await
+}
+
+/// Calls the exports; there is one object.
+pub async fn exports<C: Call<Request = ExportsRequest>>(
+    env: &Env,
+    call: C,
+) -> Result<C::Reply, CallError> {
+    Object::named(env, "EXPORTS", "exports".to_owned())
         .send(&call.into_request())
         .await
 }

@@ -78,6 +78,14 @@ impl Watch {
         }
     }
 
+    /// Has the alarm ring at `at`, or at once if that was.
+    pub async fn ring_at(&self, state: &State, at: UnixMillis) -> Result<(), worker::Error> {
+        if self.rings_at.get().is_some_and(|set| set <= at) {
+            return Ok(());
+        }
+        self.set(state, at).await
+    }
+
     async fn set(&self, state: &State, at: UnixMillis) -> Result<(), worker::Error> {
         self.rings_at.set(Some(at));
         let from_now = Duration::from_millis(at.0.saturating_sub(now().0));

@@ -7,6 +7,7 @@ pub mod call;
 pub mod delivery;
 pub mod directory;
 pub mod durable_sql;
+pub mod exports;
 pub mod feed;
 pub mod feed_delivery;
 pub mod feed_outbox;

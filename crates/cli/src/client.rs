@@ -7,7 +7,7 @@
 use crate::failure::{Failure, Problem};
 use crate::input::Secret;
 use serde_json::{Value, json};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::time::Duration;
 use ureq::http::{HeaderValue, Request, Response, header, request};
 use ureq::{Agent, Timeout};
@@ -109,6 +109,55 @@ impl Client {
     /// POST of a JSON document.
     pub fn post(&self, path: &[&str], body: &Value) -> Result<Answer, Failure> {
         self.send("POST", path, &[], Some(body))
+    }
+
+    /// POST of a JSON document that is done once, however often it is sent with that key.
+    pub fn post_once(&self, path: &[&str], body: &Value, key: &str) -> Result<Answer, Failure> {
+        let accept = "application/json, application/problem+json";
+        let request = self.request("POST", path, &[], accept)?;
+        let request = request
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", key);
+        let request = request.body(body.to_string()).map_err(invalid)?;
+        let response = self.agent.run(request).and_then(Received::read);
+        response
+            .map_err(|error| self.no_answer("GET", &error))?
+            .judge(&self.base)
+    }
+
+    /// A file from that byte on, handed on piece by piece: no length is too much, and it may take its time.
+    pub fn download(
+        &self,
+        path: &[&str],
+        from: u64,
+        taken: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let request = self.request("GET", path, &[], "*/*")?;
+        let request = request.header(header::RANGE, format!("bytes={from}-"));
+        let request = request.body(()).map_err(invalid)?;
+        let request = self.agent.configure_request(request).timeout_global(None);
+        let no_answer = |error: &ureq::Error| self.no_answer("GET", error);
+        let request = request.timeout_recv_response(Some(TIMEOUT)).build();
+        let mut response = self.agent.run(request).map_err(|error| no_answer(&error))?;
+        if response.status() != 206 {
+            let received = Received::read(response).map_err(|error| no_answer(&error))?;
+            let status = received.status;
+            let why = format!(
+                "{} does not go on where it was (status {status})",
+                self.base
+            );
+            return received.judge(&self.base).and(Err(Failure::NoAnswer(why)));
+        }
+        let mut reader = response.body_mut().as_reader();
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => taken(buffer.get(..read).unwrap_or_default())?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(no_answer(&ureq::Error::Io(error))),
+            }
+        }
     }
 
     /// PUT of a JSON document.

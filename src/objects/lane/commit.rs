@@ -286,6 +286,9 @@ impl<S: Sql> Commit<'_, S> {
         let mut differing: Vec<(u64, String)> = Vec::new();
         let lines = segment.entries().skip(into);
         for ((sequence, event), (index, line)) in part.numbered().zip((index..).zip(lines)) {
+            if line.is_empty() {
+                break;
+            }
             let line = std::str::from_utf8(line).map_err(|_| SqlError::corrupt("lines"))?;
             let position = self.position(part.producer, sequence, index);
             let again = again(line, position, |position| {
@@ -298,7 +301,8 @@ impl<S: Sql> Commit<'_, S> {
             compared += 1;
         }
         if compared == 0 {
-            return Err(SqlError::corrupt("segment"));
+            // It was too old to be kept.
+            return Ok(None);
         }
         let differs = differing
             .first()

@@ -87,7 +87,7 @@ impl<S: Sql> LaneService<S> {
         })
     }
 
-    fn prove<T>(
+    pub(super) fn prove<T>(
         &self,
         prove: impl FnOnce(&Tree<'_, Stored<'_, S>>) -> Result<T, NoProof<SqlError>>,
     ) -> Result<Answer<Option<T>>, SqlError> {

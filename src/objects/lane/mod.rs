@@ -3,7 +3,7 @@
 mod append;
 mod archive;
 #[cfg(test)]
-mod archive_tests;
+pub mod archive_tests;
 mod bucket;
 mod commit;
 mod index;
@@ -13,6 +13,9 @@ mod letter_store;
 mod letters;
 #[cfg(test)]
 mod letters_tests;
+mod lines;
+#[cfg(test)]
+mod lines_tests;
 mod log;
 mod memory;
 pub mod object;
@@ -33,8 +36,8 @@ pub mod service;
 mod signer;
 mod store;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod tree;
 #[cfg(test)]
-mod tree_tests;
+pub mod tree_tests;
 mod upkeep;

@@ -370,6 +370,10 @@ impl<S: Sql> Walk<'_, S> {
 
     fn read_lines(&mut self, segment: &Segment, lines: Lines<'_>) -> Result<(), SqlError> {
         for text in lines {
+            if text.is_empty() {
+                // It was too old, and others of its segment are not.
+                continue;
+            }
             let line = self.lane.parsed(text, &self.query.filter)?;
             let is_ahead = if self.is_forwards() {
                 line.index >= self.at

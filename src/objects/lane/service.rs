@@ -97,6 +97,8 @@ impl<S: Sql> LaneService<S> {
             LaneRequest::Discard(asked) => wire::encode(&self.discard(asked, now)?),
             LaneRequest::Backlog(seen) => wire::encode(&self.note_backlog(&seen)?),
             LaneRequest::Status(_) => wire::encode(&self.status()?),
+            LaneRequest::Lines(asked) => wire::encode(&self.lines(asked)?),
+            LaneRequest::Subtrees(asked) => wire::encode(&self.subtrees(asked)?),
         };
         Ok(reply?)
     }

@@ -180,6 +180,26 @@ pub fn segments(sql: &impl Sql, first: u64, end: u64) -> Result<Vec<Segment>, Sq
     rows.iter().map(Segment::try_from).collect()
 }
 
+/// Behind which index it is enough of the segments that have lines from `first` on: when they have so many bytes, but one
+/// segment in any case. Their lines are not read.
+pub fn end_of_bytes(sql: &impl Sql, first: u64, max_bytes: u64) -> Result<u64, SqlError> {
+    let rows = sql.exec(
+        "SELECT first_index + count, length(lines) FROM segment WHERE first_index >= coalesce(\
+         (SELECT max(first_index) FROM segment WHERE first_index <= ?), 0) \
+         AND first_index + count > ? ORDER BY first_index LIMIT 1000",
+        &[first.into(), first.into()],
+    )?;
+    let (mut end, mut bytes) = (first, 0);
+    for row in &rows {
+        bytes += row.integer(1)?;
+        if end > first && bytes > max_bytes {
+            break;
+        }
+        end = row.integer(0)?;
+    }
+    Ok(end)
+}
+
 /// The hashes of a tile above level 0, as far as there are.
 pub fn tile(sql: &impl Sql, level: u8, number: u64) -> Result<Vec<Hash>, SqlError> {
     let of = "SELECT hashes FROM tile WHERE level = ? AND number = ?";

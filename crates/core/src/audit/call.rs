@@ -3,6 +3,7 @@
 use super::backlog::Backlog;
 use super::detail::Followed;
 use super::event::Event;
+use super::export::source::{GetLines, GetSubtrees, Lines};
 use super::letters::{
     DiscardLetter, GetLetter, GetLetters, Keep, Kept, LetterCount, Letters, Reason, ReplayLetter,
     Replayed, ShownLetter,
@@ -275,6 +276,10 @@ crate::object_calls! {
         Backlog(Backlog) -> (),
         /// How the lane is.
         Status(GetStatus) -> LaneStatus,
+        /// Read lines for an export.
+        Lines(GetLines) -> Answer<Option<Lines>>,
+        /// Read the hashes of what an export leaves out.
+        Subtrees(GetSubtrees) -> Answer<Option<Vec<HashBytes>>>,
     }
 }
 
@@ -385,6 +390,14 @@ mod tests {
         assert_eq!(request(inclusion.into_request()), Ok(vec![1, 6, 1, 2]));
         let consistency = GetConsistency { from: 1, to: 2 };
         assert_eq!(request(consistency.into_request()), Ok(vec![1, 7, 1, 2]));
+        let lines = GetLines {
+            first: 1,
+            end: 2,
+            max_bytes: 3,
+        };
+        assert_eq!(request(lines.into_request()), Ok(vec![1, 22, 1, 2, 3]));
+        let subtrees = GetSubtrees { first: 1, end: 2 };
+        assert_eq!(request(subtrees.into_request()), Ok(vec![1, 23, 1, 2]));
     }
 
     #[test]
@@ -399,38 +412,38 @@ mod tests {
         let said = wire::encode(&event).expect("encodes").split_off(1);
         let letter = LetterId::from_bytes([7; 16]);
         let keep = Keep { letters: vec![] };
-        assert_eq!(request(keep.into_request()), [1, 8, 0]);
+        assert_eq!(request(keep.into_request()), [1, 15, 0]);
         let read = event.clone();
         let page = GetLetters {
             before: Some(5),
             limit: 3,
             read,
         };
-        let expected = [&[1, 9, 1, 5, 3][..], &said].concat();
+        let expected = [&[1, 16, 1, 5, 3][..], &said].concat();
         assert_eq!(request(page.into_request()), expected);
         let named = |variant: u8| [&[1, variant][..], &[7; 16], &said].concat();
         let read = event.clone();
         assert_eq!(
             request(GetLetter { letter, read }.into_request()),
-            named(10)
+            named(17)
         );
         let replay = event.clone();
         let replay = ReplayLetter { letter, replay };
-        assert_eq!(request(replay.into_request()), named(11));
+        assert_eq!(request(replay.into_request()), named(18));
         let discard = DiscardLetter {
             letter,
             discard: event,
         };
-        assert_eq!(request(discard.into_request()), named(12));
+        assert_eq!(request(discard.into_request()), named(19));
         let backlog = Backlog {
             queue: "q".into(),
             sent: UnixMillis(1),
             seen: UnixMillis(2),
         };
         let waits = [1, b'q', 1, 2];
-        let expected = [&[1, 13][..], &waits].concat();
+        let expected = [&[1, 20][..], &waits].concat();
         assert_eq!(request(backlog.clone().into_request()), expected);
-        assert_eq!(request(GetStatus.into_request()), [1, 14]);
+        assert_eq!(request(GetStatus.into_request()), [1, 21]);
         let status = LaneStatus {
             size: 3,
             archived_tiles: 1,

@@ -7,6 +7,7 @@ mod audit;
 mod audit_erasure;
 mod audit_events_api;
 mod audit_export;
+mod audit_exports;
 mod audit_letters;
 mod audit_log;
 mod audit_retention;

@@ -3,6 +3,7 @@
 //! The service hands out its checkpoint, tiles and entry bundles; all else is done here. What an export is:
 //! `portcullis_core::audit::export`.
 
+use super::by_service::{self, Service};
 use super::disclosures;
 use super::download::{committed_at, download};
 use super::log::Log;
@@ -39,6 +40,8 @@ the commit, so that they are a range of indexes too. What was interrupted goes o
 
 Lines that are gone by their age cannot be exported: it is refused, or begins behind them with --kept. That the rest is
 the log's is proven as before.
+With --by-service the service makes it, in the background and without a request for each few lines, and keeps it for a
+week; this waits, fetches its files and verifies them. Of the other formats it makes csv or ocsf.
 
 The key is taken from the service if none is given. Have it from somewhere else: who could change the log
 could change that too.
@@ -49,7 +52,8 @@ which opens that line and no other, as long as nobody erased it.
 Example:
   portcullis audit export ./everything --key-file log.vkey
   portcullis audit export ./november --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --format csv
-  portcullis audit export ./kills --action kill --format parquet --format ocsf";
+  portcullis audit export ./kills --action kill --format parquet --format ocsf
+  portcullis audit export ./everything --by-service --key-file log.vkey";
 
 /// The lane: there is one.
 const LANE: u32 = 0;
@@ -79,6 +83,9 @@ pub struct Export {
     /// Who asks for it, for the manifest
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    /// Have the service make it, and fetch it when it is done
+    #[arg(long, conflicts_with = "by")]
+    by_service: bool,
     #[command(flatten)]
     key: Key,
 }
@@ -89,6 +96,21 @@ impl Export {
         let (client, output) = (global.client()?, global.output());
         let log = Log::new(&client, LANE);
         let folder = Folder::make(&self.dir)?;
+        if self.by_service {
+            let key = self.key(&log, output)?;
+            let body = by_service::body(
+                self.from.as_deref(),
+                self.to.as_deref(),
+                &self.filters,
+                &self.format,
+            )?;
+            let service = Service {
+                client: &client,
+                url: global.url.to_string(),
+                output,
+            };
+            return service.export(&folder, &self.dir, body, &key);
+        }
         let unfinished = folder.unfinished()?;
         let key = self.key(&log, output)?;
         let asked = Asked {

@@ -1,10 +1,12 @@
 //! `portcullis audit`: the audit log, searched (`GET /v1/audit/events`), followed, taken away, verified and erased; and how
 //! long it is kept.
 
+mod by_service;
 mod disclosures;
 mod download;
 mod erase;
 mod export;
+mod exports;
 mod letters;
 mod log;
 mod parquet;
@@ -40,6 +42,9 @@ pub enum Audit {
     /// Lines and what proves them, as a folder
     #[command(after_help = export::EXAMPLE)]
     Export(export::Export),
+    /// Exports that the service makes or has made
+    #[command(subcommand, after_help = exports::EXAMPLE)]
+    Exports(exports::Exports),
     /// Whether such a folder is the log's; no service is asked
     #[command(after_help = verify::EXAMPLE)]
     Verify(verify::Verify),
@@ -68,6 +73,7 @@ impl Audit {
             Self::Query(command) => command.run(&global.client()?, output),
             Self::Tail(command) => command.run(&global.client()?, output),
             Self::Export(command) => command.run(global),
+            Self::Exports(command) => command.run(&global.client()?, output),
             Self::Verify(command) => command.run(output),
             Self::Retention(command) => command.run(&global.client()?, output),
             Self::Hold(command) => command.run(&global.client()?, output),

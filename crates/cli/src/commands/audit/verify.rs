@@ -91,7 +91,7 @@ impl Verify {
 }
 
 /// Reads a folder, and says what is wrong with it, and how many of its lines are opened by what is disclosed.
-fn verified(
+pub fn verified(
     dir: &Path,
     key: &CheckpointVerifier,
     output: Output,
@@ -183,7 +183,8 @@ fn verified(
     Ok((report, opened))
 }
 
-fn told(report: &Report) -> Vec<String> {
+/// The faults, a line for each.
+pub fn told(report: &Report) -> Vec<String> {
     let mut told: Vec<String> = report.faults.iter().map(Fault::to_string).collect();
     if report.more_faults > 0 {
         told.push(format!("and {} faults more", report.more_faults));
@@ -192,7 +193,7 @@ fn told(report: &Report) -> Vec<String> {
 }
 
 /// What was found, as people read it.
-fn sentences(report: &Report, opened: Option<u64>, key: &CheckpointVerifier) -> String {
+pub fn sentences(report: &Report, opened: Option<u64>, key: &CheckpointVerifier) -> String {
     let mut told = match &report.manifest {
         Some(manifest) if report.is_good() => good(report, manifest),
         _ => {

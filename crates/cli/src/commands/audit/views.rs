@@ -4,8 +4,9 @@ use super::parquet;
 use super::partial::Folder;
 use crate::failure::Failure;
 use clap::ValueEnum;
+use portcullis_core::audit::export::EVENTS;
 use portcullis_core::audit::export::fault::{Fault, Wrong};
-use portcullis_core::audit::export::{EVENTS, csv, ocsf};
+use portcullis_core::audit::export::view::Format as Text;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
@@ -25,23 +26,27 @@ pub enum Format {
 impl Format {
     /// The name of the file beside the lines.
     pub const fn file(self) -> Option<&'static str> {
+        match self.text() {
+            Some(text) => text.file(),
+            None => Some("events.parquet"),
+        }
+    }
+
+    /// The format, if it is text: then the service can write it, too.
+    pub const fn text(self) -> Option<Text> {
         match self {
-            Self::Ndjson => None,
-            Self::Csv => Some("events.csv"),
-            Self::Ocsf => Some("events.ocsf.ndjson"),
-            Self::Parquet => Some("events.parquet"),
+            Self::Ndjson => Some(Text::Ndjson),
+            Self::Csv => Some(Text::Csv),
+            Self::Ocsf => Some(Text::Ocsf),
+            Self::Parquet => None,
         }
     }
 }
 
 /// What a line is in a text format, or what comes before all lines.
 fn rendered(file: &str, line: Option<&[u8]>) -> Option<String> {
-    match (file, line) {
-        ("events.csv", None) => Some(csv::header()),
-        ("events.csv", Some(line)) => csv::record(line),
-        ("events.ocsf.ndjson", Some(line)) => ocsf::event(line).map(|event| event + "\n"),
-        _ => Some(String::new()),
-    }
+    let format = Text::ALL.into_iter().find(|text| text.file() == Some(file));
+    format.unwrap_or_default().render(line)
 }
 
 /// Writes the file of a format; its name.

@@ -23,17 +23,26 @@
 //!
 //! Verifying takes one pass over both files side by side, a stack of 53 hashes and one line.
 //!
+//! Who makes one: the command line, which asks the service for tiles and bundles ([`write`]); or the service itself, as a
+//! job that goes on where it was ([`make`], [`job`], [`call`]). Both are the same files.
+//!
 //! Out of scope: reading files, asking the service, Parquet.
 
+pub mod call;
 pub mod columns;
 pub mod csv;
 pub mod disclosed;
 pub mod fault;
+pub mod job;
 pub mod lines;
+pub mod make;
 pub mod manifest;
 pub mod ocsf;
 pub mod proofs;
+pub mod serve;
+pub mod source;
 pub mod verify;
+pub mod view;
 mod walk;
 pub mod write;
 

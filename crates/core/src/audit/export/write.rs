@@ -179,6 +179,16 @@ impl<E: Write, P: Write> Writer<E, P> {
         self.proofs.flush()
     }
 
+    /// What is written to, as far as it has been.
+    pub const fn outputs(&self) -> (&E, &P) {
+        (&self.events, &self.proofs)
+    }
+
+    /// The same, to be taken from: whoever does keeps what was written, for none of it comes again.
+    pub const fn outputs_mut(&mut self) -> (&mut E, &mut P) {
+        (&mut self.events, &mut self.proofs)
+    }
+
     /// What is written to.
     pub fn into_inner(self) -> (E, P) {
         (self.events, self.proofs)

@@ -1,7 +1,10 @@
 //! What holds of every export, and of every way to bend it.
 
 use super::*;
+use crate::audit::export::make::{Maker, Parts};
+use crate::audit::export::view::Format;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 fn any_export() -> impl Strategy<Value = (Vec<String>, Span<usize>, Option<Wanted>)> {
     (
@@ -131,5 +134,50 @@ proptest! {
         }
         prop_assert_eq!(at, end);
         prop_assert!(count <= 26);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn files_that_are_made_in_slices_are_the_same_and_so_are_their_digests(
+        (log, scan, wanted) in any_export(), every in 1usize..9, format in 0usize..3,
+    ) {
+        let folder = export(&log, scan.clone(), wanted.clone());
+        let (format, head) = (Format::ALL[format], root(&log));
+        let filter = wanted.as_ref().map(|wanted| wanted.filter().expect("a filter"));
+        let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+        let mut keep = |parts: Parts| for (name, bytes) in parts {
+            assert!(!bytes.is_empty());
+            files.entry(name).or_default().extend(bytes);
+        };
+        let mut maker = Maker::begin(format, "id.example/audit/lane/0", head.size).expect("begins");
+        let others = |maker: &mut Maker, end: u64| for (height, number) in subtrees(maker.size(), end) {
+            let from = usize::try_from(number << height).expect("small");
+            maker.others(height, root(&log[from..from + (1 << height)]).root).expect("fits");
+        };
+        others(&mut maker, scan.start as u64);
+        for lines in log[scan.clone()].chunks(every) {
+            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            maker.lines(text.as_bytes(), filter.as_ref()).expect("lines");
+            keep(maker.take());
+            prop_assert_eq!(maker.waiting(), 0);
+            let stored = crate::wire::encode(&maker.unfinished()).expect("encodes");
+            let unfinished = crate::wire::decode(&stored).expect("decodes");
+            maker = Maker::resume(format, &unfinished).expect("resumes");
+        }
+        others(&mut maker, head.size);
+        let (done, parts, entries) = maker.finish(&head).expect("the tree");
+        keep(parts);
+        let empty = Vec::new();
+        prop_assert_eq!(files.get(EVENTS).unwrap_or(&empty), &folder.events);
+        prop_assert_eq!(&files[PROOFS], &folder.proofs);
+        prop_assert_eq!(done.events_bytes, folder.events.len() as u64);
+        for entry in &entries {
+            let file = files.get(entry.name.as_str()).unwrap_or(&empty);
+            prop_assert_eq!(entry, &Entry::new(&entry.name, lines::digest(&**file).expect("reads")));
+        }
+        prop_assert_eq!(entries.len(), 2 + usize::from(format.file().is_some()));
     }
 }
