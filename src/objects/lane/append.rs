@@ -23,8 +23,8 @@ impl<S: Sql> LaneService<S> {
         self.open()?;
         self.forgetting(|| {
             let mut commit = self.begin(append.received, now)?;
-            for pack in &append.packs {
-                commit.pack(pack)?;
+            for pack in append.packs {
+                commit.pack(&pack)?;
             }
             self.end(commit)
         })

@@ -17,10 +17,11 @@ use super::store::{self, Segment};
 use super::tree::Growing;
 use crate::objects::sql::{Sql, SqlError};
 use crate::runtime::new_id;
+use portcullis_core::audit::again::again;
 use portcullis_core::audit::call::{Appended, Aside, SetAside};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
-use portcullis_core::audit::line::{Position, again};
+use portcullis_core::audit::line::Position;
 use portcullis_core::audit::log::leaf_hash;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::audit::remembered::{Run, WINDOW_SECS};
@@ -208,10 +209,7 @@ impl<S: Sql> Commit<'_, S> {
             first_index: self.writer.next_index,
         };
         for (sequence, event) in part.numbered() {
-            let position = Position {
-                received: self.received,
-                ..self.position(part.producer, sequence, self.writer.next_index)
-            };
+            let position = self.position(part.producer, sequence, self.writer.next_index);
             let (event, line) = self.lane.line(event, detail, &position)?;
             self.writer.push(self.sql, &event, &line, &position)?;
         }
@@ -350,14 +348,13 @@ impl<S: Sql> Commit<'_, S> {
 
     /// Puts an event of the lane's own into the log.
     pub fn say(&mut self, event: Event, detail: Option<&Detail>) -> Result<(), SqlError> {
-        let producer = match store::own_producer(self.sql)? {
-            Some(own) => own,
-            None => {
-                let new = new_id().map_err(|error| SqlError(error.to_string()))?;
-                let new = ProducerId::from_bytes(new);
-                store::add_own_producer(self.sql, new)?;
-                new
-            }
+        let producer = if let Some(own) = store::own_producer(self.sql)? {
+            own
+        } else {
+            let new = new_id().map_err(|error| SqlError(error.to_string()))?;
+            let new = ProducerId::from_bytes(new);
+            store::add_own_producer(self.sql, new)?;
+            new
         };
         let first_sequence = self.memory.of(self.sql, producer)?.next_sequence();
         let own = Part {

@@ -260,9 +260,9 @@ fn gaps_are_logged_once_each_an_hour_after_they_were_noticed_and_a_late_event_is
     ring_until(&lane, NOW.plus_secs(20 * DAY_SECS));
     let gaps = [(name(1), 1, 2), (name(1), 5, 5)];
     assert_eq!(sequences(&lane, Action::AuditGap), gaps);
-    let late = put(&lane, vec![pack(1, 2, 1)], NOW.plus_secs(20 * DAY_SECS));
-    assert_eq!((late.new_events, late.set_aside.len()), (1, 0));
-    assert!(late.first_indexes[0].is_some_and(|index| index > 8));
+    let filling = put(&lane, vec![pack(1, 2, 1)], NOW.plus_secs(20 * DAY_SECS));
+    assert_eq!((filling.new_events, filling.set_aside.len()), (1, 0));
+    assert!(filling.first_indexes[0].is_some_and(|index| index > 8));
     put(&lane, vec![pack(1, 12, 1)], NOW.plus_secs(20 * DAY_SECS));
     ring_until(&lane, NOW.plus_secs(40 * DAY_SECS));
     let mut all = gaps.to_vec();

@@ -1,5 +1,6 @@
 //! What a lane gives to exports: whole lines, in order, and never more than is asked for.
 
+use super::retained;
 use super::tree_tests::{entries, lane_of, reckoned};
 use crate::objects::sql::Sql;
 use portcullis_core::audit::export::source::{Bytes, GetLines, GetSubtrees, Lines};
@@ -75,8 +76,10 @@ fn what_is_not_in_the_tree_is_not_given() {
 fn of_lines_that_are_not_kept_any_more_it_is_told_from_where_they_are() {
     let lane = lane_of(9, 3);
     let all = entries(&lane);
-    let gone = "DELETE FROM segment WHERE first_index < 3";
-    lane.sql().exec(gone, &[]).expect("deletes");
+    retained::remove_lines(lane.sql(), 0, 3).expect("removes");
+    let mut kept = retained::kept(lane.sql()).expect("reads");
+    kept.pruned_to = 3;
+    retained::put_kept(lane.sql(), &kept).expect("notes");
     for (end, lines) in [(2, 0), (3, 0), (5, 2)] {
         let asked = GetLines {
             first: 0,
