@@ -195,3 +195,23 @@ fn seal(key: &PersonKey, position: &Position, text: &str) -> Result<String, SqlE
     let sealed = key.leaf(place).seal(place, text);
     sealed.ok_or_else(|| SqlError("cannot seal".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_core::audit::sealed::Day;
+
+    #[test]
+    fn an_instance_keeps_a_bounded_number_of_keys_in_memory() {
+        let known = KnownKeys::default();
+        let keys: Rc<[PersonKey]> = Rc::new([PersonKey::from_bytes([1; 32])]);
+        for day in 0..10_000 {
+            let owner = Owner::Day(Day(day));
+            known.keep(owner, &keys);
+            assert!(known.get(owner).is_some());
+            assert!(known.0.borrow().len() <= MAX_KNOWN);
+        }
+        known.forget();
+        assert!(known.get(Owner::Day(Day(9_999))).is_none());
+    }
+}

@@ -35,9 +35,9 @@ use crate::seal::{NONCE, decrypt, encrypt};
 use crate::secret::constant_time_eq;
 use crate::text::{base64url, from_base64url};
 use crate::time::UnixMillis;
-use hmac_sha256::HMAC;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -47,7 +47,7 @@ const COMMITMENT: usize = 32;
 const BLOCK: usize = 32;
 
 // Each is the beginning of what is hashed, and none is the beginning of another.
-const LEAF: &[u8] = b"portcullis audit 1: leaf key\0";
+const LEAF: &[u8] = b"portcullis audit 1: leaf\0";
 const ENCRYPTION: &[u8] = b"portcullis audit 1: encryption key\0";
 const TEXT: &[u8] = b"portcullis audit 1: text\0";
 
@@ -152,25 +152,19 @@ impl Place {
 
 /// What seals a person's fields.
 #[derive(Clone)]
-pub struct PersonKey([u8; 32]);
+pub struct PersonKey(Mac);
 
 impl PersonKey {
     /// From 32 random bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, for keeping them sealed.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Mac::new(&bytes))
     }
 
     /// The key of one line.
     #[must_use]
     pub fn leaf(&self, place: Place) -> LeafKey {
-        LeafKey(mac(&self.0, LEAF, &place.to_bytes()))
+        LeafKey(self.0.of(LEAF, &place.to_bytes()))
     }
 }
 
@@ -208,9 +202,10 @@ impl LeafKey {
     pub fn seal(&self, place: Place, text: &str) -> Option<String> {
         let mut padded = text.as_bytes().to_vec();
         padded.resize(padded.len().next_multiple_of(BLOCK), b' ');
-        let commitment = mac(&self.0, TEXT, &padded);
+        let mac = Mac::new(&self.0);
+        let commitment = mac.of(TEXT, &padded);
         let nonce = commitment.first_chunk()?;
-        let encrypted = encrypt(&self.encryption(), nonce, &place.to_bytes(), &padded)?;
+        let encrypted = encrypt(&mac.of(ENCRYPTION, &[]), nonce, &place.to_bytes(), &padded)?;
         Some(base64url(
             &[&[VERSION], commitment.as_slice(), &encrypted].concat(),
         ))
@@ -223,25 +218,50 @@ impl LeafKey {
         let sealed = sealed.strip_prefix(&[VERSION])?;
         let (commitment, encrypted) = sealed.split_first_chunk::<COMMITMENT>()?;
         let nonce: &[u8; NONCE] = commitment.first_chunk()?;
-        let padded = decrypt(&self.encryption(), nonce, &place.to_bytes(), encrypted)?;
-        if !constant_time_eq(&mac(&self.0, TEXT, &padded), commitment) {
+        let mac = Mac::new(&self.0);
+        let padded = decrypt(
+            &mac.of(ENCRYPTION, &[]),
+            nonce,
+            &place.to_bytes(),
+            encrypted,
+        )?;
+        if !constant_time_eq(&mac.of(TEXT, &padded), commitment) {
             return None;
         }
         let mut text = String::from_utf8(padded).ok()?;
         text.truncate(text.trim_end_matches(' ').len());
         Some(text)
     }
-
-    fn encryption(&self) -> [u8; 32] {
-        mac(&self.0, ENCRYPTION, &[])
-    }
 }
 
-fn mac(key: &[u8; 32], label: &[u8], text: &[u8]) -> [u8; 32] {
-    let mut mac = HMAC::new(key);
-    mac.update(label);
-    mac.update(text);
-    mac.finalize()
+/// HMAC-SHA256 (RFC 2104) under a key of 32 bytes. What both hashes begin with is hashed once for all texts: sealing a
+/// line is mostly hashing.
+#[derive(Clone)]
+struct Mac {
+    inner: Sha256,
+    outer: Sha256,
+}
+
+impl Mac {
+    fn new(key: &[u8; 32]) -> Self {
+        let padded = |pad: u8| {
+            let mut block = [pad; 64];
+            for (byte, key) in block.iter_mut().zip(key) {
+                *byte ^= key;
+            }
+            Sha256::new().chain_update(block)
+        };
+        Self {
+            inner: padded(0x36),
+            outer: padded(0x5c),
+        }
+    }
+
+    fn of(&self, label: &[u8], text: &[u8]) -> [u8; 32] {
+        let inner = self.inner.clone().chain_update(label).chain_update(text);
+        let outer = self.outer.clone().chain_update(inner.finalize());
+        outer.finalize().into()
+    }
 }
 
 #[derive(Serialize)]
