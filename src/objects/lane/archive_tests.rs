@@ -27,12 +27,12 @@ pub struct FakeArchive {
 }
 
 impl FakeArchive {
-    fn fail_nth(&self, nth: u32, fault: Fault) {
+    pub fn fail_nth(&self, nth: u32, fault: Fault) {
         self.planned.set(Some((nth, fault)));
     }
 
     /// No more failures; says whether one was still waiting.
-    fn heal(&self) -> bool {
+    pub fn heal(&self) -> bool {
         self.planned.take().is_some()
     }
 
@@ -49,12 +49,12 @@ impl FakeArchive {
         }
     }
 
-    fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+    pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let objects = self.objects.borrow();
         objects.get(name).map(|archived| archived.bytes.clone())
     }
 
-    fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         self.objects.borrow().keys().cloned().collect()
     }
 }
@@ -102,7 +102,7 @@ impl Archive for FakeArchive {
     }
 }
 
-const CHECKPOINT: &str = "lane/0/checkpoint";
+pub const CHECKPOINT: &str = "lane/0/checkpoint";
 
 fn at(step: u64) -> UnixMillis {
     UnixMillis(NOW.0 + step * CHECKPOINT_MS)

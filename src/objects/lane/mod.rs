@@ -8,6 +8,8 @@ mod bucket;
 mod log;
 pub mod object;
 mod page;
+#[cfg(test)]
+mod rounds_tests;
 pub mod service;
 mod signer;
 mod store;
