@@ -9,6 +9,8 @@ mod log;
 pub mod object;
 mod page;
 #[cfg(test)]
+mod peers_tests;
+#[cfg(test)]
 mod rounds_tests;
 pub mod service;
 mod signer;

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub type Lane = LaneService<HostSql>;
 
-fn keys(sealing_key: u8, issuer: &str) -> LogKeyMaker {
+pub fn keys(sealing_key: u8, issuer: &str) -> LogKeyMaker {
     let origin = Origin::of_lane(issuer, 0).expect("an origin");
     LogKeyMaker::new([sealing_key; 32], origin)
 }

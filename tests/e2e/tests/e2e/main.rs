@@ -4,8 +4,10 @@
 //! `tests/conformance.md` says which requirement each of them shows.
 
 mod audit;
+mod audit_crash;
 mod audit_export;
 mod audit_log;
+mod audit_oracles;
 mod authorize;
 mod backchannel_logout;
 mod bad_tokens;

@@ -218,3 +218,6 @@ fn as_json(report: &Report, key: &CheckpointVerifier) -> Value {
         "manifest": report.manifest,
     })
 }
+
+#[cfg(test)]
+mod tests;
