@@ -200,6 +200,13 @@ fn any(index: u64) -> Event {
     (full.action, full.outcome, full.actor) = (bare.action, bare.outcome, bare.actor);
     if let Some(request) = &mut full.request {
         methods[pick(5, 3)].clone_into(&mut request.method);
+        let hosts = [
+            "api.example",
+            "api.example:8443",
+            "[2001:db8::1]:443",
+            "127.0.0.1:1",
+        ];
+        hosts[pick(4, 2)].clone_into(&mut request.host);
         request.ray = Some("8f0c0ffee0ddba11".to_owned());
         request.asn = Some(64_496);
         request.country = Some("CH".to_owned());
