@@ -7,7 +7,8 @@ use super::tests::{all_kills, append, event, kills, pack, query, read};
 use super::tree::Standing;
 use super::tree_tests::{Lane, add, entries, keys, lane, lane_of, ours, reckoned};
 use crate::objects::host_sql::Fault;
-use portcullis_core::audit::call::Append;
+use futures::FutureExt;
+use portcullis_core::audit::call::{Append, GetConsistency};
 use portcullis_core::audit::log::proof::verify_consistency;
 use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::audit::log::{Hash, Head};
@@ -169,7 +170,7 @@ fn an_event_that_comes_late_is_appended_and_rewrites_nothing() {
 }
 
 fn expect_continued(lane: &Lane, older: &Head, newer: &Head) {
-    let asked = portcullis_core::audit::call::GetConsistency {
+    let asked = GetConsistency {
         from: older.size,
         to: newer.size,
     };
@@ -191,7 +192,7 @@ fn a_service_key_that_changes_in_mid_round_ends_the_signing_alone_and_the_right_
     // The object starts again, with another key, between a commit and its checkpoint.
     add(&lane, 11, 300, 100);
     let lane = lane.restarted(Some(keys(2, "https://id.example")));
-    let signed = futures::FutureExt::now_or_never(lane.checkpoint(&archive, at(2)));
+    let signed = lane.checkpoint(&archive, at(2)).now_or_never();
     assert_eq!(signed, Some(Ok(Err(Refusal::KeyUnusable))));
     // Events are taken and read, tiles are archived, and the checkpoint in the archive is the one before.
     add(&lane, 311, 10, 10);

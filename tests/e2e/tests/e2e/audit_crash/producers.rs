@@ -134,7 +134,7 @@ fn denied_requests(by: &Producing<'_>) {
     by.send("denied", |number| {
         let request = Request::get(format!("{}/denied/{number}", by.at.gateway));
         let answer = request.bearer(&by.dead.access).send()?;
-        Ok(answer.status == 401)
+        Ok(answer.expect(401)?.json()?["reason"] == "session_ended")
     });
 }
 
