@@ -7,7 +7,7 @@ use crate::output::Output;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::export::fault::Fault;
 use portcullis_core::audit::export::lines::digest;
-use portcullis_core::audit::export::manifest::{Entry, Kind, Manifest, Range, Stated};
+use portcullis_core::audit::export::manifest::{self, Entry, Kind, Manifest, Stated};
 use portcullis_core::audit::export::write::Writer;
 use portcullis_core::audit::export::{CHECKPOINT, EVENTS, MANIFEST, PROOFS, VERSION};
 use portcullis_core::audit::line::{Position, render};
@@ -17,11 +17,14 @@ use portcullis_core::audit::log::leaf_hash;
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// The lines of the log, and those of them that are exported: so that there are subtrees before and behind.
 const LOG: u64 = 20;
-const EXPORTED: std::ops::Range<u64> = 5..17;
+const EXPORTED: Range<u64> = 5..17;
+/// As many as there are kinds of lines here: of OCSF they are long, and the work grows with the square.
+const AS_OCSF: Range<u64> = 5..8;
 
 /// An export in a folder that is gone when this is dropped.
 struct Export {
@@ -62,6 +65,11 @@ fn line(index: u64) -> String {
 impl Export {
     /// Whole, with a file of that format.
     fn make(name: &str, format: Format) -> Self {
+        let exported = if format == Format::Ocsf {
+            AS_OCSF
+        } else {
+            EXPORTED
+        };
         let dir = format!("portcullis-verify-{}-{name}", std::process::id());
         let dir = std::env::temp_dir().join(dir);
         let folder = Folder::make(&dir).expect("a folder");
@@ -75,7 +83,7 @@ impl Export {
             let line = line(index);
             let leaf = leaf_hash(line.as_bytes());
             edge.append(leaf, &mut Vec::new());
-            let written = if EXPORTED.contains(&index) {
+            let written = if exported.contains(&index) {
                 writer.line(line.as_bytes())
             } else {
                 writer.others(0, leaf)
@@ -98,9 +106,9 @@ impl Export {
             lane: 0,
             origin,
             kind: Kind::Whole,
-            scanned: vec![Range {
-                first: EXPORTED.start,
-                end: EXPORTED.end,
+            scanned: vec![manifest::Range {
+                first: exported.start,
+                end: exported.end,
             }],
             filter: None,
             lines: done.lines,
@@ -152,6 +160,10 @@ fn every_byte_of(export: &Export, name: &str) -> u64 {
                 MANIFEST | CHECKPOINT | "events.parquet" => fault.file == name,
                 // The root of others' lines is wrong if no root comes of it: which of several is, nobody can know.
                 PROOFS if good[usize::try_from(begins).expect("small")] == b'[' => {
+                    fault.file == name
+                }
+                // Without its comma a line is the last, and what follows is one too many.
+                PROOFS if good[at] == b',' && fault.byte == Some(at as u64 + 1) => {
                     fault.file == name
                 }
                 _ => {
