@@ -62,11 +62,11 @@ fn execute(command: Command) -> Result<(), Failure> {
                 tidy::tidy(&kit)?;
             }
             if scope == TestScope::Unit {
-                return run::test(&kit, scope, filter.as_deref(), None);
+                return run::test(&kit, scope, filter.as_deref(), &[]);
             }
             let packages = python::install(&kit.place)?;
             workers::build(&kit, Finish::Quick)?;
-            run::test(&kit, scope, filter.as_deref(), Some(&packages))
+            run::test(&kit, scope, filter.as_deref(), &packages)
         }
         Command::Demo { args } => {
             let kit = setup::setup(&place)?;

@@ -1,5 +1,5 @@
-//! What comes from the Python registry: `scim2-tester`, which a test runs against the SCIM endpoint. Installed
-//! once per file of pinned versions and Python into the cache.
+//! What comes from the Python registry: `scim2-tester`, which a test runs against the SCIM endpoint, and what judges exports of
+//! the audit log. Installed once per file of pinned versions and Python into the cache.
 //!
 //! Only the end-to-end tests need it, so nothing else asks for a Python.
 
@@ -18,8 +18,24 @@ use crate::{
     tools::clear,
 };
 
-/// Relative to the checkout.
-const REQUIREMENTS: &str = "tests/e2e/scim2-tester/requirements.txt";
+/// Packages that are used together.
+struct Set {
+    /// What tells tests where they are.
+    variable: &'static str,
+    /// What they are, relative to the checkout.
+    requirements: &'static str,
+}
+
+const SETS: [Set; 2] = [
+    Set {
+        variable: "PORTCULLIS_PYTHON_PACKAGES",
+        requirements: "tests/e2e/scim2-tester/requirements.txt",
+    },
+    Set {
+        variable: "PORTCULLIS_PYTHON_ORACLES",
+        requirements: "tests/e2e/audit-oracles/requirements.txt",
+    },
+];
 
 /// The oldest that the packages run on.
 const OLDEST: (u32, u32) = (3, 11);
@@ -31,11 +47,17 @@ const WHO: &str = "import sys, sysconfig; \
 /// The program; found on the path, so that a virtual environment's is taken.
 const PYTHON: &str = "python3";
 
-/// Where the packages are, for `PYTHONPATH`. The caller holds the build lock, so that nobody else installs.
-pub fn install(place: &Place) -> Result<PathBuf, Failure> {
-    let requirements = place.root.join(REQUIREMENTS);
-    let text = fs::read(&requirements).doing(format!("reading {}", requirements.display()))?;
+/// Where the packages of each set are, for `PYTHONPATH`, with the variable that tells tests. The caller holds the build lock, so
+/// that nobody else installs.
+pub fn install(place: &Place) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let python = Python::find()?;
+    let of_set = |set: &Set| Ok((set.variable, install_set(place, &python, set.requirements)?));
+    SETS.iter().map(of_set).collect()
+}
+
+fn install_set(place: &Place, python: &Python, file: &str) -> Result<PathBuf, Failure> {
+    let requirements = place.root.join(file);
+    let text = fs::read(&requirements).doing(format!("reading {}", requirements.display()))?;
     let name = format!("{}-{}", fingerprint(&text), python.kind);
     let installed = place.cache.join("python").join(&name);
     if !installed.is_dir() {
@@ -63,8 +85,7 @@ impl Python {
              any Python {major}.{minor} or later with pip will do, as `python3` on the PATH"
         );
         let Some(who) = process::probe(process::command(PYTHON).args(["-c", WHO])) else {
-            let what =
-                format!("{PYTHON} is not installed, and the end-to-end tests of SCIM need it");
+            let what = format!("{PYTHON} is not installed, and the end-to-end tests need it");
             return Err(Failure::missing(what, remedy));
         };
         let Some((version, kind)) = identity(&who) else {
@@ -112,10 +133,14 @@ fn pip(requirements: &Path, target: &Path) -> Result<(), Failure> {
     .arg(requirements);
     process::output(&mut pip).map(drop).map_err(|failure| {
         Failure::missing(
-            format!("pip could not install the packages of {REQUIREMENTS}.\n{failure}"),
             format!(
-                "{PYTHON} -m pip install --require-hashes --target DIR -r {REQUIREMENTS}\n\
-                 # to see what it says; then `cargo xtask setup` again"
+                "pip could not install the packages of {}.\n{failure}",
+                requirements.display()
+            ),
+            format!(
+                "{PYTHON} -m pip install --require-hashes --target DIR -r {}\n\
+                 # to see what it says; then `cargo xtask setup` again",
+                requirements.display()
             ),
         )
     })

@@ -1,6 +1,6 @@
 //! Runs the stack, the tests, the demo and the measurements.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, path::Path, process::Command};
+use std::{ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use crate::{cli::TestScope, failure::Failure, process, progress::step, setup::Kit};
 
@@ -26,12 +26,12 @@ pub fn test(
     kit: &Kit,
     scope: TestScope,
     filter: Option<&str>,
-    python_packages: Option<&Path>,
+    python_packages: &[(&str, PathBuf)],
 ) -> Result<(), Failure> {
     let mut cargo = with_stack(kit);
     cargo.arg("test");
-    if let Some(packages) = python_packages {
-        cargo.env("PORTCULLIS_PYTHON_PACKAGES", packages);
+    for (variable, packages) in python_packages {
+        cargo.env(variable, packages);
     }
     match scope {
         TestScope::All => cargo.arg("--workspace"),

@@ -112,21 +112,32 @@ impl Archive for FakeArchive {
     }
 }
 
-const CHECKPOINT: &str = "lane/0/checkpoint";
+pub const CHECKPOINT: &str = "lane/0/checkpoint";
 
-fn at(step: u64) -> UnixMillis {
+pub fn at(step: u64) -> UnixMillis {
     UnixMillis(NOW.0 + step * CHECKPOINT_MS)
 }
 
-fn sign(lane: &Lane, archive: &FakeArchive, step: u64) -> Result<Result<Head, Refusal>, SqlError> {
+pub fn sign(
+    lane: &Lane,
+    archive: &FakeArchive,
+    step: u64,
+) -> Result<Result<Head, Refusal>, SqlError> {
     let signed = lane.checkpoint(archive, at(step)).now_or_never();
     let note = signed.expect("the archive answers at once")?;
     Ok(note.map(|note| verifier(lane).open(&note).expect("a checkpoint")))
 }
 
-fn archive_tiles(lane: &Lane, archive: &FakeArchive) -> Result<(), SqlError> {
+pub fn archive_tiles(lane: &Lane, archive: &FakeArchive) -> Result<(), SqlError> {
     let archived = lane.archive_tiles(archive).now_or_never();
     archived.expect("the archive answers at once")
+}
+
+/// When an object was put, as against others.
+pub fn version(archive: &FakeArchive, name: &str) -> u64 {
+    let objects = archive.objects.borrow();
+    let archived = objects.get(name).expect("an object");
+    archived.version.parse().expect("a number")
 }
 
 /// What is archived of the lane's tiles, found to be the tree's.

@@ -20,6 +20,8 @@ mod log;
 mod memory;
 pub mod object;
 mod page;
+#[cfg(test)]
+mod peers_tests;
 mod person_store;
 mod personal;
 mod producers;
@@ -29,6 +31,8 @@ mod retention;
 mod retention_history_tests;
 #[cfg(test)]
 mod retention_tests;
+#[cfg(test)]
+mod rounds_tests;
 mod sealing;
 #[cfg(test)]
 mod sealing_tests;

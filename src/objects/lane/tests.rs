@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 pub const NOW: UnixMillis = UnixMillis(1_000_000);
 
-fn event(subject: u8, at: u64) -> Event {
+pub fn event(subject: u8, at: u64) -> Event {
     Event {
         subject: Some(SubjectKey::from_bytes([subject; 16])),
         ..Event::new(

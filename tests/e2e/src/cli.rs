@@ -18,6 +18,17 @@ pub struct Ran {
     pub stderr: String,
 }
 
+impl Ran {
+    /// Fails unless it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Result<Self> {
+        if self.code == Some(code) {
+            return Ok(self);
+        }
+        Err(Failure::new(format!("{self:?}")))
+    }
+}
+
 /// Runs `portcullis` with these arguments, as an auditor of that service.
 pub fn portcullis(at: &Endpoints, args: &[&str]) -> Result<Ran> {
     portcullis_as(at, bearer::AUDITOR, args)
@@ -54,6 +65,11 @@ pub fn portcullis_alone(args: &[&str]) -> Result<Ran> {
     run(command.args(args))
 }
 
+/// Runs an example of the command line's package.
+pub fn example(name: &str, args: &[&str]) -> Result<Ran> {
+    run(Command::new(build("--example", name)?).args(args))
+}
+
 fn run(command: &mut Command) -> Result<Ran> {
     let output = command.output()?;
     Ok(Ran {
@@ -66,11 +82,12 @@ fn run(command: &mut Command) -> Result<Ran> {
 /// Built once: a test of this package does not know the binaries of others.
 fn binary() -> Result<PathBuf> {
     static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build().map_err(|error| error.to_string()));
+    let built =
+        BUILT.get_or_init(|| build("--bin", "portcullis").map_err(|error| error.to_string()));
     built.clone().map_err(Failure::new)
 }
 
-fn build() -> Result<PathBuf> {
+fn build(kind: &str, name: &str) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(checkout()?)
@@ -79,8 +96,8 @@ fn build() -> Result<PathBuf> {
             "--quiet",
             "--package",
             "portcullis-cli",
-            "--bin",
-            "portcullis",
+            kind,
+            name,
         ])
         .args(["--message-format", "json-render-diagnostics"]);
     let output = cargo.output()?;

@@ -1,34 +1,13 @@
 //! An auditor takes the log away with the command line, and verifies it without the service.
 
-use portcullis_e2e::app::random_text;
 use portcullis_e2e::audit_log::Log;
-use portcullis_e2e::cli::{Ran, portcullis, portcullis_alone};
+use portcullis_e2e::cli::{portcullis, portcullis_alone};
 use portcullis_e2e::people::Person;
+use portcullis_e2e::scratch::Scratch;
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// A folder that is gone when the test is over.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Result<Self> {
-        Ok(Self(
-            std::env::temp_dir().join(format!("portcullis-export-{}", random_text()?)),
-        ))
-    }
-
-    fn shown(&self) -> String {
-        self.0.display().to_string()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use std::path::Path;
 
 /// Somebody whose log-in and kill are in the log, and the index of the kill.
 fn somebody_killed() -> Result<(Person, String, u64)> {
@@ -47,31 +26,23 @@ fn somebody_killed() -> Result<(Person, String, u64)> {
     Ok((person, tokens.subject, index))
 }
 
-#[track_caller]
-fn expect(ran: &Ran, code: i32) -> Result {
-    if ran.code == Some(code) {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{ran:?}")))
-}
-
 #[test]
 fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result {
     let (person, subject, index) = somebody_killed()?;
     let at = person.endpoints();
     let key = Log::new(at).key()?.to_vkey();
-    let dir = Dir::new()?;
+    let dir = Scratch::new("export")?;
     let shown = dir.shown();
     let formats = ["--format", "csv", "--format", "ocsf"];
     let args = [&["audit", "export", &shown, "--key", &key], &formats[..]].concat();
-    expect(&portcullis(at, &args)?, 0)?;
+    portcullis(at, &args)?.expect(0)?;
     let verify = || portcullis_alone(&["audit", "verify", &dir.shown(), "--key", &key, "--json"]);
     let ran = verify()?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     let told: Value = serde_json::from_str(&ran.stdout)?;
     assert_eq!(told["good"], true, "{ran:?}");
     assert_eq!(told["manifest"]["kind"], "whole", "{ran:?}");
-    let lines = fs::read_to_string(dir.0.join("events.ndjson"))?;
+    let lines = fs::read_to_string(dir.path.join("events.ndjson"))?;
     let found: Vec<Value> = lines
         .lines()
         .map(serde_json::from_str)
@@ -96,7 +67,7 @@ fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result 
     let other = original[at_kill].replace(&subject, "sub_AQEBAQEBAQEBAQEBAQEBAQ");
     changed[at_kill] = &other;
     bent(
-        &dir.0,
+        &dir.path,
         &text(&changed),
         &key,
         &place,
@@ -104,28 +75,28 @@ fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result 
     )?;
     let mut gone = original.clone();
     gone.remove(at_kill);
-    bent(&dir.0, &text(&gone), &key, "", "missing")?;
+    bent(&dir.path, &text(&gone), &key, "", "missing")?;
     let mut swapped = original.clone();
     swapped.swap(at_kill - 1, at_kill);
-    bent(&dir.0, &text(&swapped), &key, &place, "it says index")?;
+    bent(&dir.path, &text(&swapped), &key, &place, "it says index")?;
     let mut twice = original.clone();
     twice.insert(at_kill, original[at_kill]);
     bent(
-        &dir.0,
+        &dir.path,
         &text(&twice),
         &key,
         "",
         "the line does not belong here",
     )?;
     bent(
-        &dir.0,
+        &dir.path,
         &text(&original[..at_kill]),
         &key,
         "",
         "lines are missing",
     )?;
-    fs::write(dir.0.join("events.ndjson"), &lines)?;
-    expect(&verify()?, 0)?;
+    fs::write(dir.path.join("events.ndjson"), &lines)?;
+    verify()?.expect(0)?;
 
     // Each other file, with a bit that flipped.
     for name in [
@@ -135,13 +106,13 @@ fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result 
         "events.csv",
         "events.ocsf.ndjson",
     ] {
-        let good = fs::read(dir.0.join(name))?;
+        let good = fs::read(dir.path.join(name))?;
         let mut bytes = good.clone();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        fs::write(dir.0.join(name), bytes)?;
+        fs::write(dir.path.join(name), bytes)?;
         let ran = verify()?;
-        expect(&ran, 1)?;
+        let ran = ran.expect(1)?;
         let told: Value = serde_json::from_str(&ran.stdout)?;
         let files = told["faults"]
             .as_array()
@@ -152,9 +123,9 @@ fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result 
             files.into_iter().any(|file| file == name),
             "{name}: {ran:?}"
         );
-        fs::write(dir.0.join(name), good)?;
+        fs::write(dir.path.join(name), good)?;
     }
-    expect(&verify()?, 0)
+    verify()?.expect(0).map(drop)
 }
 
 /// Puts other lines into the export, and has it verified.
@@ -162,7 +133,7 @@ fn what_an_auditor_takes_away_verifies_offline_and_bent_it_does_not() -> Result 
 fn bent(dir: &Path, lines: &str, key: &str, place: &str, what: &str) -> Result {
     fs::write(dir.join("events.ndjson"), lines)?;
     let ran = portcullis_alone(&["audit", "verify", &dir.display().to_string(), "--key", key])?;
-    expect(&ran, 1)?;
+    let ran = ran.expect(1)?;
     assert!(
         ran.stderr
             .lines()
@@ -179,7 +150,7 @@ fn bent(dir: &Path, lines: &str, key: &str, place: &str, what: &str) -> Result {
 #[test]
 fn an_export_of_one_person_by_name_has_their_lines_and_each_is_proven() -> Result {
     let (person, subject, _) = somebody_killed()?;
-    let (at, dir) = (person.endpoints(), Dir::new()?);
+    let (at, dir) = (person.endpoints(), Scratch::new("export")?);
     let key = Log::new(at).key()?.to_vkey();
     let claim = person.claim();
     let args = [
@@ -193,10 +164,10 @@ fn an_export_of_one_person_by_name_has_their_lines_and_each_is_proven() -> Resul
         "--json",
     ];
     let ran = portcullis(at, &args)?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     let manifest: Value = serde_json::from_str(&ran.stdout)?;
     assert_eq!(manifest["filter"]["subject"], subject.as_str());
-    let lines = fs::read_to_string(dir.0.join("events.ndjson"))?;
+    let lines = fs::read_to_string(dir.path.join("events.ndjson"))?;
     let mut actions = Vec::new();
     for line in lines.lines() {
         let line: Value = serde_json::from_str(line)?;
@@ -206,7 +177,7 @@ fn an_export_of_one_person_by_name_has_their_lines_and_each_is_proven() -> Resul
     actions.retain(|action| action != "audit.read");
     assert_eq!(actions, ["session.login", "token.issued", "kill"]);
     let ran = portcullis_alone(&["audit", "verify", &dir.shown(), "--key", &key])?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     assert!(
         ran.stdout.contains("that no other fits is not shown"),
         "{ran:?}"
@@ -231,14 +202,14 @@ fn a_query_and_a_tail_show_what_happened() -> Result {
             "--json",
         ],
     )?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     let kill: Value = serde_json::from_str(&ran.stdout)?;
     assert_eq!(
         (&kill["action"], &kill["subject"]),
         (&json!("kill"), &json!(subject))
     );
     let ran = portcullis(at, &["audit", "tail", "--subject", &claim, "--for", "2"])?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     assert!(
         ran.stdout.contains("kill") && !ran.stdout.contains("audit.read"),
         "{ran:?}"

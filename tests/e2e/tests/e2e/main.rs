@@ -4,12 +4,14 @@
 //! `tests/conformance.md` says which requirement each of them shows.
 
 mod audit;
+mod audit_crash;
 mod audit_erasure;
 mod audit_events_api;
 mod audit_export;
 mod audit_exports;
 mod audit_letters;
 mod audit_log;
+mod audit_oracles;
 mod audit_retention;
 mod audit_search;
 mod audit_tail;

@@ -1,15 +1,14 @@
 //! `scim2-tester`, which checks servers against RFC 7643 and RFC 7644, finds nothing wrong with this one.
 
+use portcullis_e2e::Result;
 use portcullis_e2e::api::bearer;
+use portcullis_e2e::python::python;
 use portcullis_e2e::scim::Scim;
-use portcullis_e2e::stack::{Stack, checkout};
-use portcullis_e2e::{Failure, Result};
+use portcullis_e2e::stack::Stack;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::process::{Command, Stdio};
 
 /// What it says of the service that is nevertheless as the RFCs have it.
 struct Exception {
@@ -70,24 +69,9 @@ impl Exception {
 /// Every result, in order. Of a service that nobody else asks: a list is expected to have on its first page what was
 /// just made.
 fn results(stack: &Stack) -> Result<Vec<Value>> {
-    let packages = env::var_os("PORTCULLIS_PYTHON_PACKAGES").ok_or_else(|| {
-        Failure::new("no Python packages: run this through `cargo xtask test`, which installs them")
-    })?;
-    let output = Command::new("python3")
-        .arg(checkout()?.join("tests/e2e/scim2-tester/check.py"))
-        .args([&format!("{}/scim/v2", stack.at.service), bearer::SCIM])
-        .env("PYTHONPATH", packages)
-        .stdin(Stdio::null())
-        .output()?;
-    if !output.status.success() {
-        return Err(Failure::new(format!(
-            "scim2-tester ended with {}:\n{}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        )));
-    }
-    let lines = String::from_utf8(output.stdout)
-        .map_err(|error| Failure::new(format!("scim2-tester printed no text: {error}")))?;
+    let script = "scim2-tester/check.py";
+    let base = format!("{}/scim/v2", stack.at.service);
+    let lines = python("PORTCULLIS_PYTHON_PACKAGES", script, &[&base, bearer::SCIM])?;
     lines
         .lines()
         .map(|line| Ok(serde_json::from_str(line)?))

@@ -251,3 +251,6 @@ fn as_json(report: &Report, opened: Option<u64>, key: &CheckpointVerifier) -> Va
         "manifest": report.manifest,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,10 +98,12 @@ impl Following {
     /// The file of a text format.
     pub fn open(name: &'static str, file: File) -> Self {
         let file = BufReader::new(file);
+        // What comes before all lines of the log is a line of the file, if it is something.
+        let has_header = rendered(name, None).is_some_and(|header| !header.is_empty());
         let mut found = Self {
             name,
             file,
-            line: 0,
+            line: u64::from(has_header),
             byte: 0,
             fault: None,
             unreadable: None,

@@ -11,6 +11,7 @@
 
 use crate::time::UnixMillis;
 use serde_json::{Map, Value, json};
+use std::net::IpAddr;
 
 /// The version of the schema.
 pub const VERSION: &str = "1.3.0";
@@ -199,7 +200,10 @@ fn of_class(
 
 fn http_request(request: &Value) -> Option<Value> {
     let mut url = Map::new();
-    set(&mut url, "hostname", request.get("host").cloned());
+    let host = request.get("host").and_then(Value::as_str);
+    let (hostname, port) = host.map(host_and_port).unwrap_or_default();
+    set(&mut url, "hostname", hostname.map(Value::from));
+    set(&mut url, "port", port.map(Value::from));
     set(&mut url, "path", request.get("path").cloned());
     let mut http = json!({"url": url});
     let fields = http.as_object_mut()?;
@@ -211,6 +215,21 @@ fn http_request(request: &Value) -> Option<Value> {
     set(fields, "user_agent", request.get("user_agent").cloned());
     set(fields, "uid", request.get("ray").cloned());
     Some(http)
+}
+
+/// A host without its port, if it is a name or an address as the schema has them, and the port.
+fn host_and_port(host: &str) -> (Option<&str>, Option<u16>) {
+    let parts = host.rsplit_once(':');
+    let with_port = parts.and_then(|(name, port)| Some((name, Some(port.parse().ok()?))));
+    let (name, port) = with_port.unwrap_or((host, None));
+    let is_label = |label: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty()
+            && label.bytes().all(is_allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    (name.split('.').all(is_label).then_some(name), port)
 }
 
 fn set(object: &mut Map<String, Value>, name: &str, value: Option<Value>) {
@@ -262,7 +281,9 @@ fn user(line: &Value) -> Value {
 
 /// Where the request came from. The address itself is in lines from before it was sealed.
 fn source(request: Option<&Value>) -> Option<Value> {
-    let mut source = match request?.get("ip") {
+    // One that was redacted is none.
+    let is_address = |ip: &&Value| ip.as_str().is_some_and(|ip| ip.parse::<IpAddr>().is_ok());
+    let mut source = match request?.get("ip").filter(is_address) {
         Some(ip) => json!({"ip": ip}),
         None if request?.get("country").or(request?.get("asn")).is_some() => {
             json!({"name": "unknown"})
@@ -391,6 +412,36 @@ mod tests {
         let found: Value = serde_json::from_str(&found).expect("JSON");
         let from = json!({"ip": "192.0.2.1", "autonomous_system": {"number": 1}});
         assert_eq!(found["src_endpoint"], from);
+    }
+
+    #[test]
+    fn a_host_is_a_name_and_a_port_and_what_is_neither_is_left_to_the_line() {
+        for (host, expected) in [
+            ("api.example", (Some("api.example"), None)),
+            ("127.0.0.1:28801", (Some("127.0.0.1"), Some(28801))),
+            ("[::1]:443", (None, Some(443))),
+            ("[redacted:01234567]", (None, None)),
+            ("-a.example", (None, None)),
+            ("a..example", (None, None)),
+            ("a.example:", (None, None)),
+            ("", (None, None)),
+        ] {
+            assert_eq!(host_and_port(host), expected, "{host}");
+        }
+        let request = Some(RequestFacts {
+            method: "GET".into(),
+            host: "api.example:8443".into(),
+            path: "/p".into(),
+            ip: Some("[redacted:01234567]".into()),
+            ..RequestFacts::default()
+        });
+        let found = of(&Event {
+            request,
+            ..plain(Action::RequestAllowed)
+        });
+        let url = json!({"hostname": "api.example", "port": 8443, "path": "/p"});
+        assert_eq!(found["http_request"]["url"], url);
+        assert_eq!(found["src_endpoint"], json!({"name": "unknown"}));
     }
 
     #[test]
