@@ -50,7 +50,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             let kit = setup::setup(&place)?;
             python::install(&kit.place).map(drop)
         }
-        Command::Build => workers::build(&setup::setup(&place)?, Finish::Full),
+        Command::Build => {
+            let kit = setup::setup(&place)?;
+            workers::build(&kit, Finish::Full)?;
+            run::starts(&kit)
+        }
         Command::Dev { stack_args } => {
             let kit = setup::setup(&place)?;
             workers::build(&kit, Finish::Quick)?;

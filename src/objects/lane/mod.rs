@@ -1,7 +1,7 @@
 //! A lane of the audit log: the one place where events get their index.
 
 mod append;
-mod archive;
+pub mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod bucket;
@@ -9,7 +9,7 @@ mod log;
 pub mod object;
 mod page;
 pub mod service;
-mod signer;
+pub mod signer;
 mod store;
 #[cfg(test)]
 mod tests;
