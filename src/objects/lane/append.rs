@@ -11,6 +11,7 @@ use portcullis_core::audit::event::Event;
 use portcullis_core::audit::line::{NoLine, Position, render};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::audit::ranges::Ranges;
+use portcullis_core::audit::terms::{Term, TermKey, to_column};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ impl<S: Sql> LaneService<S> {
         now: UnixMillis,
     ) -> Result<Appended, SqlError> {
         let (first_index, edge) = store::end(&self.sql)?;
-        let mut writer = SegmentWriter::new(first_index, edge.map(Growing::new));
+        let mut writer = SegmentWriter::new(first_index, edge.map(Growing::new), self.index.key());
         let mut known: BTreeMap<ProducerId, (Ranges, bool)> = BTreeMap::new();
         for pack in append.packs {
             let (ranges, changed) = match known.entry(pack.producer) {
@@ -87,6 +88,8 @@ impl<S: Sql> LaneService<S> {
             }
         }
         writer.close(&self.sql)?;
+        self.index
+            .grew(writer.next_index - first_index, writer.segments);
         if let Some(tree) = writer.tree.take() {
             tree.store(&self.sql)?;
         }
@@ -103,19 +106,27 @@ impl<S: Sql> LaneService<S> {
 }
 
 /// Collects lines into segments of bounded size.
-struct SegmentWriter {
+struct SegmentWriter<'a> {
     next_index: u64,
     /// `None` while the tree does not reach here; then it is built later.
     tree: Option<Growing>,
     open: Option<Segment>,
+    /// How many are closed.
+    segments: u64,
+    /// Makes terms; `None` where there are none.
+    key: Option<&'a TermKey>,
+    terms: Vec<Term>,
 }
 
-impl SegmentWriter {
-    const fn new(next_index: u64, tree: Option<Growing>) -> Self {
+impl<'a> SegmentWriter<'a> {
+    const fn new(next_index: u64, tree: Option<Growing>, key: Option<&'a TermKey>) -> Self {
         Self {
             next_index,
             tree,
             open: None,
+            segments: 0,
+            key,
+            terms: Vec::new(),
         }
     }
 
@@ -126,14 +137,21 @@ impl SegmentWriter {
         detail: Option<&Detail>,
         position: &Position,
     ) -> Result<(), SqlError> {
-        let line = match render(event, detail, position) {
+        let bounded;
+        let (event, line) = match render(event, detail, position) {
             // Whoever sends events keeps them within their bounds; who does not must not hold up the others.
-            Err(NoLine::TooLong) => render(&event.clone().bounded(), detail, position),
-            rendered => rendered,
+            Err(NoLine::TooLong) => {
+                bounded = event.clone().bounded();
+                (&bounded, render(&bounded, detail, position))
+            }
+            rendered => (event, rendered),
         };
         let line = line.map_err(|_| SqlError::corrupt("event"))?;
         if let Some(tree) = &mut self.tree {
             tree.append(line.as_bytes());
+        }
+        if let Some(key) = self.key {
+            key.add_terms_of(event, &mut self.terms);
         }
         let at = event.occurred;
         let segment = self.open.get_or_insert_with(|| Segment {
@@ -157,7 +175,10 @@ impl SegmentWriter {
         match self.open.take() {
             Some(segment) => {
                 let rooted = self.tree.as_mut().map(Growing::rooted);
-                store::add_segment(sql, &segment, rooted.as_ref())
+                let terms = self.key.map(|_| to_column(&mut self.terms));
+                self.terms.clear();
+                self.segments += 1;
+                store::add_segment(sql, &segment, rooted.as_ref(), terms)
             }
             None => Ok(()),
         }

@@ -5,6 +5,7 @@ pub mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod bucket;
+mod index;
 mod log;
 pub mod object;
 mod page;

@@ -18,6 +18,9 @@ use worker::js_sys::Uint8Array;
 use worker::worker_sys::DurableObjectState;
 use worker::{Env, Result, State, console_error};
 
+/// How many groups of the index are stored each time that the alarm rings. It rings every two seconds.
+const MAX_GROUPS: u32 = 2;
+
 /// One lane of the audit log.
 #[wasm_bindgen]
 pub struct Lane(Rc<Inner>);
@@ -86,10 +89,10 @@ impl Inner {
         Ok(wire::encode(&signed).map_err(SqlError::from)?)
     }
 
-    /// Whether there is work for the alarm: a tree to build, or tiles to archive.
+    /// Whether there is work for the alarm: a tree to build, tiles to archive, or a group of the index to store.
     fn has_work(&self) -> std::result::Result<bool, SqlError> {
         let unarchived = self.service.has_unarchived()?;
-        Ok(unarchived || self.service.is_behind())
+        Ok(unarchived || self.service.is_behind() || self.service.index.is_due())
     }
 
     /// A part of the work that there is; the alarm is set again before, so that a crash in it is survived.
@@ -97,6 +100,11 @@ impl Inner {
         self.watch.rang(&self.state).await?;
         if let Err(error) = self.archive().await {
             console_error!("lane {LANE}: {error}");
+        }
+        for _ in 0..MAX_GROUPS {
+            if let Err(error) = self.service.build_group() {
+                console_error!("lane {LANE}: index: {error}");
+            }
         }
         // Looked at now, after every await: what came meanwhile keeps the alarm. So does what cannot be looked at.
         if let Ok(false) = self.has_work() {

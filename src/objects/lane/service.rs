@@ -5,11 +5,13 @@
 //! looks whether tree and lines agree; if they do not the lane is shut: nothing is appended, read or signed any more.
 
 use super::archive::Known;
+use super::index::Index;
 use super::signer::LogKeyMaker;
 use super::store;
 use super::tree::{self, Standing};
 use crate::objects::sql::{Sql, SqlError, migrate};
 use portcullis_core::audit::call::{LaneRequest, Page, Query};
+use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::log::signing::Refusal;
 use portcullis_core::time::UnixMillis;
 use portcullis_core::wire;
@@ -27,17 +29,21 @@ pub struct LaneService<S> {
     pub(super) standing: Cell<Option<Standing>>,
     /// What it knows of the archive.
     pub(super) archive: Known,
+    /// And of the index.
+    pub(super) index: Index,
 }
 
 impl<S: Sql> LaneService<S> {
     /// A lane over `sql`; nothing is read or written yet. Without `keys` it signs nothing.
     pub fn new(sql: S, keys: Option<LogKeyMaker>) -> Self {
+        let index = Index::new(keys.as_ref().map(LogKeyMaker::term_key));
         Self {
             sql,
             keys,
             migrated: Cell::new(false),
             standing: Cell::new(None),
             archive: Known::default(),
+            index,
         }
     }
 
@@ -68,12 +74,15 @@ impl<S: Sql> LaneService<S> {
         Ok(reply?)
     }
 
-    /// Reads a page and logs that it was read, or does neither.
+    /// Reads a page and logs what is to be logged of that, or does neither.
     pub fn query(&self, query: Query, now: UnixMillis) -> Result<Page, SqlError> {
         self.open()?;
         self.sql.transaction(|| {
             let page = self.page(&query)?;
-            self.log_own(query.read, None, now)?;
+            if let Some(read) = query.read {
+                let followed = query.followed.map(Detail::Followed);
+                self.log_own(read, followed.as_ref(), now)?;
+            }
             Ok(page)
         })
     }
@@ -89,6 +98,7 @@ impl<S: Sql> LaneService<S> {
             migrate(&self.sql, store::MIGRATIONS)?;
             self.migrated.set(true);
         }
+        self.index.settle(&self.sql)?;
         let known = self.standing.get();
         if let Some(known @ (Standing::Agrees | Standing::Differs)) = known {
             return Ok(known);

@@ -9,6 +9,7 @@ use crate::runtime::random;
 use crate::seal::Sealed;
 use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
 use portcullis_core::audit::log::signing::Refusal;
+use portcullis_core::audit::terms::TermKey;
 use portcullis_core::time::UnixMillis;
 use worker::Error;
 
@@ -28,6 +29,11 @@ impl LogKeyMaker {
             sealing_key,
             origin,
         }
+    }
+
+    /// The key of the lane's terms.
+    pub fn term_key(&self) -> TermKey {
+        TermKey::derive(&self.sealing_key)
     }
 
     /// The log's key; made now if there is none. In a transaction.

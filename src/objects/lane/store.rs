@@ -14,6 +14,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_lane.sql"),
     include_str!("migrations/0002_tree.sql"),
     include_str!("migrations/0003_archive.sql"),
+    include_str!("migrations/0006_index.sql"),
 ];
 
 /// Consecutive lines with the times they span.
@@ -93,16 +94,17 @@ fn edge_of(size: u64, stored: &[u8]) -> Result<Edge, SqlError> {
     Edge::from_stored(size, stored).ok_or_else(|| SqlError::corrupt("edge"))
 }
 
-/// Adds a segment behind the last one, with what the tree has of it.
+/// Adds a segment behind the last one, with what the tree has of it and its terms, where they are known.
 pub fn add_segment(
     sql: &impl Sql,
     segment: &Segment,
     rooted: Option<&Rooted>,
+    terms: Option<Vec<u8>>,
 ) -> Result<(), SqlError> {
     sql.exec(
         "INSERT INTO segment \
-         (first_index, count, first_occurred, last_occurred, lines, hashes, edge) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         (first_index, count, first_occurred, last_occurred, lines, hashes, edge, terms) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             segment.first_index.into(),
             segment.count.into(),
@@ -111,6 +113,7 @@ pub fn add_segment(
             segment.lines.as_slice().into(),
             rooted.map(|rooted| hashes_to_bytes(&rooted.hashes)).into(),
             rooted.map(|rooted| rooted.edge.to_bytes()).into(),
+            terms.into(),
         ],
     )
     .map(drop)

@@ -48,7 +48,13 @@ pub fn query(filter: Filter, order: Order, cursor: Option<Cursor>, limit: u32) -
         order,
         cursor,
         limit,
-        read: Event::new(NOW, Action::AuditRead, Outcome::Success, Actor::Anonymous),
+        read: Some(Event::new(
+            NOW,
+            Action::AuditRead,
+            Outcome::Success,
+            Actor::Anonymous,
+        )),
+        followed: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a lane of the log can be asked. Append only: the order is the wire form.
 
+use super::detail::Followed;
 use super::event::Event;
 use super::log::path::{EntryBundle, HashTile, Place};
 use super::log::signing::Refusal;
@@ -38,8 +39,11 @@ pub struct Query {
     pub cursor: Option<Cursor>,
     /// The most lines to return.
     pub limit: u32,
-    /// Reading is audited: this event enters the log with the page.
-    pub read: Event,
+    /// Reading is audited: this event enters the log with the page. `None` only while somebody follows the log, whose reading is in it
+    /// once a minute.
+    pub read: Option<Event>,
+    /// What that event says was read before this page.
+    pub followed: Option<Followed>,
 }
 
 /// A page of lines.

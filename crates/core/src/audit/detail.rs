@@ -1,7 +1,7 @@
 //! What a line says beyond its event: of the log itself. Only a lane says it, so it never travels in a pack.
 
 use crate::id::ProducerId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Of what in the log an event of the log is. As JSON it is an object with the fields of its variant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,4 +23,17 @@ pub enum Detail {
         /// The index behind the last.
         end_index: u64,
     },
+    /// What was read of this lane.
+    Followed(Followed),
+}
+
+/// What somebody who follows the log was given of it since that was last said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// From which index on was looked.
+    pub first_index: u64,
+    /// Up to before which.
+    pub end_index: u64,
+    /// How many lines were given.
+    pub lines: u64,
 }

@@ -71,9 +71,11 @@ struct Fields<'a> {
 /// Who did something, as JSON has it.
 #[derive(Serialize)]
 pub struct ActorFields<'a> {
-    r#type: &'static str,
+    /// What they are.
+    pub r#type: &'static str,
+    /// Who of those.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<std::borrow::Cow<'a, str>>,
+    pub id: Option<std::borrow::Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -213,9 +215,53 @@ pub struct Line {
     pub outcome: String,
     /// Whom it concerns, in text form.
     pub subject: Option<String>,
+    /// Who acted.
+    pub actor: Option<LineActor>,
+    /// Which session.
+    pub session: Option<String>,
+    /// Through which client.
+    pub client_id: Option<String>,
+    /// At which resource.
+    pub resource: Option<String>,
+    /// Through which request.
+    pub request: Option<LineRequest>,
+    /// With which credential.
+    pub credential: Option<LineCredential>,
+}
+
+/// Who acted, in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LineActor {
+    /// What they are.
+    pub r#type: String,
+    /// Who of those.
+    pub id: Option<String>,
+}
+
+/// A request, in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LineRequest {
+    /// The client's address.
+    pub ip: Option<String>,
+}
+
+/// A credential, in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct LineCredential {
+    /// The connection, of an identity provider's own.
+    pub connection: Option<String>,
+    /// Who acts with it in the subject's stead.
+    #[serde(default)]
+    pub act: Vec<String>,
 }
 
 impl Line {
+    /// The client's address.
+    #[must_use]
+    pub fn ip(&self) -> Option<&str> {
+        self.request.as_ref()?.ip.as_deref()
+    }
+
     /// Reads back a line that [`render`] wrote.
     pub fn parse(line: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(line)

@@ -4,15 +4,15 @@
 //! reads the same again, and what is appended meanwhile comes later. It is not secret and needs no
 //! key: it holds a number that is checked like any other input.
 
-use super::event::{Action, Outcome};
-use super::line::Line;
-use crate::id::SubjectKey;
+use super::event::{Action, Actor, Outcome};
+use super::line::{ActorFields, Line};
+use crate::id::{LogHash, SubjectKey};
 use crate::text::{base64url, from_base64url};
 use crate::time::UnixMillis;
 use crate::wire;
 use serde::{Deserialize, Serialize};
 
-/// Which lines are wanted; an absent field wants all.
+/// Which lines are wanted: those that fit every field; an absent field wants all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Concerning this subject.
@@ -25,6 +25,18 @@ pub struct Filter {
     pub from: Option<UnixMillis>,
     /// Occurred before.
     pub to: Option<UnixMillis>,
+    /// Done by this actor, or by this subject in another's stead. How many somebody unproven is does not count.
+    pub actor: Option<Actor>,
+    /// In this session, by its name in the log.
+    pub session: Option<LogHash>,
+    /// Through this client.
+    pub client_id: Option<String>,
+    /// Done by this connection, or with its identity provider's token.
+    pub connection: Option<String>,
+    /// At this resource.
+    pub resource: Option<String>,
+    /// From this address, as the log has it.
+    pub ip: Option<String>,
 }
 
 impl Filter {
@@ -37,21 +49,77 @@ impl Filter {
     /// Whether `line` is wanted.
     #[must_use]
     pub fn matches(&self, line: &Line) -> bool {
-        let subject = self
-            .subject
-            .is_none_or(|key| line.subject.as_deref() == Some(key.to_string().as_str()));
-        let action = self
-            .action
-            .is_none_or(|action| line.action == action.as_str());
-        let outcome = self
-            .outcome
-            .is_none_or(|outcome| line.outcome == outcome.as_str());
-        let time = || match UnixMillis::from_rfc3339(&line.occurred) {
-            Some(at) => self.may_match(at, at),
-            None => false,
-        };
-        subject && action && outcome && ((self.from.is_none() && self.to.is_none()) || time())
+        let is = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
+        let key = self.subject.map(|key| key.to_string());
+        let session = self.session.map(|hash| hash.to_string());
+        is(self.action.map(Action::as_str), Some(&line.action))
+            && is(self.outcome.map(Outcome::as_str), Some(&line.outcome))
+            && is(key.as_deref(), line.subject.as_deref())
+            && is(session.as_deref(), line.session.as_deref())
+            && is(self.client_id.as_deref(), line.client_id.as_deref())
+            && is(self.resource.as_deref(), line.resource.as_deref())
+            && is(self.ip.as_deref(), line.ip())
+            && self.actor.as_ref().is_none_or(|actor| is_by(line, actor))
+            && self.connection.as_ref().is_none_or(|id| is_of(line, id))
+            && self.matches_time(line)
     }
+
+    fn matches_time(&self, line: &Line) -> bool {
+        (self.from.is_none() && self.to.is_none())
+            || UnixMillis::from_rfc3339(&line.occurred).is_some_and(|at| self.may_match(at, at))
+    }
+
+    /// Bytes that each wanted line has, so that others need not be read as JSON; what is likely to be rarest. Not of the
+    /// address, which may lie sealed in a line.
+    #[must_use]
+    pub fn needle(&self) -> Option<String> {
+        let text = |name: &str, value: &str| {
+            let value = serde_json::to_string(value).ok()?;
+            Some(format!("{name}{value}"))
+        };
+        let session = || text("\"session\":", &self.session?.to_string());
+        let subject = || text("\"subject\":", &self.subject?.to_string());
+        let actor = || match ActorFields::from(self.actor.as_ref()?) {
+            // It may be in another's stead, or the actor itself.
+            ActorFields { id: Some(id), .. } => text("", &id),
+            ActorFields { r#type, .. } => text("\"actor\":{\"type\":", r#type),
+        };
+        let client = || text("\"client_id\":", self.client_id.as_ref()?);
+        let connection = || text("", self.connection.as_ref()?);
+        let resource = || text("\"resource\":", self.resource.as_ref()?);
+        let action = || text("\"action\":", self.action?.as_str());
+        let outcome = || text("\"outcome\":", self.outcome?.as_str());
+        let rare = session().or_else(subject).or_else(actor).or_else(client);
+        let rare = rare.or_else(connection).or_else(resource);
+        rare.or_else(|| match (action(), outcome()) {
+            // They stand beside each other.
+            (Some(action), Some(outcome)) => Some(format!("{action},{outcome}")),
+            (action, outcome) => action.or(outcome),
+        })
+    }
+}
+
+fn is_by(line: &Line, actor: &Actor) -> bool {
+    let wanted = ActorFields::from(actor);
+    let found = line.actor.as_ref();
+    if found
+        .is_some_and(|it| it.r#type == wanted.r#type && it.id.as_deref() == wanted.id.as_deref())
+    {
+        return true;
+    }
+    let acting = line.credential.iter().flat_map(|it| &it.act);
+    matches!(actor, Actor::Subject(_))
+        && acting
+            .into_iter()
+            .any(|id| Some(&**id) == wanted.id.as_deref())
+}
+
+fn is_of(line: &Line, connection: &str) -> bool {
+    let actor = line.actor.as_ref();
+    let by =
+        actor.is_some_and(|it| it.r#type == "connection" && it.id.as_deref() == Some(connection));
+    let credential = line.credential.as_ref();
+    by || credential.and_then(|it| it.connection.as_deref()) == Some(connection)
 }
 
 /// In which order lines are read: by index, never by a clock.

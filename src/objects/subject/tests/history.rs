@@ -340,7 +340,13 @@ fn logged_kills(lane: &LaneService<HostSql>) -> (usize, usize) {
         order: Order::Oldest,
         cursor: None,
         limit: 10_000,
-        read: Event::new(START, Action::AuditRead, Outcome::Success, Actor::Anonymous),
+        read: Some(Event::new(
+            START,
+            Action::AuditRead,
+            Outcome::Success,
+            Actor::Anonymous,
+        )),
+        followed: None,
     };
     let page = lane.query(query, START).expect("reads");
     let identities: std::collections::BTreeSet<String> = page

@@ -162,6 +162,7 @@ impl Wanted {
                 "occurred_to",
                 UnixMillis::from_rfc3339,
             )?,
+            ..Filter::default()
         })
     }
 }
