@@ -6,6 +6,7 @@
 use crate::config::log_key;
 use crate::objects::host_sql::HostSql;
 use crate::objects::lane::archive::{Archive, ArchiveError, Archived};
+use crate::objects::lane::object::MAX_GROUPS;
 use crate::objects::lane::service::{LANE, LaneService};
 use crate::objects::lane::signer::LogKeyMaker;
 use crate::objects::sql::SqlError;
@@ -53,15 +54,16 @@ impl HostLane {
         self.service.append(Append { received, packs }, now)
     }
 
-    /// What one alarm does: archives a bounded part of what is full. Says whether there was something.
+    /// What one alarm does: archives a bounded part of what is full, and stores groups of the index. Says whether there is more
+    /// to archive.
     pub fn ring(&self) -> Result<bool, SqlError> {
-        if !self.service.has_unarchived()? {
-            return Ok(false);
-        }
-        let done = self.service.archive_tiles(&self.archive).now_or_never();
+        let archived = self.service.archive_tiles(&self.archive).now_or_never();
         // Nothing in it waits.
-        done.ok_or_else(|| SqlError("the archive waited".to_owned()))??;
-        Ok(true)
+        archived.ok_or_else(|| SqlError("the archive waited".to_owned()))??;
+        for _ in 0..MAX_GROUPS {
+            self.service.build_group()?;
+        }
+        self.service.has_unarchived()
     }
 
     /// What was written so far.

@@ -69,7 +69,12 @@ fn execute(command: Command) -> Result<(), Failure> {
                 return run::test(&kit, scope, filter.as_deref(), None);
             }
             let packages = python::install(&kit.place)?;
-            workers::build(&kit, Finish::Quick)?;
+            // All tests are of what would be deployed; a few, of what is built sooner.
+            let finish = match scope {
+                TestScope::All => Finish::Full,
+                _ => Finish::Quick,
+            };
+            workers::build(&kit, finish)?;
             run::test(&kit, scope, filter.as_deref(), Some(&packages))
         }
         Command::Demo { args } => {

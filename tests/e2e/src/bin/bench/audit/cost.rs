@@ -50,7 +50,8 @@ pub fn measure(report: &mut Report, cpu_us: f64) -> Result {
         queue += bytes.div_ceil(QUEUE_UNIT) as u64 * QUEUE_OPERATIONS;
         lane.append(vec![pack], at).map_err(failed)?;
         commits += 1;
-        if commits.is_multiple_of(COMMITS_AN_ALARM) && lane.ring().map_err(failed)? {
+        if commits.is_multiple_of(COMMITS_AN_ALARM) {
+            lane.ring().map_err(failed)?;
             alarms += 1;
         }
     }
