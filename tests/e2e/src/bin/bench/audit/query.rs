@@ -76,7 +76,6 @@ const KINDS: [Kind; 7] = [
 /// How long answers took at one size, by kind: milliseconds.
 struct Size {
     filled: Filled,
-    connection: Connection,
     took: [Vec<f64>; KINDS.len()],
 }
 
@@ -90,9 +89,10 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<Growth> {
         .map(Size::start)
         .collect::<Result<Vec<_>>>()?;
     let mut answered = [false; KINDS.len()];
-    if let Some(size) = sizes.first_mut() {
+    if let Some(size) = sizes.first() {
         for (kind, answered) in KINDS.iter().zip(&mut answered) {
-            *answered = size.ask(kind, 0)?.is_some();
+            let mut connection = size.connection()?;
+            *answered = size.ask(&mut connection, kind, 0)?.is_some();
         }
     }
     let mut asked = 0;
@@ -106,8 +106,9 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<Growth> {
                 continue;
             }
             for size in &mut sizes {
+                let mut connection = size.connection()?;
                 for number in asked..asked + ASKED_EACH {
-                    let took = size.ask(kind, number)?;
+                    let took = size.ask(&mut connection, kind, number)?;
                     let took = took.ok_or_else(|| Failure::new("it was answered before"))?;
                     if round > 0
                         && let Some(all) = size.took.get_mut(at)
@@ -178,38 +179,41 @@ fn reported(report: &mut Report, sizes: &[Size], answered: [bool; KINDS.len()]) 
 
 impl Size {
     fn start(events: u64) -> Result<Self> {
-        let filled = Filled::start(events)?;
-        let service = Url::parse(&filled.stack.at.service)?;
         Ok(Self {
-            connection: Connection::open(service.authority())?,
-            filled,
+            filled: Filled::start(events)?,
             took: Default::default(),
         })
     }
 
+    /// A connection that was not idle for so long that it is closed.
+    fn connection(&self) -> Result<Connection> {
+        let service = Url::parse(&self.filled.stack.at.service)?;
+        Connection::open(service.authority())
+    }
+
     /// Asks for a first page, newest first, and says how long that took in milliseconds; `None` if that cannot be asked.
-    fn ask(&mut self, kind: &Kind, number: u64) -> Result<Option<f64>> {
+    fn ask(&self, connection: &mut Connection, kind: &Kind, number: u64) -> Result<Option<f64>> {
         let mut url = Url::parse(&format!("{}/v1/audit/events", self.filled.stack.at.service))?;
         url.query_pairs_mut()
             .append_pair("order", "newest")
             .extend_pairs((kind.parameters)(&self.filled, number));
         let bearer = format!("Bearer {}", bearer::AUDITOR);
         let asked = request("GET", &url, &[("Authorization", &bearer)], "");
-        let answer = self.answer(&asked)?;
+        let answer = answer(connection, &asked)?;
         match answer.status {
             200 => Ok(Some(answer.latency.as_secs_f64() * 1000.0)),
             400 => Ok(None),
             status => Err(Failure::new(format!("{}: answered {status}", kind.name))),
         }
     }
+}
 
-    fn answer(&mut self, asked: &[u8]) -> Result<Answer> {
-        self.connection.send(asked)?;
-        loop {
-            readable(std::slice::from_ref(&self.connection))?;
-            if let Some(answer) = self.connection.read()? {
-                return Ok(answer);
-            }
+fn answer(connection: &mut Connection, asked: &[u8]) -> Result<Answer> {
+    connection.send(asked)?;
+    loop {
+        readable(std::slice::from_ref(connection))?;
+        if let Some(answer) = connection.read()? {
+            return Ok(answer);
         }
     }
 }
