@@ -15,7 +15,7 @@ export const USAGE = `Runs the service, the demo gateway, the demo identity prov
   --persist DIR        where state is kept (.portcullis in the checkout)
   --fresh              start from empty state
   --limit N            every rate limit is N; 0: there is none
-  --bench              also the Workers of bench/, on N+4 to N+6, and more people: person-0 to person-15
+  --bench              also the Workers of bench/, on N+4 to N+7, and more people: person-0 to person-15
   --people N           so many more people, person-0 and on
   --gateways N         so many gateways, each an isolate of its own: the second on N+8, and on (1)
   --chaos MODE         a Worker between the gateways and the service, on N+7, that fails as it is told to, and the
@@ -59,6 +59,7 @@ export function parseOptions(args) {
   if (!Number.isInteger(port) || port < 1 || port > 65530) throw new TypeError(`--port ${values.port} is not a port`);
   const crons = Number(values.crons);
   if (!Number.isInteger(crons) || crons < 0 || crons > 65535) throw new TypeError(`--crons ${values.crons} is not a port`);
+  if (values.bench && values.chaos !== undefined) throw new TypeError("--bench and --chaos want the same port");
   const limit = values.limit === undefined ? undefined : Number(values.limit);
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 0)) throw new TypeError(`--limit ${values.limit} is no number`);
   const people = values.people === undefined ? undefined : count(values.people, "--people");

@@ -73,7 +73,7 @@ function readOptions() {
 
 function assignPorts({ port, bench, chaos, gateways }) {
   const ports = { service: port, gateway: port + 1, idp: port + 2, origin: port + 3 };
-  if (bench) Object.assign(ports, { floor: port + 4, wasm: port + 5, peer: port + 6 });
+  if (bench) Object.assign(ports, { floor: port + 4, wasm: port + 5, peer: port + 6, packs: port + 7 });
   if (chaos) ports.chaos = port + 7;
   for (let number = 2; number <= gateways; number += 1) ports[`gateway-${number}`] = port + 6 + number;
   return ports;
@@ -117,6 +117,7 @@ function workers({ options, url, ports, secrets }) {
       on(ports.floor, floor(compatibilityDate)),
       on(ports.wasm, parts(compatibilityDate)),
       on(ports.peer, peer(compatibilityDate, url.peer)),
+      on(ports.packs, packs(compatibilityDate, bound)),
     );
   }
   return list;
@@ -214,6 +215,18 @@ function peer(compatibilityDate, origin) {
     kvNamespaces: { OAUTH_KV: "oauth" },
     modules,
     modulesRoot: join(ROOT, "bench"),
+  };
+}
+
+/** Hands packs of events over as the gateway does, by what it is bound to: see bench/audit.mjs. */
+function packs(compatibilityDate, { serviceBindings: { CHECKS }, queueProducers: { AUDIT_QUEUE } }) {
+  return {
+    name: "packs",
+    compatibilityDate,
+    modules: true,
+    scriptPath: join(ROOT, "bench/audit.mjs"),
+    serviceBindings: { CHECKS },
+    queueProducers: { AUDIT_QUEUE },
   };
 }
 

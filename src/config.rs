@@ -138,7 +138,7 @@ impl Config {
             routing_key: derived_key(&service_key, "routing segments"),
             sealing_key: derived_key(&service_key, "signing keys at rest"),
             connection_key: derived_key(&service_key, "connection secrets at rest"),
-            log_key: derived_key(&service_key, "audit log keys at rest"),
+            log_key: log_key(&service_key),
             connection: static_connection(
                 &json!({
                     "id": needed("CONNECTION_ID")?,
@@ -381,6 +381,11 @@ fn demo_credentials() -> Vec<(Digest, Role)> {
     ]
     .map(|(token, role)| (Digest::of(token.as_bytes()), role))
     .into()
+}
+
+/// What seals the audit log's keys.
+pub fn log_key(service_key: &[u8; 32]) -> [u8; 32] {
+    derived_key(service_key, "audit log keys at rest")
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ mod discovery;
 mod error;
 mod feed;
 mod foreign;
+#[cfg(feature = "host")]
+pub mod host;
 mod http;
 mod jwks_sync;
 mod kept;

@@ -1,4 +1,4 @@
-//! [`Sql`] over SQLite in memory, with faults on demand: the stores' test bench.
+//! [`Sql`] over SQLite on the host, with faults on demand: the stores' test bench, and what measurements fill.
 //!
 //! A fault hits the n-th storage call from now, in one of the two ways that storage fails: what was
 //! asked did not happen, or it happened and the answer was lost.
@@ -7,8 +7,11 @@ use super::sql::{Row, Sql, SqlError, Value};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 use std::cell::{Cell, RefCell};
+#[cfg(feature = "host")]
+use std::path::Path;
 
 /// How a storage call fails.
+#[cfg_attr(not(test), expect(dead_code, reason = "measurements have no faults"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It did not happen.
@@ -26,16 +29,6 @@ pub struct HostSql {
 }
 
 impl HostSql {
-    /// An empty database.
-    pub fn new() -> Self {
-        Self::over(Connection::open_in_memory().expect("SQLite opens"))
-    }
-
-    /// A database in that file.
-    pub fn in_file(path: &std::path::Path) -> Self {
-        Self::over(Connection::open(path).expect("SQLite opens"))
-    }
-
     fn over(connection: Connection) -> Self {
         Self {
             connection,
@@ -43,6 +36,33 @@ impl HostSql {
             in_transaction: Cell::new(false),
             calls: Cell::new(0),
         }
+    }
+
+    /// Rows inserted, changed or deleted so far.
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
+    }
+}
+
+#[cfg(feature = "host")]
+impl HostSql {
+    /// The database in that file. What is written may be lost if the machine stops: it is for measurements, and quick.
+    pub fn open(file: &Path) -> Result<Self, SqlError> {
+        let connection = Connection::open(file);
+        let connection = connection.and_then(|connection| {
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            Ok(connection)
+        });
+        let failed = |error: rusqlite::Error| SqlError(format!("{}: {error}", file.display()));
+        connection.map(Self::over).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+impl HostSql {
+    /// An empty database.
+    pub fn new() -> Self {
+        Self::over(Connection::open_in_memory().expect("SQLite opens"))
     }
 
     /// The `nth` storage call from now (0 is the next) fails as `fault`.
@@ -59,12 +79,9 @@ impl HostSql {
     pub fn calls(&self) -> u32 {
         self.calls.get()
     }
+}
 
-    /// Rows inserted, changed or deleted so far.
-    pub fn rows_written(&self) -> u64 {
-        self.connection.total_changes()
-    }
-
+impl HostSql {
     fn fault_due(&self) -> Option<Fault> {
         self.calls.set(self.calls.get() + 1);
         let mut planned = self.planned.borrow_mut();

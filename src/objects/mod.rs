@@ -12,7 +12,7 @@ pub mod feed;
 pub mod feed_delivery;
 pub mod feed_outbox;
 pub mod flow;
-#[cfg(test)]
+#[cfg(any(test, feature = "host"))]
 pub mod host_sql;
 pub mod keyring;
 pub mod lane;

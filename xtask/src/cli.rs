@@ -69,7 +69,7 @@ and, for tests, packages for the Python that is there).
 ";
 
 const BUILD_HELP: &str = "\
-cargo xtask build: build both Workers as for a deployment and print their sizes.
+cargo xtask build: build both Workers as for a deployment, print their sizes, and see that they start.
 A Worker whose code has not changed is left alone.
 ";
 
@@ -79,7 +79,7 @@ cargo xtask dev [OPTIONS]: run everything on 127.0.0.1; prints `ready` when all 
   --port N               service on N, gateway N+1, identity provider N+2, origin N+3 (8787)
   --persist DIR          where state is kept (.portcullis in the checkout)
   --fresh                start from empty state
-  --bench                also the Workers of bench/, on N+4 to N+6, and people person-0 to person-15
+  --bench                also the Workers of bench/, on N+4 to N+7, and people person-0 to person-15
   --people N             so many more people, person-0 and on
   --gateways N           so many gateways, each an isolate of its own: the second on N+8, and on (1)
   --chaos MODE           a Worker between gateways and service, on N+7, that fails as it is told to: normal at first
@@ -107,10 +107,12 @@ cargo xtask demo [--port N] [--json]: narrate the main job; non-zero if a step f
 const BENCH_HELP: &str = "\
 cargo xtask bench [NAME]... [OPTIONS]: a table, and target/bench/NAME.json in the checkout.
 
-  NAME           strict-check, tokens, gateway, kill or scim; without a name, each of them
+  NAME           strict-check, tokens, gateway, kill, scim or audit; without a name, each of them
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
   --users N      scim: users of the largest directory (100000)
+  --events N     audit: events of the largest log (1000000); half a kilobyte of disk each
+  --full         audit: 10000000 events, as the targets have it
   --json         print the report instead of a table
 ";
 

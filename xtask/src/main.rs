@@ -50,7 +50,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             let kit = setup::setup(&place)?;
             python::install(&kit.place).map(drop)
         }
-        Command::Build => workers::build(&setup::setup(&place)?, Finish::Full),
+        Command::Build => {
+            let kit = setup::setup(&place)?;
+            workers::build(&kit, Finish::Full)?;
+            run::starts(&kit)
+        }
         Command::Dev { stack_args } => {
             let kit = setup::setup(&place)?;
             workers::build(&kit, Finish::Quick)?;
@@ -65,7 +69,12 @@ fn execute(command: Command) -> Result<(), Failure> {
                 return run::test(&kit, scope, filter.as_deref(), &[]);
             }
             let packages = python::install(&kit.place)?;
-            workers::build(&kit, Finish::Quick)?;
+            // All tests are of what would be deployed; a few, of what is built sooner.
+            let finish = match scope {
+                TestScope::All => Finish::Full,
+                _ => Finish::Quick,
+            };
+            workers::build(&kit, finish)?;
             run::test(&kit, scope, filter.as_deref(), &packages)
         }
         Command::Demo { args } => {

@@ -81,6 +81,13 @@ pub fn bench(kit: &Kit, args: &[OsString]) -> Result<(), Failure> {
     process::run(&mut cargo)
 }
 
+/// Whether the Workers as they were built start, and answer what needs all of a module.
+pub fn starts(kit: &Kit) -> Result<(), Failure> {
+    let mut script = kit.command(kit.node.node());
+    script.arg(kit.place.root.join("dev/starts.mjs"));
+    step("starting what was built", || process::run(&mut script))
+}
+
 /// A cargo whose programs can start a stack: `$PORTCULLIS_NODE $PORTCULLIS_ROOT/dev/stack.mjs`.
 fn with_stack(kit: &Kit) -> Command {
     let mut cargo = kit.cargo();

@@ -4,7 +4,7 @@
 //! bundler) are skipped when cargo's output is the one that the last build started from.
 //!
 //! wasm-opt takes 20 s per Worker and takes 3 % off its size, after a compiler that has optimised
-//! already: it is left out of what is built to be tried, and is in what is measured or deployed.
+//! already: it is left out of what is built to be tried, and is in what is tested as a whole, measured or deployed.
 
 use std::{
     fs,

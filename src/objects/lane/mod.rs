@@ -1,7 +1,7 @@
 //! A lane of the audit log: the one place where events get their index.
 
 mod append;
-mod archive;
+pub mod archive;
 #[cfg(test)]
 pub mod archive_tests;
 mod bucket;
@@ -37,7 +37,7 @@ mod sealing;
 #[cfg(test)]
 mod sealing_tests;
 pub mod service;
-mod signer;
+pub mod signer;
 mod store;
 #[cfg(test)]
 pub mod tests;

@@ -20,7 +20,7 @@ use worker::worker_sys::DurableObjectState;
 use worker::{Env, Result, State, console_error};
 
 /// How many groups of the index are stored each time that the alarm rings. It rings every two seconds.
-const MAX_GROUPS: u32 = 2;
+pub const MAX_GROUPS: u32 = 2;
 
 /// One lane of the audit log.
 #[wasm_bindgen]

@@ -60,8 +60,8 @@ impl<S: Sql> LaneService<S> {
         }
     }
 
-    /// The storage, for tests to break.
-    #[cfg(test)]
+    /// The storage, for tests to break and for measurements to count.
+    #[cfg(any(test, feature = "host"))]
     pub const fn sql(&self) -> &S {
         &self.sql
     }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Service, gateway, identity provider, origin; and, which few stacks have, three to measure, what fails as it is
-/// told to, and two more gateways.
+/// told to or a fourth to measure, and two more gateways.
 pub const PER_STACK: u16 = 10;
 
 /// What a program says of a port that somebody took first.

@@ -33,6 +33,8 @@ pub struct Endpoints {
     pub wasm: String,
     /// A library that validates tokens of its own, likewise.
     pub peer: String,
+    /// What hands packs of events over as a gateway does, likewise.
+    pub packs: String,
     /// Where the schedule can be fired by hand, in a stack with `crons`.
     pub crons: String,
     /// What stands between gateways and service, in a stack with `chaos`.
@@ -54,6 +56,7 @@ impl Endpoints {
             floor: url(4),
             wasm: url(5),
             peer: url(6),
+            packs: url(7),
             crons: format!("{}/cdn-cgi/handler/scheduled", url(4)),
             chaos: url(7),
             more_gateways: [url(8), url(9)],
@@ -221,7 +224,7 @@ impl Stack {
         }
         self.listening = match settings {
             it if it.chaos.is_some() || it.more_gateways > 0 => ports::PER_STACK,
-            it if it.bench => 7,
+            it if it.bench => 8,
             it if it.crons => 5,
             _ => 4,
         };

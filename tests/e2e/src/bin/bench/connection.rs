@@ -51,8 +51,20 @@ impl Connection {
     /// Sends one whole request. The last one must have been answered.
     pub fn send(&mut self, request: &[u8]) -> Result {
         self.sent = Some(Instant::now());
-        // A request of a few kilobytes fits into an empty socket buffer at once.
-        self.stream.write_all(request)?;
+        let mut rest = request;
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                // A request of a few kilobytes fits into an empty socket buffer at once; this one is longer.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(
+                        &mut [PollFd::new(&self.stream, PollFlags::OUT)],
+                        Some(&PATIENCE),
+                    )?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
@@ -118,6 +130,14 @@ pub fn readable_of<'c>(
         .filter(|(_, fd)| !fd.revents().is_empty())
         .map(|(index, _)| index)
         .collect())
+}
+
+/// The bytes of a POST of bytes.
+pub fn post(url: &url::Url, body: &[u8]) -> Vec<u8> {
+    let length = body.len().to_string();
+    let mut bytes = request("POST", url, &[("Content-Length", &length)], "");
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 /// The bytes of one request.

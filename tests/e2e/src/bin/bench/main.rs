@@ -4,6 +4,7 @@
 //! Exit codes: 0 measured, whatever came of it; 1 it could not be measured; 2 the command line makes
 //! no sense.
 
+mod audit;
 mod connection;
 mod cpu;
 mod es256;
@@ -39,11 +40,14 @@ cargo xtask bench [NAME]... [--seconds S] [--rounds R] [--json]: measure against
                  million live revocations; and an identity provider's RS256 token
   kill           from the acknowledgement of a kill to the last request that passed, at several gateways under
                  load, with the feed delayed, cut and crashed; 25 kills for each second
+  audit          events into the log, what they cost, questions at up to a million events, exports
   scim           provisioning with 1,000, 10,000 and 100,000 users; five minutes go to seeding and log-ins
                  (without a name, each of them)
   --seconds S    length of one measurement (2)
   --rounds R     measurements of each, interleaved; the median counts (5)
   --users N      scim: users of the largest directory (100000)
+  --events N     audit: events of the largest log (1000000); half a kilobyte of disk each
+  --full         audit: 10000000 events, as the targets have it
   --json         print the report instead of a table
   --help
 
@@ -54,12 +58,13 @@ Exit codes: 0 measured, 1 it could not be measured, 2 bad command line.
 /// A measurement and its name.
 type Measurement = (&'static str, fn(&Options) -> Result<Report>);
 
-const MEASUREMENTS: [Measurement; 5] = [
+const MEASUREMENTS: [Measurement; 6] = [
     (strict_check::NAME, strict_check::measure),
     (tokens::NAME, tokens::measure),
     (gateway::NAME, gateway::measure),
     (kill::NAME, kill::measure),
     (scim::NAME, scim::measure),
+    (audit::NAME, audit::measure),
 ];
 
 /// What every measurement needs to know.
@@ -68,6 +73,7 @@ pub struct Options {
     seconds: Duration,
     rounds: usize,
     users: usize,
+    events: u64,
     json: bool,
     help: bool,
 }
@@ -118,6 +124,7 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
         seconds: Duration::from_secs(2),
         rounds: 5,
         users: 100_000,
+        events: audit::USUAL,
         json: false,
         help: false,
     };
@@ -147,6 +154,13 @@ fn parse() -> std::result::Result<Options, lexopt::Error> {
                     return Err("--users is between 1000 and 1000000".into());
                 }
             }
+            Long("events") => {
+                options.events = parser.value()?.parse()?;
+                if !(100_000..=100_000_000).contains(&options.events) {
+                    return Err("--events is between 100000 and 100000000".into());
+                }
+            }
+            Long("full") => options.events = audit::FULL,
             Long("json") => options.json = true,
             Long("help") | Short('h') => options.help = true,
             other => return Err(other.unexpected()),
