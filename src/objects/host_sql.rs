@@ -65,6 +65,11 @@ impl HostSql {
         Self::over(Connection::open_in_memory().expect("SQLite opens"))
     }
 
+    /// A database in that file.
+    pub fn in_file(path: &std::path::Path) -> Self {
+        Self::over(Connection::open(path).expect("SQLite opens"))
+    }
+
     /// The `nth` storage call from now (0 is the next) fails as `fault`.
     pub fn fail_nth(&self, nth: u32, fault: Fault) {
         *self.planned.borrow_mut() = Some((nth, fault));

@@ -7,7 +7,7 @@ use portcullis_core::audit::log::edge::Edge;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::{Hash, Head, bundle, hashes_to_bytes, leaf_hash};
 use portcullis_core::audit::personal::Disclosure;
-use portcullis_core::audit::sealed::{PersonKey, Place, SealedLine, personal};
+use portcullis_core::audit::sealed::{self, PersonKey, SealedLine, personal};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ fn line(index: u64) -> String {
         received: at,
         committed: at,
     };
-    let place = Place::from(&position);
+    let place = sealed::Place::from(&position);
     let text = personal(&event).expect("renders").expect("something");
     let sealed = person_key().leaf(place).seal(place, &text);
     render(&event, None, sealed.as_deref(), &position).expect("renders")

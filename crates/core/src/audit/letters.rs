@@ -211,7 +211,7 @@ pub fn shown(event: &Event, producer: ProducerId, sequence: u64) -> Option<Value
         received: UnixMillis(0),
         committed: UnixMillis(0),
     };
-    let line = render(event, None, &nowhere).ok()?;
+    let line = render(event, None, None, &nowhere).ok()?;
     let mut shown: Value = serde_json::from_str(&line).ok()?;
     let fields = shown.as_object_mut()?;
     for of_the_log in ["index", "lane", "received", "committed"] {

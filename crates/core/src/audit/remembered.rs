@@ -16,7 +16,7 @@ use crate::wire::{self, Malformed};
 use serde::{Deserialize, Serialize};
 
 /// The most runs of a producer whose place is known.
-pub const MAX_RUNS: usize = 256;
+pub const MAX_RUNS: usize = 4096;
 /// The most holes that a producer may leave.
 pub const MAX_HOLES: usize = 1000;
 /// The most conflicts of a producer that are remembered.

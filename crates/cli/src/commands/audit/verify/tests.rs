@@ -57,6 +57,7 @@ fn line(index: u64) -> String {
     render(
         &Event::new(at, action, Outcome::Success, actor),
         None,
+        None,
         &position,
     )
     .expect("renders")
@@ -127,7 +128,7 @@ impl Export {
     fn faults(&self) -> Vec<Fault> {
         let output = Output { json: true };
         let report = verified(&self.dir, self.signer.verifier(), output);
-        let report = report.unwrap_or_else(|failure| panic!("{failure:?}"));
+        let (report, _) = report.unwrap_or_else(|failure| panic!("{failure:?}"));
         assert_eq!(report.is_good(), report.faults.is_empty());
         report.faults
     }
