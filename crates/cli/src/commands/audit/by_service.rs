@@ -101,7 +101,7 @@ impl Service<'_> {
         &self,
         folder: &Folder,
         dir: &Path,
-        asked: Value,
+        asked: &Value,
         key: &CheckpointVerifier,
     ) -> Result<(), Failure> {
         let id = self.begin(folder, dir, asked)?;
@@ -120,7 +120,7 @@ impl Service<'_> {
     }
 
     /// Begins the job, or finds the one that was begun.
-    fn begin(&self, folder: &Folder, dir: &Path, asked: Value) -> Result<String, Failure> {
+    fn begin(&self, folder: &Folder, dir: &Path, asked: &Value) -> Result<String, Failure> {
         let of_something_else = || Failure::Usage(format!("{}: {ELSE}", dir.display()));
         let mut begun = match folder.read(JOB)? {
             Some(text) => serde_json::from_slice(&text).map_err(|_| of_something_else())?,
@@ -132,7 +132,7 @@ impl Service<'_> {
                 id: None,
             },
         };
-        if (&begun.service, &begun.asked) != (&self.url, &asked) {
+        if (&begun.service, &begun.asked) != (&self.url, asked) {
             return Err(of_something_else());
         }
         if let Some(id) = begun.id {
@@ -142,7 +142,7 @@ impl Service<'_> {
         // Kept before it is asked for: whoever asks again gets the same job.
         keep(folder, &begun)?;
         let path = ["v1", "audit", "exports"];
-        let answer = self.client.post_once(&path, &asked, &begun.key);
+        let answer = self.client.post_once(&path, asked, &begun.key);
         let answer = match answer {
             Err(refused @ Failure::Refused(_)) => {
                 forget(folder)?;
