@@ -27,7 +27,7 @@ proptest! {
         let mut world = World::new(lane);
         let (a, b) = (a.index(all.len() + 1) as u64, b.index(all.len() + 1) as u64);
         let (first, end) = (a.min(b), a.max(b));
-        let filter = if filtered { kills_only() } else { None };
+        let filter = filtered.then(kills_only);
         let format = Format::ALL[format];
         let asked = Asked {
             from: Some(Bound::Index(first)), to: Some(Bound::Index(end)), filter: filter.clone(), format,
@@ -337,7 +337,7 @@ fn the_same_request_begins_one_export_and_another_with_its_key_none() {
         limit: 9,
     };
     let listed: Vec<_> = super::store::newest(world.exports().sql(), list).expect("reads");
-    assert_eq!(listed, [first.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&first));
     assert_eq!(world.told(), ["requested"]);
     // What was removed is nobody's answer any more.
     assert!(world.remove(first.0));

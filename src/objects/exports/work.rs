@@ -414,10 +414,10 @@ async fn bound_at(lane: &impl Source, head: &Head, bound: Bound) -> Result<u64, 
             low = found.first.min(high);
             continue;
         }
-        let line: Committed =
+        let read: Committed =
             serde_json::from_slice(&found.lines.0).map_err(|_| NotMade::NoLine)?;
         // Both are RFC 3339 in UTC with milliseconds, which sorts as text.
-        if line.committed < at {
+        if read.committed < at {
             low = middle + 1;
         } else {
             high = middle;

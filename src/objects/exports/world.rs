@@ -92,7 +92,9 @@ impl Bucket for FakeBucket {
     async fn delete(&self, names: Vec<String>) -> Result<(), String> {
         self.plan.call(|| {
             let mut objects = self.objects.borrow_mut();
-            names.iter().for_each(|name| drop(objects.remove(name)));
+            for name in &names {
+                objects.remove(name);
+            }
         })
     }
 }
@@ -272,11 +274,11 @@ pub fn start(asked: Asked, idempotency: Option<IdempotencyKey>) -> StartExport {
     }
 }
 
-pub fn kills_only() -> Option<Filter> {
-    Some(Filter {
+pub fn kills_only() -> Filter {
+    Filter {
         action: Some(Action::Kill),
         ..Filter::default()
-    })
+    }
 }
 
 /// Lines and proofs as the command line writes them.

@@ -101,7 +101,7 @@ impl Service<'_> {
         &self,
         folder: &Folder,
         dir: &Path,
-        asked: Value,
+        asked: &Value,
         key: &CheckpointVerifier,
     ) -> Result<(), Failure> {
         let id = self.begin(folder, dir, &asked)?;

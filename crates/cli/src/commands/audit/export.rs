@@ -109,7 +109,7 @@ impl Export {
                 url: global.url.to_string(),
                 output,
             };
-            return service.export(&folder, &self.dir, body, &key);
+            return service.export(&folder, &self.dir, &body, &key);
         }
         let unfinished = folder.unfinished()?;
         let key = self.key(&log, output)?;
