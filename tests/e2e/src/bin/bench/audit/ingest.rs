@@ -1,7 +1,8 @@
 //! Events into one lane: by the binding that gateways have, and by their queue.
 //!
 //! Packs come to the runtime over HTTP, to a Worker that hands them over as a gateway does (`bench/audit.mjs`). What is counted is in
-//! the log: by the binding, when it is answered; by the queue, when the log's newest line says so.
+//! the log: by the binding, when it is answered; by the queue, when the log's newest line says so. State is in memory, as in the
+//! measurement of SCIM: each pack by the binding is a commit of its own, and waits for a disk that others use.
 
 use super::events::{A_PACK, Gateways};
 use super::failed;
@@ -46,6 +47,7 @@ struct Round {
 pub fn measure(options: &Options, report: &mut Report) -> Result<f64> {
     let stack = Stack::start_with(&Settings {
         bench: true,
+        in_memory: true,
         ..Settings::default()
     })?;
     let others = last_index(&stack.at.service)?.map_or(0, |index| index + 1) + 1;
