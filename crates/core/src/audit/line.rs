@@ -562,7 +562,9 @@ mod tests {
                 act: vec![SubjectKey::from_bytes([255; 16]); 1000],
             }),
             resource: Some(longest()),
-            claims: vec![(longest(), longest()); 1000],
+            claims: (0..1000)
+                .map(|n| (format!("{n}{}", longest()), longest()))
+                .collect(),
             policy: Some(LogHash::from_bytes([255; 16])),
             ..Event::new(
                 UnixMillis(1000),

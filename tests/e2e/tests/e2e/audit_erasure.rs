@@ -56,7 +56,7 @@ fn what_is_personal_is_sealed_and_read_by_who_asks_for_it_which_is_logged() -> R
     let page = person.api.audit(&format!("{query}&personal=true"))?;
     let page = page.expect(200)?.json()?;
     let sealed = &page["personal"][index(&lines[0])?.to_string()];
-    assert_eq!(sealed["user_agent"], AGENT, "{page}");
+    assert!(sealed["user_agent"].to_string().contains(AGENT), "{page}");
     let read = format!("subject={subject}&action=audit.read");
     let reads = person.api.events(&read)?;
     let personal = reads
@@ -136,7 +136,8 @@ fn who_is_erased_can_be_read_by_nobody_and_the_log_stays_what_it_is() -> Result 
     let page = person.api.audit(&query)?.expect(200)?.json()?;
     let sealed = |at: usize| Ok::<_, Failure>(&page["personal"][index(&story[at])?.to_string()]);
     assert_eq!(sealed(0)?, &Value::Null);
-    assert_eq!(sealed(3)?["user_agent"], AGENT, "{page}");
+    let agent = sealed(3)?["user_agent"].to_string();
+    assert!(agent.contains(AGENT), "{page}");
     Ok(())
 }
 
