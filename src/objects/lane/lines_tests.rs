@@ -2,7 +2,6 @@
 
 use super::retained;
 use super::tree_tests::{entries, lane_of, reckoned};
-use crate::objects::sql::Sql;
 use portcullis_core::audit::export::source::{Bytes, GetLines, GetSubtrees, Lines};
 use portcullis_core::audit::log::edge::Edge;
 use proptest::prelude::*;

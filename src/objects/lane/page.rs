@@ -80,7 +80,7 @@ impl<S: Sql> LaneService<S> {
     }
 
     /// Reads a line as `filter` looks at it: opened if that asks for what is sealed.
-    fn parsed(&self, text: &str, filter: &Filter) -> Result<Line, SqlError> {
+    pub(super) fn parsed(&self, text: &str, filter: &Filter) -> Result<Line, SqlError> {
         let line = Line::parse(text).map_err(|_| SqlError::corrupt("line"))?;
         if filter.ip.is_none() || line.ip().is_some() {
             return Ok(line);

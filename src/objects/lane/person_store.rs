@@ -27,13 +27,15 @@ pub fn keys(sql: &impl Sql, owner: Owner) -> Result<Vec<Kept>, SqlError> {
     rows.iter().map(of_row).collect()
 }
 
-/// Adds a key.
+/// Adds a key, as the latest of its owner.
 pub fn add_key(sql: &impl Sql, owner: Owner, key: &Kept) -> Result<(), SqlError> {
     sql.exec(
-        "INSERT INTO person_key (owner, created_at, sealed) VALUES (?, ?, ?)",
+        "INSERT INTO person_key (owner, created_at, sealed) VALUES (?, \
+         max(?, coalesce((SELECT max(created_at) + 1 FROM person_key WHERE owner = ?), 0)), ?)",
         &[
             owner.to_bytes().into(),
             key.created_at.0.into(),
+            owner.to_bytes().into(),
             key.sealed.as_bytes().into(),
         ],
     )

@@ -1,5 +1,6 @@
 //! Every statement of the index, and of finding segments by it.
 
+use super::super::retained;
 use super::super::store::Segment;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
 use portcullis_core::audit::postings::{ascending, put_ascending};
@@ -240,11 +241,12 @@ pub fn add_group(
     Ok(())
 }
 
-/// Removes a group whose lines are gone, the first of them; says whether there was one. In a transaction.
+/// Removes a group whose lines are gone, the first of them, but never the last that there is; says whether there was one. In a
+/// transaction.
 pub fn drop_gone(sql: &impl Sql) -> Result<bool, SqlError> {
     let gone = "SELECT first_index FROM grp WHERE first_index = (SELECT min(first_index) FROM grp) \
-         AND end_index <= (SELECT min(first_index) FROM segment)";
-    let rows = sql.exec(gone, &[])?;
+         AND first_index < (SELECT max(first_index) FROM grp) AND end_index <= ?";
+    let rows = sql.exec(gone, &[retained::pruned_to(sql)?.into()])?;
     let Some(row) = rows.first() else {
         return Ok(false);
     };

@@ -1,5 +1,6 @@
 //! What is found by the index is what a look at every line finds, however much of the index there is.
 
+use super::super::retained;
 use super::super::service::LaneService;
 use super::super::signer::LogKeyMaker;
 use super::super::tests::{append, query};
@@ -8,7 +9,6 @@ use crate::objects::host_sql::{Fault, HostSql};
 use crate::objects::sql::Sql;
 use portcullis_core::audit::call::Page;
 use portcullis_core::audit::event::{Action, Actor, Credential, Event, Outcome, RequestFacts};
-use portcullis_core::audit::line::Line;
 use portcullis_core::audit::log::checkpoint::Origin;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::audit::query::{Cursor, Filter, Order};
@@ -75,7 +75,7 @@ fn scan(lane: &LaneService<HostSql>, filter: &Filter, order: Order) -> Vec<Strin
     let mut lines = Vec::new();
     for row in &rows {
         let text = std::str::from_utf8(row.blob(0).expect("lines")).expect("UTF-8");
-        let wanted = |line: &&str| filter.matches(&Line::parse(line).expect("a line"));
+        let wanted = |line: &&str| filter.matches(&lane.parsed(line, filter).expect("a line"));
         lines.extend(text.lines().filter(wanted).map(str::to_owned));
     }
     if order == Order::Newest {
@@ -215,10 +215,15 @@ fn run(steps: Vec<Step>) -> LaneService<HostSql> {
 /// Removes the oldest segments, but not the last.
 fn prune(lane: &LaneService<HostSql>, segments: u64) {
     lane.ready().expect("ready");
-    let oldest = "DELETE FROM segment WHERE first_index IN (SELECT first_index FROM segment \
-        WHERE first_index < (SELECT max(first_index) FROM segment) ORDER BY first_index LIMIT ?)";
-    let pruned = lane.sql().exec(oldest, &[segments.into()]);
-    pruned.expect("prunes");
+    let oldest = "SELECT first_index + count FROM segment \
+        WHERE first_index < (SELECT max(first_index) FROM segment) ORDER BY first_index LIMIT ?";
+    let ends = lane.sql().exec(oldest, &[segments.into()]).expect("reads");
+    let Some(last) = ends.last() else { return };
+    let to = last.integer(0).expect("an index");
+    retained::remove_lines(lane.sql(), 0, to).expect("prunes");
+    let mut kept = retained::kept(lane.sql()).expect("reads");
+    kept.pruned_to = to;
+    retained::put_kept(lane.sql(), &kept).expect("notes");
 }
 
 proptest! {

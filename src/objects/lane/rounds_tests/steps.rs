@@ -127,7 +127,7 @@ pub fn page(world: &mut World) -> Asked {
     Box::new(move |world| {
         world.model.reads_asked += 1;
         let mut asked = query(kills(), order, cursor, limit);
-        asked.read = a_read(world);
+        asked.read = Some(a_read(world));
         let page = world.lane().query(asked, world.now)?;
         world.model.reads_done += 1;
         let lines = world.model.lines.iter().enumerate();
@@ -296,6 +296,13 @@ impl Archive for Slow<'_> {
         let put = self.0.put(name, bytes, over).await;
         futures::pending!();
         put
+    }
+
+    async fn remove(&self, names: &[String]) -> Result<(), ArchiveError> {
+        futures::pending!();
+        let removed = self.0.remove(names).await;
+        futures::pending!();
+        removed
     }
 }
 

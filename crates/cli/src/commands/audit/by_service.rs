@@ -104,7 +104,7 @@ impl Service<'_> {
         asked: &Value,
         key: &CheckpointVerifier,
     ) -> Result<(), Failure> {
-        let id = self.begin(folder, dir, &asked)?;
+        let id = self.begin(folder, dir, asked)?;
         let files = self.wait(folder, &id)?;
         self.fetch(folder, &id, &files)?;
         let (report, opened) = verified(dir, key, self.output)?;
