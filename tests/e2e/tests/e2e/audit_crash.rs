@@ -37,7 +37,7 @@ const ROUNDS: usize = 20;
 const EARLY: usize = 3;
 /// Every so many there are new tokens: those that are there do not last for ever.
 const NEW_TOKENS: usize = 10;
-/// The latest crash of those, and of the others, after all answers.
+/// The latest crash of those, after all answers; and of the others, after something of each kind was acknowledged.
 const LATEST_MS: [u32; 2] = [150, 1200];
 
 /// The stack under test and what was seen of it; its addresses stay the same.
@@ -72,9 +72,10 @@ fn whatever_was_acknowledged_before_a_crash_is_in_the_log_once_and_every_checkpo
         if round % NEW_TOKENS == NEW_TOKENS - 1 {
             (crashing.alive, crashing.dead) = tokens(&crashing.stack, &crashing.api)?;
         }
-        let latest = LATEST_MS[usize::from(round % EARLY != EARLY - 1)];
+        let is_early = round % EARLY == EARLY - 1;
+        let latest = LATEST_MS[usize::from(!is_early)];
         let after = Duration::from_millis(u64::from(random()? % latest));
-        let done = crashing.round(after);
+        let done = crashing.round(is_early, after);
         done.map_err(|failure| {
             let said = crashing.stack.output();
             Failure::new(format!(
@@ -116,7 +117,8 @@ impl Crashing {
     }
 
     /// All producers send until all is killed.
-    fn round(&mut self, after: Duration) -> Result {
+    fn round(&mut self, is_early: bool, after: Duration) -> Result {
+        let before = self.sent.lock().expect("a lock").by_kind();
         let is_over = &AtomicBool::new(false);
         let stack = &mut self.stack;
         let producing = producers::Producing {
@@ -151,10 +153,20 @@ impl Crashing {
                 }
                 Ok(())
             });
+            // The object and the gateway need their time to begin; most crashes are to come when they work.
+            let working = if is_early {
+                Ok(())
+            } else {
+                until("something acknowledged of each kind", || {
+                    let sent = self.sent.lock().expect("a lock");
+                    Ok(sent.has_each_beyond(&before).then_some(()))
+                })
+            };
             thread::sleep(after);
-            let done = stack.kill_hard();
+            // Whoever is waiting for an answer goes on waiting, and nobody begins anew.
             is_over.store(true, Ordering::Relaxed);
-            done?;
+            stack.kill_hard()?;
+            working?;
             watching
                 .join()
                 .map_err(|_| Failure::new("a thread panicked"))?
@@ -213,7 +225,7 @@ impl Crashing {
             last.size,
         )?;
         assert!(
-            acknowledged >= rounds && checkpoints.len() >= rounds / 2,
+            acknowledged >= rounds * 15 && checkpoints.len() >= rounds / 2,
             "too little happened"
         );
         Ok(())

@@ -1,7 +1,8 @@
 //! Who sends while all is killed, and what they were told. Each event is known by something in its line that is its own.
 
+use portcullis_core::id::SessionId;
 use portcullis_e2e::Result;
-use portcullis_e2e::api::{Api, bearer};
+use portcullis_e2e::api::{Api, bearer, session_in_log};
 use portcullis_e2e::app::{Tokens, random_text};
 use portcullis_e2e::http::Request;
 use portcullis_e2e::json::text;
@@ -13,14 +14,20 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Each sends one event a call, from a thread of its own. What has more ways to send, such as `POST /v1/audit/events`, is added
 /// here and in [`known_by`].
-pub const PRODUCERS: [fn(&Producing<'_>); 6] = [
+pub const PRODUCERS: [fn(&Producing<'_>); 7] = [
     kills,
     kills,
     denied_checks,
+    many_denied_checks,
     denied_requests,
     denied_requests,
     allowed_requests,
 ];
+
+/// What is acknowledged.
+const KINDS: [&str; 4] = ["check", "denied", "kill", "unseen"];
+/// How many are asked about at once.
+const MANY: usize = 20;
 
 /// What they send with.
 pub struct Producing<'a> {
@@ -67,13 +74,18 @@ impl Sent {
         acknowledged.find(|event| !said.contains_key(*event))
     }
 
+    /// Whether something of each kind that is ever acknowledged was, since there were so many.
+    pub fn has_each_beyond(&self, before: &BTreeMap<String, usize>) -> bool {
+        let now = self.by_kind();
+        KINDS.iter().all(|kind| now.get(*kind) > before.get(*kind))
+    }
+
     /// How many of each kind were acknowledged.
-    pub fn by_kind(&self) -> BTreeMap<&str, usize> {
+    pub fn by_kind(&self) -> BTreeMap<String, usize> {
         let mut kinds = BTreeMap::new();
         for event in &self.acknowledged {
-            *kinds
-                .entry(event.split(' ').next().unwrap_or_default())
-                .or_default() += 1;
+            let kind = event.split(' ').next().unwrap_or_default();
+            *kinds.entry(kind.to_owned()).or_default() += 1;
         }
         kinds
     }
@@ -90,6 +102,9 @@ pub fn known_by(event: &Value) -> Option<String> {
     match said(&event["action"])?.as_str() {
         // Of strangers: those with a session are of people whom the test needs.
         "kill" if event["session"].is_null() => Some(format!("kill {}", said(&event["subject"])?)),
+        "check.denied" if event["reason"] == "session_unknown" => {
+            Some(format!("unseen {}", said(&event["session"])?))
+        }
         "check.denied" => numbered("user_agent", "check-", "check")
             .or_else(|| numbered("path", "/denied/", "denied")),
         "request.allowed" => numbered("path", "/allowed/", "allowed"),
@@ -127,6 +142,37 @@ fn denied_checks(by: &Producing<'_>) {
             .send()?;
         Ok(answer.expect(200)?.json()?["reason"] == "session_ended")
     });
+}
+
+/// Many of sessions that never were, in one request: their lines fill tiles, and the alarm has something to archive.
+fn many_denied_checks(by: &Producing<'_>) {
+    let random = || getrandom::u64().expect("random").to_be_bytes();
+    let session = |_| {
+        let bytes = [random(), random()].concat();
+        SessionId::from_bytes(bytes.try_into().expect("16 bytes")).to_string()
+    };
+    let sessions: Vec<String> = (0..MANY).map(session).collect();
+    let in_log = sessions
+        .iter()
+        .map(|session| session_in_log(session).expect("a session"));
+    let events: Vec<String> = in_log.map(|session| format!("unseen {session}")).collect();
+    let sent = || by.sent.lock().expect("a lock");
+    sent().tried.extend(events.iter().cloned());
+    let ask = |session| json!({ "subject": by.alive.subject, "session": session });
+    let checks: Vec<Value> = sessions.iter().map(ask).collect();
+    let is_denied = |result: &Value| result["reason"] == "session_unknown";
+    let asked = || -> Result<bool> {
+        let answer = by
+            .api
+            .check(&json!({ "checks": checks }))?
+            .expect(200)?
+            .json()?;
+        let results = answer["results"].as_array();
+        Ok(results.is_some_and(|results| results.len() == MANY && results.iter().all(is_denied)))
+    };
+    if asked().unwrap_or(false) {
+        sent().acknowledged.extend(events);
+    }
 }
 
 /// The same at a gateway, whose queue loses its answers.
