@@ -54,12 +54,13 @@ impl HostLane {
         self.service.append(Append { received, packs }, now)
     }
 
-    /// What one alarm does: archives a bounded part of what is full, and stores groups of the index. Says whether there is more
-    /// to archive.
-    pub fn ring(&self) -> Result<bool, SqlError> {
+    /// What one alarm does in a log that is kept for good: archives a bounded part of what is full, keeps up with producers, and
+    /// stores groups of the index. Says whether there is more to archive.
+    pub fn ring(&self, now: UnixMillis) -> Result<bool, SqlError> {
         let archived = self.service.archive_tiles(&self.archive).now_or_never();
         // Nothing in it waits.
         archived.ok_or_else(|| SqlError("the archive waited".to_owned()))??;
+        self.service.keep_up(now)?;
         for _ in 0..MAX_GROUPS {
             self.service.build_group()?;
         }
@@ -92,5 +93,9 @@ impl Archive for Counted {
     ) -> Result<Option<String>, ArchiveError> {
         self.0.set(self.0.get() + 1);
         Ok(Some(String::new()))
+    }
+
+    async fn remove(&self, _names: &[String]) -> Result<(), ArchiveError> {
+        Ok(())
     }
 }

@@ -78,6 +78,38 @@ fn describe() -> Value {
     })
 }
 
+/// What bodies about the audit log are made of.
+fn audit_schemas() -> Vec<(&'static str, Value)> {
+    vec![
+        ("Events", super::audit::reply_schema()),
+        ("SubmittedEvents", super::audit_events::request_schema()),
+        ("TakenEvents", super::audit_events::reply_schema()),
+        ("AuditStatus", super::audit_status::schema()),
+        ("DeadLetter", super::audit_letters::schema()),
+        ("DeadLetters", super::audit_letters::page_schema()),
+        ("Replay", super::audit_letters::replay_schema()),
+        ("AuditKey", super::audit_log::key_schema()),
+        ("Disclosures", super::audit_personal::disclosures_schema()),
+        (
+            "ErasureRequest",
+            super::audit_personal::erasure_request_schema(),
+        ),
+        ("Erasure", super::audit_personal::erasure_schema()),
+        ("Inclusion", super::audit_log::inclusion_schema()),
+        ("Consistency", super::audit_log::consistency_schema()),
+        ("RetentionRequest", super::audit_retention::request_schema()),
+        ("Retention", super::audit_retention::reply_schema()),
+        (
+            "AuditHoldRequest",
+            super::audit_retention::hold_request_schema(),
+        ),
+        ("AuditHold", super::audit_retention::hold_schema()),
+        ("ExportRequest", super::exports::request_schema()),
+        ("Export", super::exports::schema()),
+        ("Exports", super::exports::list_schema()),
+    ]
+}
+
 /// What bodies are made of.
 fn schemas() -> Map<String, Value> {
     let schemas = [
@@ -152,34 +184,8 @@ fn schemas() -> Map<String, Value> {
         ("ScimJob", super::scim_jobs::schema()),
         ("ScimJobs", super::scim_jobs::page_schema()),
         ("Seats", super::scim_jobs::seats_schema()),
-        ("Events", super::audit::reply_schema()),
-        ("SubmittedEvents", super::audit_events::request_schema()),
-        ("TakenEvents", super::audit_events::reply_schema()),
-        ("AuditStatus", super::audit_status::schema()),
-        ("DeadLetter", super::audit_letters::schema()),
-        ("DeadLetters", super::audit_letters::page_schema()),
-        ("Replay", super::audit_letters::replay_schema()),
-        ("AuditKey", super::audit_log::key_schema()),
-        ("Disclosures", super::audit_personal::disclosures_schema()),
-        (
-            "ErasureRequest",
-            super::audit_personal::erasure_request_schema(),
-        ),
-        ("Erasure", super::audit_personal::erasure_schema()),
-        ("Inclusion", super::audit_log::inclusion_schema()),
-        ("Consistency", super::audit_log::consistency_schema()),
-        ("RetentionRequest", super::audit_retention::request_schema()),
-        ("Retention", super::audit_retention::reply_schema()),
-        (
-            "AuditHoldRequest",
-            super::audit_retention::hold_request_schema(),
-        ),
-        ("AuditHold", super::audit_retention::hold_schema()),
-        ("ExportRequest", super::exports::request_schema()),
-        ("Export", super::exports::schema()),
-        ("Exports", super::exports::list_schema()),
     ];
-    let named = schemas.into_iter();
+    let named = schemas.into_iter().chain(audit_schemas());
     named
         .map(|(name, schema)| (name.to_owned(), schema))
         .collect()
@@ -259,14 +265,7 @@ fn operation(route: &Route) -> Value {
         }
         _ => (None, None),
     };
-    let made = ["/v1/clients", "/v1/trusts", "/v1/connections", SCIM_SECRETS];
-    let creates = route.method == "POST" && made.contains(&route.path);
-    let done = match (route.method, route.path) {
-        ("POST", "/v1/audit/exports") => "202",
-        ("DELETE", "/v1/audit/exports/{export}") => "204",
-        _ if creates => "201",
-        _ => "200",
-    };
+    let done = done(route);
     let mut operation = json!({
         "summary": route.summary,
         "security": security,
@@ -287,6 +286,17 @@ fn operation(route: &Route) -> Value {
         fields.insert("requestBody".to_owned(), body);
     }
     operation
+}
+
+/// The status of what was done.
+fn done(route: &Route) -> &'static str {
+    let made = ["/v1/clients", "/v1/trusts", "/v1/connections", SCIM_SECRETS];
+    match (route.method, route.path) {
+        ("POST", "/v1/audit/exports") => "202",
+        ("DELETE", "/v1/audit/exports/{export}") => "204",
+        ("POST", path) if made.contains(&path) => "201",
+        _ => "200",
+    }
 }
 
 /// The path as the description has it, which knows no parameter of several segments.

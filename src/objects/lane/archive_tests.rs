@@ -107,7 +107,9 @@ impl Archive for FakeArchive {
             return Err(injected());
         }
         let mut objects = self.objects.borrow_mut();
-        names.iter().for_each(|name| drop(objects.remove(name)));
+        for name in names {
+            objects.remove(name);
+        }
         fault.map_or(Ok(()), |_| Err(injected()))
     }
 }

@@ -17,7 +17,7 @@ use crate::objects::sql::{Sql, SqlError};
 use crate::runtime::random;
 use crate::seal::Sealed;
 use portcullis_core::audit::backlog::Backlog;
-use portcullis_core::audit::call::{Append, Appended, LaneStatus};
+use portcullis_core::audit::call::{Appended, LaneStatus};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::letters::{
@@ -25,6 +25,7 @@ use portcullis_core::audit::letters::{
     MAX_LETTER_BYTES, MAX_LETTERS, MAX_LETTERS_A_PAGE, MAX_LETTERS_BYTES, MEMORY_MS, Reason,
     ReplayLetter, Replayed, ShownLetter,
 };
+use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::LetterId;
 use portcullis_core::time::UnixMillis;
 use std::cell::Cell;
@@ -157,11 +158,7 @@ impl<S: Sql> LaneService<S> {
                 Err(reason) => return Ok(Replayed::Refused(reason)),
             };
             let events = pack.events.len() as u64;
-            let append = Append {
-                received: now,
-                packs: vec![pack],
-            };
-            let appended = self.take_in(append, now)?;
+            let appended = self.take_in(&pack, now)?;
             if let Some(aside) = appended.set_aside.first() {
                 set_aside.set(Some(Reason::from(aside.why)));
                 return Err(SqlError("not taken".to_owned()));
@@ -183,11 +180,9 @@ impl<S: Sql> LaneService<S> {
 
     /// Puts what an operator has taken in into the log, in a transaction. What is merely too old for its producer to say is
     /// taken, as the operator says so; what the log cannot compare with what it has is set aside here, too.
-    fn take_in(&self, append: Append, now: UnixMillis) -> Result<Appended, SqlError> {
-        let mut commit = self.begin(append.received, now)?.of_any_age();
-        for pack in &append.packs {
-            commit.pack(pack)?;
-        }
+    fn take_in(&self, pack: &Pack, now: UnixMillis) -> Result<Appended, SqlError> {
+        let mut commit = self.begin(now, now)?.of_any_age();
+        commit.pack(pack)?;
         self.end(commit)
     }
 

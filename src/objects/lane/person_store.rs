@@ -93,10 +93,6 @@ pub fn destroy(sql: &impl Sql, what: Erasing, now: UnixMillis) -> Result<(), Sql
 
 /// The name of a legal hold that forbids it, if there is one.
 pub fn hold(sql: &impl Sql, what: Erasing) -> Result<Option<String>, SqlError> {
-    let is_there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'hold'";
-    if sql.exec(is_there, &[])?.is_empty() {
-        return Ok(None);
-    }
     let rows = match what {
         Erasing::Subject(key) => sql.exec(
             "SELECT name FROM hold WHERE subject IS NULL OR subject = ? ORDER BY name LIMIT 1",

@@ -277,8 +277,8 @@ fn readers_begin_at_the_first_line_that_is_kept_and_are_told() {
         }
         let lines = all_pages(&lane, order);
         let index = |line: &str| -> u64 {
-            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            line["index"].as_u64().expect("an index")
+            let said: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            said["index"].as_u64().expect("an index")
         };
         let mut indexes: Vec<u64> = lines.iter().map(|line| index(line)).collect();
         indexes.sort_unstable();

@@ -51,7 +51,7 @@ pub fn measure(report: &mut Report, cpu_us: f64) -> Result {
         lane.append(vec![pack], at).map_err(failed)?;
         commits += 1;
         if commits.is_multiple_of(COMMITS_AN_ALARM) {
-            lane.ring().map_err(failed)?;
+            lane.ring(at).map_err(failed)?;
             alarms += 1;
         }
     }

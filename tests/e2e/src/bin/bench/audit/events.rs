@@ -172,7 +172,7 @@ mod tests {
         };
         let bytes: usize = events
             .iter()
-            .map(|e| render(e, None, &position).expect("a line").len())
+            .map(|e| render(e, None, None, &position).expect("a line").len())
             .sum();
         let mean = bytes / events.len();
         assert!((450..650).contains(&mean), "{mean}");

@@ -87,7 +87,7 @@ fn archived() -> Result<Archived> {
                 received: event.occurred,
                 committed: event.occurred,
             };
-            let line = render(event, None, &position).map_err(failed)?;
+            let line = render(event, None, None, &position).map_err(failed)?;
             let leaf = leaf_hash(line.as_bytes());
             edge.append(leaf, &mut Vec::new());
             archived.hashes.push(leaf);

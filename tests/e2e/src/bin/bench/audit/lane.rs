@@ -74,13 +74,13 @@ fn fill(lane: &HostLane, events: u64) -> Result {
         let now = at((commit + 1) * A_PACK, events);
         lane.append(vec![pack], now).map_err(failed)?;
         if commit % RINGS_AFTER == 0 {
-            while lane.ring().map_err(failed)? {}
+            while lane.ring(now).map_err(failed)? {}
         }
         if commit % TOLD_AFTER == TOLD_AFTER - 1 {
             eprintln!("{} of {events} events", (commit + 1) * A_PACK);
         }
     }
-    while lane.ring().map_err(failed)? {}
+    while lane.ring(END).map_err(failed)? {}
     Ok(())
 }
 
