@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(remembered.place(2), Some((11, 5)));
         assert_eq!(remembered.place(7), Some((17, 1)));
         assert_eq!(remembered.place(8), None);
-        for n in 0..255 {
+        for n in 0..MAX_RUNS as u64 - 1 {
             remembered.take(run(100 + n * 2, 1, 100 + n), UnixMillis(1));
         }
         assert_eq!(remembered.place(2), None);

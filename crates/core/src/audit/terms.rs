@@ -198,6 +198,7 @@ mod tests {
     use super::*;
     use crate::audit::event::{Action, Credential, Outcome, RequestFacts};
     use crate::audit::line::{Line, Position, render};
+    use crate::audit::sealed::personal;
     use crate::id::{LogHash, ProducerId, SubjectKey};
     use crate::time::UnixMillis;
     use proptest::option;
@@ -321,6 +322,10 @@ mod tests {
             };
             let line = render(&event, None, None, &position).expect("renders");
             let parsed = Line::parse(&line).expect("a line");
+            let parsed = match personal(&event).expect("renders") {
+                Some(sealed) => parsed.opened(&sealed).expect("opens"),
+                None => parsed,
+            };
             if filter.matches(&parsed) {
                 let mut terms = Vec::new();
                 key().add_terms_of(&event, &mut terms);

@@ -185,12 +185,13 @@ fn a_job_makes_a_folder_that_verifies_offline_and_all_of_it_is_in_the_log() -> R
             .filter(|event| event["resource"] == id.as_str());
         let reasons: Vec<String> = ours
             .map(|event| {
-                assert_eq!(event["claims"]["format"], "ocsf", "{event}");
-                assert_eq!(event["claims"]["to"], (index + 1).to_string(), "{event}");
+                let sealed = person.api.sealed("action=audit.exported", event)?;
+                assert_eq!(sealed["claims"]["format"], "ocsf", "{event}");
+                assert_eq!(sealed["claims"]["to"], (index + 1).to_string(), "{event}");
                 assert_eq!(event["actor"]["id"], "auditor", "{event}");
-                event["reason"].as_str().unwrap_or_default().to_owned()
+                Ok(event["reason"].as_str().unwrap_or_default().to_owned())
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let is_removed = reasons.iter().any(|reason| reason == "removed");
         Ok(is_removed.then_some(reasons))
     })?;

@@ -9,23 +9,38 @@ use serde_json::Value;
 
 /// For the help.
 pub const EXAMPLE: &str = "\
-Files are there for a week; `portcullis audit export DIR --by-service` fetches and verifies them.
+Files are there for a week; `audit export DIR --by-service` of this command line fetches and verifies them.
 
 Example:
   portcullis audit exports list
+  portcullis audit exports delete exp_1764144000000";
+
+const LIST_EXAMPLE: &str = "\
+Example:
+  portcullis audit exports list";
+
+const SHOW_EXAMPLE: &str = "\
+Example:
+  portcullis audit exports show exp_1764144000000";
+
+const DELETE_EXAMPLE: &str = "\
+Example:
   portcullis audit exports delete exp_1764144000000";
 
 /// What can be done with exports of the service.
 #[derive(Debug, Subcommand)]
 pub enum Exports {
     /// Those there are, newest first
+    #[command(after_help = LIST_EXAMPLE)]
     List,
     /// How far one is, and its files
+    #[command(after_help = SHOW_EXAMPLE)]
     Show {
         /// Which: `exp_...`
         id: String,
     },
     /// Cancel one, or remove its files
+    #[command(after_help = DELETE_EXAMPLE)]
     Delete {
         /// Which: `exp_...`
         id: String,

@@ -27,6 +27,30 @@ Example:
   portcullis audit hold list
   portcullis audit hold release case-2026-11";
 
+const SHOW_EXAMPLE: &str = "\
+Example:
+  portcullis audit retention show";
+
+const SET_EXAMPLE: &str = "\
+Example:
+  portcullis audit retention set 400 --dry-run";
+
+const UNSET_EXAMPLE: &str = "\
+Example:
+  portcullis audit retention unset";
+
+const LIST_EXAMPLE: &str = "\
+Example:
+  portcullis audit hold list";
+
+const PLACE_EXAMPLE: &str = "\
+Example:
+  portcullis audit hold place case-2026-11 --subject okta:alice";
+
+const RELEASE_EXAMPLE: &str = "\
+Example:
+  portcullis audit hold release case-2026-11";
+
 const PATH: [&str; 3] = ["v1", "audit", "retention"];
 
 /// What to do about how long lines are kept.
@@ -42,13 +66,16 @@ pub struct Retention {
 #[derive(Debug, Subcommand)]
 enum What {
     /// How long lines are kept, what keeps them longer, and what is gone
+    #[command(after_help = SHOW_EXAMPLE)]
     Show,
     /// Have lines go that are older
+    #[command(after_help = SET_EXAMPLE)]
     Set {
         /// How long lines are kept, in days; 30 at least
         days: u32,
     },
     /// Keep all lines for good
+    #[command(after_help = UNSET_EXAMPLE)]
     Unset,
 }
 
@@ -56,8 +83,10 @@ enum What {
 #[derive(Debug, Subcommand)]
 pub enum Hold {
     /// The holds that there are
+    #[command(after_help = LIST_EXAMPLE)]
     List,
     /// Place one: nothing goes any more
+    #[command(after_help = PLACE_EXAMPLE)]
     Place {
         /// What it is called: a-z, 0-9, -, _ and .
         name: String,
@@ -66,6 +95,7 @@ pub enum Hold {
         subject: Option<String>,
     },
     /// Release one
+    #[command(after_help = RELEASE_EXAMPLE)]
     Release {
         /// What it is called
         name: String,
