@@ -1,6 +1,7 @@
 //! Waiting for what happens soon but not at once, never longer than a deadline.
 
 use crate::{Failure, Result};
+use portcullis_core::time::UnixMillis;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +26,12 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Resul
         }
         sleep(PAUSE);
     }
+}
+
+/// As events have it. Those that are too old are not taken.
+#[must_use]
+pub fn now() -> UnixMillis {
+    UnixMillis(unix_secs() * 1000)
 }
 
 /// Seconds since the Unix epoch.

@@ -6,13 +6,14 @@ use portcullis_e2e::app::random_text;
 use portcullis_e2e::http::Response;
 use portcullis_e2e::json::text;
 use portcullis_e2e::people::{Person, Site};
+use portcullis_e2e::wait::now;
 use serde_json::{Value, json};
 
 const PATH: &str = "/v1/audit/events";
 
 fn denial(subject: &str) -> Value {
     json!({
-        "occurred": "2026-11-26T08:00:00.123Z", "action": "request.denied", "outcome": "denied",
+        "occurred": now().to_rfc3339(), "action": "request.denied", "outcome": "denied",
         "reason": "role_missing", "subject": subject,
         "request": {"method": "GET", "host": "billing.example", "path": "/invoices", "status": 403},
     })
@@ -131,7 +132,7 @@ fn more_than_may_come_at_once_is_refused() -> Result {
     let site = Site::any()?;
     let producer = random_text()?;
     let event =
-        json!({"occurred": "2026-11-26T08:00:00Z", "action": "check.denied", "outcome": "denied"});
+        json!({"occurred": now().to_rfc3339(), "action": "check.denied", "outcome": "denied"});
     let many = vec![event.clone(); 1001];
     send(&site, bearer::GATEWAY, &body(&producer, 1, &many))?
         .expect(400)?
@@ -148,7 +149,7 @@ fn more_than_may_come_at_once_is_refused() -> Result {
 fn a_thousand_events_are_taken_at_once() -> Result {
     let site = Site::any()?;
     let event =
-        json!({"occurred": "2026-11-26T08:00:00Z", "action": "check.denied", "outcome": "denied"});
+        json!({"occurred": now().to_rfc3339(), "action": "check.denied", "outcome": "denied"});
     let asked = body(&random_text()?, 1, &vec![event; 1000]);
     let answer = send(&site, bearer::GATEWAY, &asked)?.expect(200)?.json()?;
     assert_eq!(answer["new_events"], 1000);

@@ -3,7 +3,6 @@
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::id::{ProducerId, SubjectKey};
-use portcullis_core::time::UnixMillis;
 use portcullis_e2e::api::{Api, bearer};
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::chaos::{Chaos, Mode};
@@ -11,7 +10,7 @@ use portcullis_e2e::cli::{portcullis, portcullis_as_admin};
 use portcullis_e2e::http::{Request, Response};
 use portcullis_e2e::json::text;
 use portcullis_e2e::stack::{Settings, Stack};
-use portcullis_e2e::wait::until;
+use portcullis_e2e::wait::{now, until};
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
 
@@ -63,12 +62,7 @@ fn pack(producer: u8, action: Action) -> Result<(String, Vec<u8>)> {
     let event = Event {
         subject: Some(subject),
         reason: Some("session_ended".to_owned()),
-        ..Event::new(
-            UnixMillis(1_800_000_000_000),
-            action,
-            Outcome::Denied,
-            Actor::Subject(subject),
-        )
+        ..Event::new(now(), action, Outcome::Denied, Actor::Subject(subject))
     };
     let pack = Pack {
         producer: ProducerId::from_bytes([producer; 16]),

@@ -7,14 +7,14 @@ use portcullis_e2e::app::{Tokens, random_text};
 use portcullis_e2e::http::Request;
 use portcullis_e2e::json::text;
 use portcullis_e2e::stack::Endpoints;
+use portcullis_e2e::wait::now;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Each sends one event a call, from a thread of its own. What has more ways to send, such as `POST /v1/audit/events`, is added
-/// here and in [`known_by`].
-pub const PRODUCERS: [fn(&Producing<'_>); 7] = [
+/// Each sends one event a call, from a thread of its own. What has more ways to send is added here and in [`known_by`].
+pub const PRODUCERS: [fn(&Producing<'_>); 8] = [
     kills,
     kills,
     denied_checks,
@@ -22,10 +22,11 @@ pub const PRODUCERS: [fn(&Producing<'_>); 7] = [
     denied_requests,
     denied_requests,
     allowed_requests,
+    submitted,
 ];
 
 /// What is acknowledged.
-const KINDS: [&str; 4] = ["check", "denied", "kill", "unseen"];
+const KINDS: [&str; 5] = ["check", "denied", "kill", "submitted", "unseen"];
 /// How many are asked about at once.
 const MANY: usize = 20;
 
@@ -105,9 +106,11 @@ pub fn known_by(event: &Value) -> Option<String> {
         "check.denied" if event["reason"] == "session_unknown" => {
             Some(format!("unseen {}", said(&event["session"])?))
         }
-        "check.denied" => numbered("user_agent", "check-", "check")
-            .or_else(|| numbered("path", "/denied/", "denied")),
+        "check.denied" => {
+            numbered("ray", "check-", "check").or_else(|| numbered("path", "/denied/", "denied"))
+        }
         "request.allowed" => numbered("path", "/allowed/", "allowed"),
+        "request.denied" => numbered("path", "/submitted/", "submitted"),
         _ => None,
     }
 }
@@ -137,9 +140,7 @@ fn denied_checks(by: &Producing<'_>) {
     by.send("check", |number| {
         let body = json!({ "token": by.dead.access });
         let request = by.api.post("/v1/check", bearer::GATEWAY, &body);
-        let answer = request
-            .header("user-agent", format!("check-{number}"))
-            .send()?;
+        let answer = request.header("cf-ray", format!("check-{number}")).send()?;
         Ok(answer.expect(200)?.json()?["reason"] == "session_ended")
     });
 }
@@ -181,6 +182,21 @@ fn denied_requests(by: &Producing<'_>) {
         let request = Request::get(format!("{}/denied/{number}", by.at.gateway));
         let answer = request.bearer(&by.dead.access).send()?;
         Ok(answer.expect(401)?.json()?["reason"] == "session_ended")
+    });
+}
+
+/// A producer that is no Worker sends its event, and once more if there is no answer.
+fn submitted(by: &Producing<'_>) {
+    by.send("submitted", |number| {
+        let event = json!({
+            "occurred": now().to_rfc3339(), "action": "request.denied", "outcome": "denied",
+            "request": {"method": "GET", "host": "there.example", "path": format!("/submitted/{number}")},
+        });
+        let producer = random_text()?;
+        let body = json!({"producer": producer, "first_sequence": 1, "events": [event]});
+        let send = || by.api.post("/v1/audit/events", bearer::GATEWAY, &body).send();
+        let answer = send().or_else(|_| send())?.expect(200)?.json()?;
+        Ok(answer["set_aside"] == json!([]))
     });
 }
 
