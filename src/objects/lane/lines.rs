@@ -37,26 +37,24 @@ impl<S: Sql> LaneService<S> {
         let max_bytes = u64::from(asked.max_bytes.min(MAX_BYTES));
         let end = store::end_of_bytes(&self.sql, asked.first, max_bytes)?;
         let end = end.min(asked.end);
-        let mut found = Lines::default();
-        let mut next = None;
+        let mut found = Lines {
+            first: asked.first,
+            ..Lines::default()
+        };
+        let mut next = asked.first;
         for segment in store::segments(&self.sql, asked.first, end)? {
             if segment.end() <= asked.first {
                 continue;
             }
-            let first = segment.first_index.max(asked.first);
-            if *next.get_or_insert_with(|| {
-                found.first = first;
-                first
-            }) != first
-            {
+            if segment.first_index.max(asked.first) != next {
                 return Err(SqlError::corrupt("segments"));
             }
             let upto = segment.end().min(end);
             let Bytes(lines) = &mut found.lines;
-            lines.extend_from_slice(within(&segment, first, upto)?);
-            next = Some(upto);
+            lines.extend_from_slice(within(&segment, next, upto)?);
+            next = upto;
         }
-        if next == Some(end) {
+        if next == end {
             Ok(Ok(Some(found)))
         } else {
             Err(SqlError::corrupt("segments"))

@@ -1,6 +1,7 @@
 //! `portcullis audit export --by-service`: the service makes it (`/v1/audit/exports`), and what it made is fetched and
 //! verified here. What was interrupted goes on when the same is asked again: the job is the same one, and so are files.
 
+use super::log::again;
 use super::partial::Folder;
 use super::progress::Progress;
 use super::query::Filters;
@@ -26,8 +27,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const JOB: &str = "export.job.json";
 /// How often is asked how far it is.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often something is asked for that may come the next time.
-const TRIES: u32 = 6;
 
 /// A job that this folder waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,26 +259,6 @@ fn keep(folder: &Folder, begun: &Begun) -> Result<(), Failure> {
 
 fn forget(folder: &Folder) -> Result<(), Failure> {
     fs::remove_file(folder.path(JOB)).map_err(|error| folder.failed(JOB, &error))
-}
-
-/// Asks again if that may help.
-fn again<T>(mut ask: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    let mut wait = PAUSE;
-    for _ in 1..TRIES {
-        match ask() {
-            Err(
-                Failure::NoAnswer(_)
-                | Failure::Refused(Problem {
-                    status: 429 | 500..,
-                    ..
-                }),
-            ) => {}
-            other => return other,
-        }
-        sleep(wait);
-        wait *= 2;
-    }
-    ask()
 }
 
 /// A key that no other request has: it is to be known again, and is no secret.

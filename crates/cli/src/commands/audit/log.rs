@@ -75,22 +75,7 @@ impl<'a> Log<'a> {
 
     /// What is at a path of the lane; asked for again if that may help.
     fn get(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let mut wait = FIRST_WAIT;
-        for _ in 1..TRIES {
-            match self.once(path) {
-                Err(
-                    Failure::NoAnswer(_)
-                    | Failure::Refused(Problem {
-                        status: 429 | 500..,
-                        ..
-                    }),
-                ) => {}
-                other => return other,
-            }
-            sleep(wait);
-            wait *= 2;
-        }
-        self.once(path)
+        again(|| self.once(path))
     }
 
     /// The same, asked for once: what comes first may be asked of the wrong place.
@@ -124,4 +109,24 @@ pub fn unproven(error: NoProof<Failure>) -> Failure {
 
 fn lacks(name: &str) -> Failure {
     Failure::NoAnswer(format!("the log has no {name}: is the URL right?"))
+}
+
+/// Asks again if that may help.
+pub fn again<T>(mut ask: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut wait = FIRST_WAIT;
+    for _ in 1..TRIES {
+        match ask() {
+            Err(
+                Failure::NoAnswer(_)
+                | Failure::Refused(Problem {
+                    status: 429 | 500..,
+                    ..
+                }),
+            ) => {}
+            other => return other,
+        }
+        sleep(wait);
+        wait *= 2;
+    }
+    ask()
 }
