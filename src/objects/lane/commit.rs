@@ -12,6 +12,7 @@
 
 use super::append::SegmentWriter;
 use super::memory::Memory;
+use super::producers;
 use super::service::{LANE, LaneService};
 use super::store::{self, Segment};
 use super::tree::Growing;
@@ -239,7 +240,11 @@ impl<S: Sql> Commit<'_, S> {
         while !rest.events.is_empty() {
             let at = rest.first_sequence;
             let remembered = self.memory.of(self.sql, rest.producer)?;
-            let (there, behind) = match remembered.place(at) {
+            let place = match remembered.place(at) {
+                Some(place) => Some(place),
+                None => producers::shelved(self.sql, rest.producer, at)?,
+            };
+            let (there, behind) = match place {
                 None => (None, rest.split(1).1),
                 Some((index, count)) => {
                     let most = usize::try_from(count).unwrap_or(usize::MAX);

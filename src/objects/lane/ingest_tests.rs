@@ -10,22 +10,22 @@ use portcullis_core::audit::call::{Append, Appended, Aside, SetAside};
 use portcullis_core::audit::event::Action;
 use portcullis_core::audit::pack::Pack;
 use portcullis_core::audit::query::{Filter, Order};
-use portcullis_core::audit::remembered::{GRACE_SECS, MAX_RUNS, SILENCE_SECS, WINDOW_SECS};
+use portcullis_core::audit::remembered::{GRACE_SECS, SILENCE_SECS, WINDOW_SECS};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-type Lane = LaneService<HostSql>;
+pub(super) type Lane = LaneService<HostSql>;
 
-const DAY_SECS: u64 = 24 * 3600;
+pub(super) const DAY_SECS: u64 = 24 * 3600;
 
-fn lane() -> Lane {
+pub(super) fn lane() -> Lane {
     LaneService::new(HostSql::new(), None)
 }
 
-fn put(lane: &Lane, packs: Vec<Pack>, now: UnixMillis) -> Appended {
+pub(super) fn put(lane: &Lane, packs: Vec<Pack>, now: UnixMillis) -> Appended {
     let append = Append {
         received: now,
         packs,
@@ -34,7 +34,7 @@ fn put(lane: &Lane, packs: Vec<Pack>, now: UnixMillis) -> Appended {
 }
 
 /// The same identities with other content.
-fn forged(mut pack: Pack, reason: &str) -> Pack {
+pub(super) fn forged(mut pack: Pack, reason: &str) -> Pack {
     for event in &mut pack.events {
         event.reason = Some(reason.to_owned());
     }
@@ -64,7 +64,7 @@ fn lines_of(lane: &Lane, action: Action) -> Vec<Value> {
 }
 
 /// What lines of the log itself say of sequences: (producer, first, last).
-fn sequences(lane: &Lane, action: Action) -> Vec<(String, u64, u64)> {
+pub(super) fn sequences(lane: &Lane, action: Action) -> Vec<(String, u64, u64)> {
     let of_line = |line: &Value| {
         let detail = &line["detail"];
         (
@@ -76,12 +76,12 @@ fn sequences(lane: &Lane, action: Action) -> Vec<(String, u64, u64)> {
     lines_of(lane, action).iter().map(of_line).collect()
 }
 
-fn name(producer: u8) -> String {
+pub(super) fn name(producer: u8) -> String {
     ProducerId::from_bytes([producer; 16]).to_string()
 }
 
 /// Rings the alarm at each time that it is set for, up to `until`.
-fn ring_until(lane: &Lane, until: UnixMillis) {
+pub(super) fn ring_until(lane: &Lane, until: UnixMillis) {
     lane.keep_up(NOW).expect("keeps up");
     for _ in 0..10_000 {
         match lane.next_work() {
@@ -93,7 +93,7 @@ fn ring_until(lane: &Lane, until: UnixMillis) {
 }
 
 /// What the instance knows is what another that begins now would load.
-fn assert_memory_is_what_is_stored(lane: &Lane) {
+pub(super) fn assert_memory_is_what_is_stored(lane: &Lane) {
     let memory = lane.memory.borrow();
     if let Some(memory) = memory.as_ref() {
         let end = store::next_index(lane.sql()).expect("an end");
@@ -220,25 +220,6 @@ fn an_event_that_comes_after_the_window_is_set_aside_and_never_guessed() {
         (2, &[None][..])
     );
     assert_eq!(all_kills(&lane).len(), 2);
-}
-
-#[test]
-fn what_is_known_and_cannot_be_compared_any_more_is_set_aside() {
-    let lane = lane();
-    // Of two by turns no two lines of one follow each other.
-    let commits = MAX_RUNS as u64 + 1;
-    for n in 0..commits {
-        put(&lane, vec![pack(1, 1 + n, 1), pack(2, 1 + n, 1)], NOW);
-    }
-    let again = put(&lane, vec![pack(1, 1, 1), pack(1, 2, 1)], NOW);
-    assert_eq!(again.first_indexes, [None, Some(2)]);
-    let whys: Vec<_> = again
-        .set_aside
-        .iter()
-        .map(|aside| (aside.sequence, aside.why))
-        .collect();
-    assert_eq!(whys, [(1, SetAside::TooOld)]);
-    assert_eq!(all_kills(&lane).len() as u64, 2 * commits);
 }
 
 #[test]

@@ -9,7 +9,7 @@
 
 use super::producers::{self, Folded};
 use crate::objects::sql::{Sql, SqlError};
-use portcullis_core::audit::remembered::{GRACE_SECS, Remembered, Run};
+use portcullis_core::audit::remembered::{GRACE_SECS, Remembered, Run, SILENCE_SECS};
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
 use std::collections::BTreeMap;
@@ -156,6 +156,9 @@ impl Memory {
                 continue;
             }
             entry.remembered.notice(now);
+            if let Some(shelf) = entry.remembered.shelve() {
+                producers::put_shelf(sql, *producer, &shelf)?;
+            }
             producers::put(sql, *producer, &entry.remembered)?;
             entry.is_unstored = false;
             let gap_due = entry.remembered.gap_due();
@@ -194,14 +197,17 @@ impl Memory {
     }
 
     /// Looks for producers that have been silent for long, at so many of them, and forgets most of what is remembered of
-    /// those.
+    /// those; also where events are that are as old.
     pub fn sweep(&mut self, sql: &impl Sql, limit: u64, now: UnixMillis) -> Result<(), SqlError> {
         if self.sweep_at == UnixMillis(0) || self.sweep_at > now {
             return Ok(());
         }
+        // What is as old cannot come again: it would be too old by itself.
+        let before = UnixMillis(now.0.saturating_sub(SILENCE_SECS * 1000));
+        let removed = producers::remove_shelves(sql, before, limit)?;
         let folded = producers::folded(sql)?;
         let found = producers::behind(sql, folded.swept, limit)?;
-        let is_last = (found.len() as u64) < limit;
+        let is_last = (found.len() as u64) < limit && removed < limit;
         let last = found.last().map(|(producer, _)| *producer);
         for (producer, mut remembered) in found {
             let is_unstored = self
@@ -224,7 +230,7 @@ impl Memory {
             sql,
             &Folded {
                 sweep_at: self.sweep_at,
-                swept: last.filter(|_| !is_last),
+                swept: last.or(folded.swept).filter(|_| !is_last),
                 ..folded
             },
         )

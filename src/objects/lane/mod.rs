@@ -24,6 +24,8 @@ mod page;
 mod peers_tests;
 mod person_store;
 mod personal;
+#[cfg(test)]
+mod places_tests;
 mod producers;
 mod retained;
 mod retention;

@@ -1,6 +1,7 @@
 //! The statements about producers: what a lane remembers of them, and how far that is stored.
 
 use crate::objects::sql::{Row, Sql, SqlError};
+use portcullis_core::audit::places::{Places, Shelf};
 use portcullis_core::audit::remembered::{Remembered, Stored};
 use portcullis_core::audit::runs::SegmentRuns;
 use portcullis_core::id::ProducerId;
@@ -41,6 +42,61 @@ pub fn put(sql: &impl Sql, producer: ProducerId, remembered: &Remembered) -> Res
         ],
     )
     .map(drop)
+}
+
+/// The most shelves that are looked at for a sequence.
+const MAX_SHELVES: u64 = 8;
+
+/// Stores what was put aside of `producer`.
+pub fn put_shelf(sql: &impl Sql, producer: ProducerId, shelf: &Shelf) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT INTO shelf (producer, first_sequence, last_sequence, seen, runs) \
+         VALUES (?, ?, ?, ?, ?)",
+        &[
+            producer.as_bytes().into(),
+            shelf.sequences.0.into(),
+            shelf.sequences.1.into(),
+            shelf.seen.0.into(),
+            shelf.places.to_bytes()?.into(),
+        ],
+    )
+    .map(drop)
+}
+
+/// Where `sequence` is by what was put aside, and how many follow it there with itself. Shelves overlap where a producer's
+/// events came in another order; the search is bounded, and finds nothing where too many do.
+pub fn shelved(
+    sql: &impl Sql,
+    producer: ProducerId,
+    sequence: u64,
+) -> Result<Option<(u64, u64)>, SqlError> {
+    let rows = sql.exec(
+        "SELECT runs FROM shelf WHERE producer = ? AND last_sequence >= ? AND first_sequence <= ? \
+         ORDER BY last_sequence LIMIT ?",
+        &[
+            producer.as_bytes().into(),
+            sequence.into(),
+            sequence.into(),
+            MAX_SHELVES.into(),
+        ],
+    )?;
+    for row in &rows {
+        if let Some(place) = Places::from_bytes(row.blob(0)?)?.place(sequence) {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the oldest shelves, as far as all of them is from before; gives back how many.
+pub fn remove_shelves(sql: &impl Sql, before: UnixMillis, limit: u64) -> Result<u64, SqlError> {
+    let old = "SELECT id FROM (SELECT id, seen FROM shelf ORDER BY id LIMIT ?) WHERE seen < ?";
+    let old = sql.exec(old, &[limit.into(), before.0.into()])?;
+    for row in &old {
+        let id: u64 = row.integer(0)?;
+        sql.exec("DELETE FROM shelf WHERE id = ?", &[id.into()])?;
+    }
+    Ok(old.len() as u64)
 }
 
 /// The first producers behind `after`, in the order of their names.

@@ -18,6 +18,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_index.sql"),
     include_str!("migrations/0007_letters.sql"),
     include_str!("migrations/0008_retention.sql"),
+    include_str!("migrations/0011_shelves.sql"),
 ];
 
 /// Consecutive lines with the times they span.

@@ -18,6 +18,7 @@ pub mod line;
 pub mod log;
 pub mod pack;
 pub mod personal;
+pub mod places;
 pub mod postings;
 pub mod query;
 pub mod ranges;

@@ -1,7 +1,8 @@
 //! What a lane remembers of a producer, so that each of its events is in the log once.
 //!
 //! - Which sequences are in the log, as [`Ranges`]: for good.
-//! - Where they are, for the latest [`MAX_RUNS`] runs of lines: so that a duplicate gets its index, and can be compared.
+//! - Where they are: so that a duplicate gets its index, and can be compared. Of more than [`MAX_RUNS`] runs of lines the
+//!   oldest are put on a [`Shelf`], which is stored by itself and read when something comes again that is there.
 //! - Which holes are to be logged as gaps, and which were.
 //! - The latest [`MAX_CONFLICTS`] conflicts, so that one that comes again is not logged again.
 //!
@@ -10,13 +11,16 @@
 //!
 //! Stored form: the ranges, and [`Notes`] with the rest, each in the [`wire`] envelope.
 
+use super::places::{Places, Shelf, StoredRun};
 use super::ranges::Ranges;
 use crate::time::UnixMillis;
 use crate::wire::{self, Malformed};
 use serde::{Deserialize, Serialize};
 
-/// The most runs of a producer whose place is known.
-pub const MAX_RUNS: usize = 4096;
+/// The most runs of a producer that are stored with it.
+pub const MAX_RUNS: usize = 1024;
+/// How many of the latest stay there when older ones are put aside.
+const RUNS_KEPT: usize = 256;
 /// The most holes that a producer may leave.
 pub const MAX_HOLES: usize = 1000;
 /// The most conflicts of a producer that are remembered.
@@ -55,7 +59,7 @@ pub type Fingerprint = [u8; 8];
 #[derive(Serialize, Deserialize)]
 struct Notes {
     /// (first sequence, count, first index), in the order of the log.
-    runs: Vec<(u64, u64, u64)>,
+    runs: Vec<StoredRun>,
     /// Holes that were logged as gaps.
     told: Vec<(u64, u64)>,
     /// Holes that will be, if they are still there.
@@ -68,7 +72,7 @@ struct Notes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     known: Ranges,
-    runs: Vec<Run>,
+    runs: Places,
     told: Ranges,
     noticed: Vec<(u64, u64)>,
     gap_due: Option<UnixMillis>,
@@ -101,12 +105,7 @@ impl TryFrom<Stored> for Remembered {
         };
         if let Some(notes) = stored.notes {
             let notes: Notes = wire::decode(&notes)?;
-            let run = |(first_sequence, count, first_index)| Run {
-                first_sequence,
-                count,
-                first_index,
-            };
-            remembered.runs = notes.runs.into_iter().map(run).collect();
+            remembered.runs = Places::from_stored(notes.runs);
             remembered.told = ranges(notes.told)?;
             remembered.noticed = notes.noticed;
             remembered.conflicts = notes.conflicts;
@@ -121,7 +120,7 @@ impl Remembered {
     pub const fn nothing() -> Self {
         Self {
             known: Ranges::none(),
-            runs: Vec::new(),
+            runs: Places::none(),
             told: Ranges::none(),
             noticed: Vec::new(),
             gap_due: None,
@@ -133,16 +132,12 @@ impl Remembered {
     /// As it is stored.
     pub fn to_stored(&self) -> Result<Stored, Malformed> {
         let notes = Notes {
-            runs: self
-                .runs
-                .iter()
-                .map(|run| (run.first_sequence, run.count, run.first_index))
-                .collect(),
+            runs: self.runs.to_stored(),
             told: self.told.as_slice().to_vec(),
             noticed: self.noticed.clone(),
             conflicts: self.conflicts.clone(),
         };
-        let has_notes = !(self.runs.is_empty()
+        let has_notes = !(notes.runs.is_empty()
             && notes.told.is_empty()
             && self.noticed.is_empty()
             && self.conflicts.is_empty());
@@ -178,13 +173,19 @@ impl Remembered {
         self.known.stretch(from, last)
     }
 
-    /// Where `sequence` is, and how many follow it there with itself; `None` if that is not kept.
+    /// Where `sequence` is, and how many follow it there with itself; `None` if no run says so that is not put aside.
     #[must_use]
     pub fn place(&self, sequence: u64) -> Option<(u64, u64)> {
-        self.runs.iter().rev().find_map(|run| {
-            let into = sequence.checked_sub(run.first_sequence)?;
-            (into < run.count).then(|| (run.first_index + into, run.count - into))
-        })
+        self.runs.place(sequence)
+    }
+
+    /// Puts the oldest runs aside where there are too many.
+    pub fn shelve(&mut self) -> Option<Shelf> {
+        let runs = self.runs.as_slice().len();
+        if runs <= MAX_RUNS {
+            return None;
+        }
+        Shelf::of(self.runs.take_first(runs - RUNS_KEPT), self.seen)
     }
 
     /// Notes that a run is in the log, behind all others. What was noted before may be noted again, in the same order,
@@ -199,12 +200,7 @@ impl Remembered {
             {
                 before.count += run.count;
             }
-            _ => {
-                if self.runs.len() >= MAX_RUNS {
-                    self.runs.remove(0);
-                }
-                self.runs.push(run);
-            }
+            _ => self.runs.push(run),
         }
         self.seen = self.seen.max(seen);
         self.known.insert(run.first_sequence, last);
@@ -285,7 +281,7 @@ impl Remembered {
     /// Whether [`Self::forget`] may be called, and there is something to forget.
     #[must_use]
     pub fn may_be_forgotten(&self, now: UnixMillis) -> bool {
-        let has_details = !self.runs.is_empty()
+        let has_details = !self.runs.as_slice().is_empty()
             || !self.conflicts.is_empty()
             || !self.told.as_slice().is_empty()
             || self.known.holes().next().is_some();
@@ -358,17 +354,29 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_follow_each_other_in_both_are_one_and_the_oldest_are_forgotten() {
+    fn runs_that_follow_each_other_in_both_are_one_and_the_oldest_of_too_many_are_put_aside() {
         let mut remembered = of(&[run(1, 2, 10), run(3, 4, 12), run(7, 1, 17)]);
         assert_eq!(remembered.place(2), Some((11, 5)));
         assert_eq!(remembered.place(7), Some((17, 1)));
         assert_eq!(remembered.place(8), None);
-        for n in 0..MAX_RUNS as u64 - 1 {
-            remembered.take(run(100 + n * 2, 1, 100 + n), UnixMillis(1));
+        for n in 0..MAX_RUNS as u64 - 2 {
+            remembered.take(run(100 + n * 2, 1, 100 + n), UnixMillis(n));
         }
+        assert_eq!(remembered.shelve(), None);
+        remembered.take(run(9, 1, 5000), UnixMillis(5000));
+        let shelf = remembered.shelve().expect("too many");
         assert_eq!(remembered.place(2), None);
-        assert_eq!(remembered.place(7), Some((17, 1)));
+        assert_eq!(shelf.places.place(2), Some((11, 5)));
+        assert_eq!(
+            shelf.sequences,
+            (1, 100 + 2 * (MAX_RUNS - RUNS_KEPT - 2) as u64)
+        );
+        assert_eq!(shelf.seen, UnixMillis(5000));
+        assert_eq!(remembered.place(9), Some((5000, 1)));
+        assert_eq!(remembered.runs.as_slice().len(), RUNS_KEPT);
+        assert_eq!(shelf.places.as_slice().len(), MAX_RUNS + 1 - RUNS_KEPT);
         assert_eq!(remembered.stretch(1, 7), (true, 7));
+        assert_eq!(remembered.shelve(), None);
     }
 
     #[test]
