@@ -52,9 +52,10 @@ pub struct SegmentWriter<'a> {
     open: Option<(Segment, SegmentRuns)>,
     /// How many segments were closed, and the size of their lines.
     pub closed: (u64, u64),
-    /// Makes terms; `None` where there are none.
+    /// Makes terms and fingerprints; `None` where there are none.
     key: Option<&'a TermKey>,
     terms: Vec<Term>,
+    addresses: Vec<u8>,
 }
 
 impl<'a> SegmentWriter<'a> {
@@ -67,6 +68,7 @@ impl<'a> SegmentWriter<'a> {
             closed: (0, 0),
             key,
             terms: Vec::new(),
+            addresses: Vec::new(),
         }
     }
 
@@ -83,6 +85,9 @@ impl<'a> SegmentWriter<'a> {
         }
         if let Some(key) = self.key {
             key.add_terms_of(event, &mut self.terms);
+            let address = event.request.as_ref().and_then(|it| it.ip.as_deref());
+            let fingerprint = key.fingerprint(position.index, address.unwrap_or_default());
+            self.addresses.push(fingerprint);
         }
         let at = event.occurred;
         let (segment, runs) = self.open.get_or_insert_with(|| {
@@ -121,7 +126,8 @@ impl<'a> SegmentWriter<'a> {
                 let rooted = self.tree.as_mut().map(Growing::rooted);
                 let terms = self.key.map(|_| to_column(&mut self.terms));
                 self.terms.clear();
-                store::add_segment(sql, &segment, &runs, rooted.as_ref(), terms)
+                let addresses = self.key.map(|_| std::mem::take(&mut self.addresses));
+                store::add_segment(sql, &segment, &runs, rooted.as_ref(), terms, addresses)
             }
             None => Ok(()),
         }

@@ -19,6 +19,7 @@ mod lines_tests;
 mod log;
 mod memory;
 pub mod object;
+mod opening;
 mod page;
 #[cfg(test)]
 mod peers_tests;

@@ -1,22 +1,23 @@
 //! A page of a lane's lines: bounded work, in commit order or against it.
 //!
 //! A page walks the log from its cursor on. Groups of the [index](super::index) are passed by their times, then by their postings; of the segments
-//! behind them their own times and terms are looked at. What is left is read: only lines with the [bytes](Filter::needle) that a wanted line has are parsed. A
-//! page ends when it is full, at the end of the log, or when it has cost [`MAX_ROWS`] or [`MAX_BYTES`]; then
+//! behind them their own times and terms are looked at. What is left is read: only lines with the [bytes](Filter::needle) that a wanted line has are parsed, and
+//! few are [opened](super::opening). A page ends when it is full, at the end of the log, or when it has cost [`MAX_ROWS`] or [`MAX_BYTES`]; then
 //! it may be short or empty, and its cursor says where to go on.
 //!
 //! [Filter::needle]: portcullis_core::audit::query::Filter::needle
 
-use super::index::store::{self as index_store, Group, Outline};
+use super::index::store::{self as index_store, Candidate, Group, Outline};
+use super::opening::Opener;
 use super::retained;
 use super::service::LaneService;
 use super::store::{self, Segment};
 use crate::objects::sql::{Sql, SqlError};
+use portcullis_core::audit::addresses::Fingerprints;
 use portcullis_core::audit::call::{Page, Query};
 use portcullis_core::audit::line::Line;
 use portcullis_core::audit::postings::{find, slice_of};
-use portcullis_core::audit::query::{Cursor, Filter, Order};
-use portcullis_core::audit::sealed::SealedLine;
+use portcullis_core::audit::query::{Cursor, Order};
 use portcullis_core::audit::terms::Term;
 use std::collections::BTreeMap;
 
@@ -57,6 +58,7 @@ impl<S: Sql> LaneService<S> {
         let mut walk = Walk {
             lane: self,
             query,
+            opener: Opener::new(self, &query.filter),
             needle: query.filter.needle(),
             terms,
             grouped_end,
@@ -78,30 +80,13 @@ impl<S: Sql> LaneService<S> {
             pruned_to,
         })
     }
-
-    /// Reads a line as `filter` looks at it: opened if that asks for what is sealed.
-    pub(super) fn parsed(&self, text: &str, filter: &Filter) -> Result<Line, SqlError> {
-        let line = Line::parse(text).map_err(|_| SqlError::corrupt("line"))?;
-        if filter.ip.is_none() || line.ip().is_some() {
-            return Ok(line);
-        }
-        let Some(sealed) = SealedLine::parse(text) else {
-            return Ok(line);
-        };
-        let key = self.key_of(&sealed, sealed.committed)?;
-        match key.and_then(|key| sealed.open(&key)) {
-            Some(opened) => line
-                .opened(&opened)
-                .map_err(|_| SqlError::corrupt("sealed")),
-            None => Ok(line),
-        }
-    }
 }
 
 /// On the way through the log.
 struct Walk<'a, S> {
     lane: &'a LaneService<S>,
     query: &'a Query,
+    opener: Opener<'a, S>,
     /// What each wanted line has, if there is such.
     needle: Option<String>,
     /// What its segment has.
@@ -345,9 +330,10 @@ impl<S: Sql> Walk<'_, S> {
     /// Reads the segment that begins there, if it is still there, and goes past it or to behind the line that makes the page full.
     fn read(&mut self, first_index: u64) -> Result<(), SqlError> {
         let filter = &self.query.filter;
-        let segment = index_store::timely_segment(&self.lane.sql, first_index, filter)?;
-        self.spend(1, segment.as_ref().map_or(0, |it| it.lines.len() as u64));
-        let Some(segment) = segment else {
+        let found = index_store::timely_segment(&self.lane.sql, first_index, filter)?;
+        let bytes = found.as_ref().map_or(0, |it| it.segment.lines.len());
+        self.spend(1, bytes as u64);
+        let Some(Candidate { segment, addresses }) = found else {
             return Ok(());
         };
         if segment.lines.is_empty() {
@@ -363,27 +349,33 @@ impl<S: Sql> Walk<'_, S> {
             is_forwards: self.is_forwards(),
             is_over: false,
         };
-        let read = self.read_lines(&segment, lines);
+        let read = self.read_lines(&segment, lines, addresses.as_ref());
         self.needle = needle;
         read
     }
 
-    fn read_lines(&mut self, segment: &Segment, lines: Lines<'_>) -> Result<(), SqlError> {
+    fn read_lines(
+        &mut self,
+        segment: &Segment,
+        lines: Lines<'_>,
+        addresses: Option<&Fingerprints>,
+    ) -> Result<(), SqlError> {
         for text in lines {
-            if text.is_empty() {
-                // It was too old, and others of its segment are not.
+            // One that is empty was too old, and others of its segment are not.
+            if text.is_empty() || !self.opener.may_want(text, addresses) {
                 continue;
             }
-            let line = self.lane.parsed(text, &self.query.filter)?;
+            let line = Line::parse(text).map_err(|_| SqlError::corrupt("line"))?;
+            let index = line.index;
             let is_ahead = if self.is_forwards() {
-                line.index >= self.at
+                index >= self.at
             } else {
-                line.index < self.at
+                index < self.at
             };
-            if is_ahead && self.query.filter.matches(&line) {
+            if is_ahead && self.opener.is_wanted(text, line)? {
                 self.found.push(text.to_owned());
                 if self.found.len() >= self.query.limit as usize {
-                    self.at = self.past(line.index, line.index + 1);
+                    self.at = self.past(index, index + 1);
                     return Ok(());
                 }
             }

@@ -27,8 +27,8 @@ impl<S: Sql> LaneService<S> {
             let page = self.page(&asked.query)?;
             let mut personal = Vec::new();
             for line in page.lines.iter().filter_map(|line| SealedLine::parse(line)) {
-                let key = self.key_of(&line, now)?;
-                personal.push((line.index, key.and_then(|key| line.open(&key))));
+                let keys = self.person_keys(line.owner, now)?;
+                personal.push((line.index, keys.iter().find_map(|key| line.open(key))));
             }
             if let Some(read) = asked.query.read {
                 self.log_own(read, None, now)?;

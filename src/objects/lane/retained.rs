@@ -52,11 +52,11 @@ pub fn pruned_to(sql: &impl Sql) -> Result<u64, SqlError> {
     row.map_or(Ok(0), |row| row.integer(0))
 }
 
-/// Takes the lines of `from .. to` away. Leaf hashes and edges stay, and so does whatever else a segment has; a segment
-/// that ends behind `to` keeps the lines from there on, and an empty one in place of each before.
+/// Takes the lines of `from .. to` away, with their terms and fingerprints. Leaf hashes and edges stay, and so does whatever
+/// else a segment has; a segment that ends behind `to` keeps the lines from there on, and an empty one in place of each before.
 pub fn remove_lines(sql: &impl Sql, from: u64, to: u64) -> Result<(), SqlError> {
     sql.exec(
-        "UPDATE segment SET lines = x'' WHERE first_index >= coalesce(\
+        "UPDATE segment SET lines = x'', terms = NULL, addresses = NULL WHERE first_index >= coalesce(\
          (SELECT max(first_index) FROM segment WHERE first_index <= ?), 0) \
          AND first_index < ? AND first_index + count <= ?",
         &[from.into(), to.into(), to.into()],

@@ -136,7 +136,11 @@ impl<S: Sql> LaneService<S> {
     }
 
     /// The keys of an owner that can be opened, the latest first.
-    fn person_keys(&self, owner: Owner, now: UnixMillis) -> Result<Rc<[PersonKey]>, SqlError> {
+    pub(super) fn person_keys(
+        &self,
+        owner: Owner,
+        now: UnixMillis,
+    ) -> Result<Rc<[PersonKey]>, SqlError> {
         if let Some(known) = self.person_keys.get(owner) {
             return Ok(known);
         }

@@ -18,6 +18,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_index.sql"),
     include_str!("migrations/0007_letters.sql"),
     include_str!("migrations/0008_retention.sql"),
+    include_str!("migrations/0010_addresses.sql"),
     include_str!("migrations/0011_shelves.sql"),
 ];
 
@@ -98,18 +99,20 @@ fn edge_of(size: u64, stored: &[u8]) -> Result<Edge, SqlError> {
     Edge::from_stored(size, stored).ok_or_else(|| SqlError::corrupt("edge"))
 }
 
-/// Adds a segment behind the last one, with whose lines it has, what the tree has of it and its terms, where they are known.
+/// Adds a segment behind the last one, with whose lines it has, what the tree has of it, and its terms
+/// and fingerprints of addresses, where they are known.
 pub fn add_segment(
     sql: &impl Sql,
     segment: &Segment,
     runs: &SegmentRuns,
     rooted: Option<&Rooted>,
     terms: Option<Vec<u8>>,
+    addresses: Option<Vec<u8>>,
 ) -> Result<(), SqlError> {
     sql.exec(
         "INSERT INTO segment \
-         (first_index, count, first_occurred, last_occurred, lines, hashes, edge, packs, terms) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (first_index, count, first_occurred, last_occurred, lines, hashes, edge, packs, terms, addresses) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             segment.first_index.into(),
             segment.count.into(),
@@ -120,6 +123,7 @@ pub fn add_segment(
             rooted.map(|rooted| rooted.edge.to_bytes()).into(),
             runs.to_bytes()?.into(),
             terms.into(),
+            addresses.into(),
         ],
     )
     .map(drop)

@@ -5,6 +5,7 @@
 //! keeps it as a [line](line::Line) of JSON, in which what is personal is [sealed]. Readers [query](query) lines by index, and take them away as an
 //! [export](export) that can be verified without us.
 
+pub mod addresses;
 pub mod again;
 pub mod backlog;
 pub mod call;

@@ -64,6 +64,8 @@ enum Field {
     Outcome = 9,
     /// Both at once: what was denied of an action that is mostly allowed is rare.
     ActionAndOutcome = 10,
+    /// The address of one line: its index stands before it.
+    IpOfLine = 11,
 }
 
 /// Makes terms.
@@ -96,6 +98,14 @@ impl TermKey {
             hasher.write(part);
         }
         Term::from_number(hasher.finish())
+    }
+
+    /// What a segment has of the address of the line at `index`, or of none: see [`super::addresses`].
+    #[must_use]
+    pub fn fingerprint(&self, index: u64, address: &str) -> u8 {
+        let parts = [&index.to_be_bytes(), address.as_bytes()];
+        let [.., lowest] = self.term(Field::IpOfLine, parts).to_bytes();
+        lowest
     }
 
     fn of_actor(&self, actor: &Actor) -> Term {

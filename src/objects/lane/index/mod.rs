@@ -16,6 +16,8 @@
 //! [terms]: portcullis_core::audit::terms
 
 #[cfg(test)]
+mod address_tests;
+#[cfg(test)]
 mod figures;
 pub mod store;
 #[cfg(test)]
@@ -53,6 +55,9 @@ pub struct Index {
     /// Lines and segments behind the last group, or more.
     behind: Cell<(u64, u64)>,
     size: Cell<Size>,
+    /// How many sealed lines were opened for pages.
+    #[cfg(test)]
+    pub opened: Cell<u64>,
 }
 
 impl Index {
@@ -63,6 +68,8 @@ impl Index {
             is_its_key: Cell::new(None),
             behind: Cell::new((0, 0)),
             size: Cell::new(GROUP),
+            #[cfg(test)]
+            opened: Cell::new(0),
         }
     }
 

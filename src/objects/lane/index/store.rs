@@ -3,6 +3,7 @@
 use super::super::retained;
 use super::super::store::Segment;
 use crate::objects::sql::{Row, Sql, SqlError, Value};
+use portcullis_core::audit::addresses::Fingerprints;
 use portcullis_core::audit::postings::{ascending, put_ascending};
 use portcullis_core::audit::query::{Filter, Order};
 use portcullis_core::audit::terms::Term;
@@ -34,6 +35,14 @@ impl TryFrom<&Row> for Outline {
             bytes: row.integer(4)?,
         })
     }
+}
+
+/// A segment that may have wanted lines.
+pub struct Candidate {
+    /// The segment.
+    pub segment: Segment,
+    /// Of the addresses of its lines, where they are known.
+    pub addresses: Option<Fingerprints>,
 }
 
 /// Consecutive segments whose terms have an index.
@@ -150,13 +159,22 @@ pub fn timely_segment(
     sql: &impl Sql,
     first_index: u64,
     filter: &Filter,
-) -> Result<Option<Segment>, SqlError> {
-    let of = "SELECT first_index, count, first_occurred, last_occurred, lines FROM segment \
+) -> Result<Option<Candidate>, SqlError> {
+    let of = "SELECT first_index, count, first_occurred, last_occurred, lines, addresses FROM segment \
          WHERE first_index = ? AND last_occurred >= ? AND first_occurred < ?";
     let from = filter.from.map_or(0, |at| at.0.min(NEVER));
     let to = filter.to.map_or(NEVER, |at| at.0.min(NEVER));
     let rows = sql.exec(of, &[first_index.into(), from.into(), to.into()])?;
-    rows.first().map(Segment::try_from).transpose()
+    let of_row = |row: &Row| {
+        let segment = Segment::try_from(row)?;
+        let addresses = row.optional_blob(5)?.map(<[u8]>::to_vec);
+        let of_lines = |bytes| Fingerprints::of_lines(segment.first_index, segment.count, bytes);
+        Ok(Candidate {
+            addresses: addresses.and_then(of_lines),
+            segment,
+        })
+    };
+    rows.first().map(of_row).transpose()
 }
 
 /// The groups that have lines from `index` on, or below `index` the last first; so many at most.

@@ -6,20 +6,23 @@ use super::super::signer::LogKeyMaker;
 use super::super::tests::{append, query};
 use super::Size;
 use crate::objects::host_sql::{Fault, HostSql};
-use crate::objects::sql::Sql;
+use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::call::Page;
 use portcullis_core::audit::event::{Action, Actor, Credential, Event, Outcome, RequestFacts};
+use portcullis_core::audit::line::Line;
 use portcullis_core::audit::log::checkpoint::Origin;
 use portcullis_core::audit::pack::Pack;
+use portcullis_core::audit::personal::{Erase, Erasing};
 use portcullis_core::audit::query::{Cursor, Filter, Order};
+use portcullis_core::audit::sealed::SealedLine;
 use portcullis_core::id::{LogHash, ProducerId, SubjectKey};
 use portcullis_core::time::UnixMillis;
 use proptest::option;
 use proptest::prelude::*;
 
-const NOW: UnixMillis = UnixMillis(1_000_000);
+pub const NOW: UnixMillis = UnixMillis(1_000_000);
 
-fn keys(seed: u8) -> LogKeyMaker {
+pub fn keys(seed: u8) -> LogKeyMaker {
     let origin = Origin::of_lane("https://id.example", 0).expect("an origin");
     LogKeyMaker::new([seed; 32], origin)
 }
@@ -53,7 +56,12 @@ pub fn page(
     lane.query(query, NOW).expect("reads")
 }
 
-fn pages(lane: &LaneService<HostSql>, filter: &Filter, order: Order, limit: u32) -> Vec<String> {
+pub fn pages(
+    lane: &LaneService<HostSql>,
+    filter: &Filter,
+    order: Order,
+    limit: u32,
+) -> Vec<String> {
     let mut lines = Vec::new();
     let mut cursor = None;
     loop {
@@ -68,14 +76,28 @@ fn pages(lane: &LaneService<HostSql>, filter: &Filter, order: Order, limit: u32)
     }
 }
 
+/// A line with the address that is sealed in it, if there is a key for that.
+fn opened(lane: &LaneService<HostSql>, text: &str) -> Line {
+    let parsed = Line::parse(text).expect("a line");
+    let sealed = SealedLine::parse(text);
+    let open = |sealed: SealedLine| {
+        let key = lane.key_of(&sealed, NOW).expect("reads")?;
+        sealed.open(&key)
+    };
+    match sealed.and_then(open) {
+        Some(opened) => parsed.opened(&opened).expect("an address"),
+        None => parsed,
+    }
+}
+
 /// All lines that there are.
-fn scan(lane: &LaneService<HostSql>, filter: &Filter, order: Order) -> Vec<String> {
+pub fn scan(lane: &LaneService<HostSql>, filter: &Filter, order: Order) -> Vec<String> {
     let segments = "SELECT lines FROM segment ORDER BY first_index";
     let rows = lane.sql().exec(segments, &[]).expect("reads");
     let mut lines = Vec::new();
     for row in &rows {
         let text = std::str::from_utf8(row.blob(0).expect("lines")).expect("UTF-8");
-        let wanted = |line: &&str| filter.matches(&lane.parsed(line, filter).expect("a line"));
+        let wanted = |line: &&str| !line.is_empty() && filter.matches(&opened(lane, line));
         lines.extend(text.lines().filter(wanted).map(str::to_owned));
     }
     if order == Order::Newest {
@@ -144,7 +166,7 @@ prop_compose! {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Append(Vec<Event>),
     Build,
     /// The next storage calls but so many fail in one of two ways.
@@ -152,9 +174,11 @@ enum Step {
     Restart,
     /// Another `SERVICE_KEY`, for that many appends.
     OtherKey(Vec<Event>),
+    /// This subject's keys are destroyed.
+    Erase(u8),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let events = || prop::collection::vec(events(), 1..6);
     let step = prop_oneof![
         8 => events().prop_map(Step::Append),
@@ -162,23 +186,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0u32..30, any::<bool>()).prop_map(|(nth, persisted)| Step::Fail(nth, persisted)),
         1 => Just(Step::Restart),
         1 => events().prop_map(Step::OtherKey),
+        1 => (0u8..4).prop_map(Step::Erase),
     ];
     prop::collection::vec(step, 1..60)
 }
 
-const SMALL: Size = Size {
+pub const SMALL: Size = Size {
     lines: 12,
     segments: 4,
 };
 
-fn restarted(lane: LaneService<HostSql>, seed: u8) -> LaneService<HostSql> {
+pub fn restarted(lane: LaneService<HostSql>, seed: u8) -> LaneService<HostSql> {
     lane.sql().heal();
     let lane = lane.restarted(Some(keys(seed)));
     lane.index.set_size(SMALL);
     lane
 }
 
-fn run(steps: Vec<Step>) -> LaneService<HostSql> {
+pub fn run(steps: Vec<Step>) -> LaneService<HostSql> {
     let mut lane = lane(SMALL);
     let mut sequence = 1;
     for step in steps {
@@ -206,10 +231,26 @@ fn run(steps: Vec<Step>) -> LaneService<HostSql> {
                 put(&lane, first, events);
                 lane = restarted(lane, 1);
             }
+            Step::Erase(number) => {
+                let _ = erase(&lane, number);
+            }
         }
     }
     lane.sql().heal();
     lane
+}
+
+/// Destroys the keys of the subject of that number.
+pub fn erase(lane: &LaneService<HostSql>, number: u8) -> Result<u64, SqlError> {
+    let subject = SubjectKey::from_bytes([number; 16]);
+    let by = Actor::Operator("admin".into());
+    let erase = Erase {
+        what: Erasing::Subject(subject),
+        dry_run: false,
+        said: Event::new(NOW, Action::AuditErased, Outcome::Success, by),
+    };
+    let erased = lane.erase(erase, NOW)?;
+    Ok(erased.expect("no hold").keys)
 }
 
 /// Removes the oldest segments, but not the last.
