@@ -156,7 +156,7 @@ pub fn timely_segment(
     let from = filter.from.map_or(0, |at| at.0.min(NEVER));
     let to = filter.to.map_or(NEVER, |at| at.0.min(NEVER));
     let rows = sql.exec(of, &[first_index.into(), from.into(), to.into()])?;
-    rows.first().map(Segment::try_from).transpose()
+    rows.into_iter().next().map(Segment::try_from).transpose()
 }
 
 /// The groups that have lines from `index` on, or below `index` the last first; so many at most.
