@@ -174,7 +174,7 @@ impl<S: Sql> ExportsService<S> {
             store::put(&self.sql, id, &next)?;
             match &next.phase {
                 Phase::Finished(_) => {
-                    self.tell(next.event(id, "finished", Outcome::Success, now))?
+                    self.tell(next.event(id, "finished", Outcome::Success, now))?;
                 }
                 Phase::Failed(failed) => {
                     let mut event = next.event(id, "failed", Outcome::Denied, now);

@@ -22,11 +22,11 @@ const LINES: u64 = 200_000;
 const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What an export came to, by megabytes of its lines.
+/// What an export came to: megabytes of its lines in a second.
 struct Round {
-    per_second: f64,
-    per_cpu_second: f64,
-    download_per_second: f64,
+    made: f64,
+    by_processor: f64,
+    fetched: f64,
 }
 
 /// Measures and reports.
@@ -45,20 +45,20 @@ pub fn measure(options: &Options, filled: &Filled, report: &mut Report) -> Resul
     let median_of = |of: fn(&Round) -> f64| median(&rounds.iter().map(of).collect::<Vec<_>>());
     report.at_least(
         "export_job_mb_per_s",
-        median_of(|round| round.per_second),
+        median_of(|round| round.made),
         "MB/s",
         50.0,
         "an export by the service, of its lines: from the request until it is finished",
     );
     report.row(
         "export_job_mb_per_cpu_s",
-        median_of(|round| round.per_cpu_second),
+        median_of(|round| round.by_processor),
         "MB/s",
         "the same for a second of processor time of every process of the stack",
     );
     report.row(
         "export_download_mb_per_s",
-        median_of(|round| round.download_per_second),
+        median_of(|round| round.fetched),
         "MB/s",
         "its lines fetched",
     );
@@ -94,9 +94,9 @@ fn export(filled: &Filled) -> Result<Round> {
     request(filled, "DELETE", &id).send()?.expect(204)?;
     let megabytes = bytes as f64 / 1e6;
     Ok(Round {
-        per_second: megabytes / took.as_secs_f64(),
-        per_cpu_second: megabytes / cpu.as_secs_f64(),
-        download_per_second: megabytes / download.as_secs_f64(),
+        made: megabytes / took.as_secs_f64(),
+        by_processor: megabytes / cpu.as_secs_f64(),
+        fetched: megabytes / download.as_secs_f64(),
     })
 }
 
