@@ -40,7 +40,7 @@ pub struct Bounds {
 /// What an isolate has memory for, and a call time.
 const BOUNDS: Bounds = Bounds {
     lines_bytes: 4_000_000,
-    enough_bytes: 2_500_000,
+    enough_bytes: 6_000_000,
     asked: 8,
     slices: 16,
 };
