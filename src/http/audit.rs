@@ -6,6 +6,7 @@
 use super::audit_personal::READ_PERSONAL;
 use super::audit_tail;
 use super::context::Ctx;
+use super::paging::{self, parameter, unreadable};
 use crate::error::{Problem, json};
 use crate::objects::call;
 use portcullis_core::audit::call::Query;
@@ -120,10 +121,6 @@ async fn query(ctx: &Ctx) -> Result<std::result::Result<(Query, bool), Problem>>
     })
 }
 
-pub(super) fn invalid(name: &str) -> Problem {
-    Problem::bad_request(format!("{name} cannot be read"))
-}
-
 /// Which lines are wanted.
 pub(super) async fn filter(
     ctx: &Ctx,
@@ -160,34 +157,25 @@ async fn actor(ctx: &Ctx, text: &str) -> Result<std::result::Result<Actor, Probl
             let text = text.strip_prefix("subject:").unwrap_or(text);
             match ctx.subject(text).await? {
                 Ok(subject) => Actor::Subject(subject),
-                Err(_) => return Ok(Err(invalid("actor"))),
+                Err(_) => return Ok(Err(unreadable("actor"))),
             }
         }
     }))
 }
 
 fn filter_of(query: &BTreeMap<String, String>) -> std::result::Result<Filter, Problem> {
-    fn read<T>(
-        query: &BTreeMap<String, String>,
-        name: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> std::result::Result<Option<T>, Problem> {
-        let text = query.get(name);
-        text.map(|text| read(text).ok_or_else(|| invalid(name)))
-            .transpose()
-    }
     // Nothing has an empty name: who asks for one has forgotten it.
     let text = |name| {
-        read(query, name, |text| {
+        parameter(query, name, |text| {
             (!text.is_empty()).then(|| text.to_owned())
         })
     };
     Ok(Filter {
-        action: read(query, "action", Action::parse)?,
-        outcome: read(query, "outcome", Outcome::parse)?,
-        from: read(query, "from", UnixMillis::from_rfc3339)?,
-        to: read(query, "to", UnixMillis::from_rfc3339)?,
-        session: read(query, "session", session)?,
+        action: parameter(query, "action", Action::parse)?,
+        outcome: parameter(query, "outcome", Outcome::parse)?,
+        from: parameter(query, "from", UnixMillis::from_rfc3339)?,
+        to: parameter(query, "to", UnixMillis::from_rfc3339)?,
+        session: parameter(query, "session", session)?,
         client_id: text("client_id")?,
         connection: text("connection")?,
         resource: text("resource")?,
@@ -211,23 +199,11 @@ fn parse(
     let order = match get("order") {
         None | Some("oldest") => Order::Oldest,
         Some("newest") => Order::Newest,
-        Some(_) => return Err(invalid("order")),
+        Some(_) => return Err(unreadable("order")),
     };
-    let cursor = get("cursor")
-        .map(|text| {
-            Cursor::from_text(text)
-                .filter(|cursor| cursor.order == order)
-                .ok_or_else(|| invalid("cursor"))
-        })
-        .transpose()?;
-    let limit = match get("limit") {
-        None => DEFAULT_LIMIT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| invalid("limit"))?,
-    };
+    let of_order = |text: &str| Cursor::from_text(text).filter(|cursor| cursor.order == order);
+    let cursor = parameter(query, "cursor", of_order)?;
+    let limit = paging::limit(query, DEFAULT_LIMIT, MAX_LIMIT)?;
     let read = read_event(ctx, &filter);
     Ok(Query {
         filter,

@@ -5,6 +5,7 @@
 //! again, for 30 days. Each look, replay and discard is in the log.
 
 use super::context::Ctx;
+use super::paging::{self, parameter};
 use crate::error::{Problem, json};
 use crate::objects::call::{self, CallError};
 use portcullis_core::audit::event::{Action, Event, Outcome};
@@ -40,19 +41,14 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
 
 fn asked(ctx: &Ctx) -> std::result::Result<GetLetters, Problem> {
     let query = ctx.query_of(PARAMETERS)?;
-    let number = |name: &str| match query.get(name) {
-        None => Ok(None),
-        Some(text) => match text.parse::<u64>() {
-            Ok(number) if (1..1 << 53).contains(&number) => Ok(Some(number)),
-            _ => Err(Problem::bad_request(format!("{name} cannot be read"))),
-        },
+    let number = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|number| (1..1 << 53).contains(number))
     };
-    let limit = number("limit")?.unwrap_or(u64::from(DEFAULT_LIMIT));
-    let limit = u32::try_from(limit).ok();
-    let limit = limit.filter(|limit| *limit <= MAX_LETTERS_A_PAGE);
     Ok(GetLetters {
-        before: number("cursor")?,
-        limit: limit.ok_or_else(|| Problem::bad_request("limit cannot be read"))?,
+        limit: paging::limit(&query, DEFAULT_LIMIT, MAX_LETTERS_A_PAGE)?,
+        before: parameter(&query, "cursor", number)?,
         read: event(ctx, Action::AuditRead, None, 200),
     })
 }

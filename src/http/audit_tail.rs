@@ -4,8 +4,9 @@
 //! `Last-Event-ID`, at `cursor`, or at the end of the log, and takes the filters of a page. It ends when its reader goes, by itself after ten
 //! minutes, and when the lane does not answer: then the reader comes again with its last id.
 
-use super::audit::{PARAMETERS, filter, invalid, read_event};
+use super::audit::{PARAMETERS, filter, read_event};
 use super::context::Ctx;
+use super::paging::unreadable;
 use crate::error::Problem;
 use crate::objects::call::{self, CallError};
 use crate::runtime::{now, sleep_ms};
@@ -107,7 +108,7 @@ async fn asked(ctx: &Ctx) -> Result<std::result::Result<(Filter, Cursor), Proble
         Cursor::from_text(text).filter(|it| it.order == Order::Oldest)
     });
     let Some(cursor) = cursor else {
-        return Ok(Err(invalid(name)));
+        return Ok(Err(unreadable(name)));
     };
     Ok(filter(ctx, &query).await?.map(|filter| (filter, cursor)))
 }

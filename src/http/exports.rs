@@ -5,6 +5,7 @@
 //! That a job is asked for, is over, or is removed is in the log, with what was asked.
 
 use super::context::Ctx;
+use super::paging::{self, parameter, unreadable};
 use super::revocations::idempotency;
 use crate::auth::Role;
 use crate::error::{Problem, json};
@@ -102,7 +103,7 @@ fn asked(body: &Body, subject: Option<SubjectKey>) -> std::result::Result<Asked,
     ) -> std::result::Result<Option<T>, Problem> {
         text.map(|text| parse(text).ok_or_else(problem)).transpose()
     }
-    let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
+    let invalid = unreadable;
     let wanted = &body.filter;
     let filter = Filter {
         subject,
@@ -163,20 +164,10 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
 
 fn listed(ctx: &Ctx) -> std::result::Result<ListExports, Problem> {
     let query = ctx.query_of(PARAMETERS)?;
-    let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
-    let limit = match query.get("limit") {
-        None => DEFAULT_LIMIT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| invalid("limit"))?,
-    };
-    let before = query
-        .get("cursor")
-        .map(|text| ExportId::from_text(text).ok_or_else(|| invalid("cursor")))
-        .transpose()?;
-    Ok(ListExports { before, limit })
+    Ok(ListExports {
+        limit: paging::limit(&query, DEFAULT_LIMIT, MAX_LIMIT)?,
+        before: parameter(&query, "cursor", ExportId::from_text)?,
+    })
 }
 
 /// One of them.

@@ -21,6 +21,7 @@ pub mod jwks_sync;
 pub mod keys;
 pub mod oauth;
 pub mod openapi;
+mod paging;
 pub mod preflight;
 pub mod receipts;
 pub mod revocations;

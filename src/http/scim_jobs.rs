@@ -5,6 +5,7 @@
 //! on where a page ended. A seat is held from somebody's first log-in until they are deprovisioned.
 
 use super::context::Ctx;
+use super::paging::{self, parameter};
 use crate::connections;
 use crate::error::{Problem, json};
 use crate::objects::call::{self, CallError, DirectoryFrame};
@@ -86,20 +87,10 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
 
 fn asked(ctx: &Ctx) -> std::result::Result<ListJobs, Problem> {
     let query = ctx.query_of(PARAMETERS)?;
-    let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
-    let limit = match query.get("limit") {
-        None => DEFAULT_LIMIT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_JOBS).contains(limit))
-            .ok_or_else(|| invalid("limit"))?,
-    };
-    let before = query
-        .get("cursor")
-        .map(|text| JobId::from_text(text).ok_or_else(|| invalid("cursor")))
-        .transpose()?;
-    Ok(ListJobs { before, limit })
+    Ok(ListJobs {
+        limit: paging::limit(&query, DEFAULT_LIMIT, MAX_JOBS)?,
+        before: parameter(&query, "cursor", JobId::from_text)?,
+    })
 }
 
 /// One of a connection's jobs.

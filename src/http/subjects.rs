@@ -7,6 +7,7 @@
 //! their values or, of a search, of what it found of them. A page may be short without being the last.
 
 use super::context::Ctx;
+use super::paging::{self, parameter, unreadable};
 use crate::connections;
 use crate::error::{Problem, json};
 use crate::objects::call::{self, CallError, DirectoryFrame};
@@ -145,32 +146,21 @@ pub async fn list(ctx: Ctx) -> Result<Response> {
 
 fn asked(ctx: &Ctx) -> std::result::Result<Asked, Problem> {
     let query = ctx.query_of(PARAMETERS)?;
-    let invalid = |name: &str| Problem::bad_request(format!("{name} cannot be read"));
     let get = |name: &str| query.get(name).map(String::as_str);
     let search = folded(get("search").unwrap_or_default());
     if search.len() > MAX_SEARCH_BYTES {
-        return Err(invalid("search"));
+        return Err(unreadable("search"));
     }
     let disabled = match get("state") {
         None => None,
         Some("disabled") => Some(true),
         Some("active") => Some(false),
-        Some(_) => return Err(invalid("state")),
+        Some(_) => return Err(unreadable("state")),
     };
-    let limit = match get("limit") {
-        None => DEFAULT_LIMIT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=MAX_PEOPLE).contains(limit))
-            .ok_or_else(|| invalid("limit"))?,
-    };
-    let cursor = get("cursor")
-        .map(|text| Cursor::from_text(text).ok_or_else(|| invalid("cursor")))
-        .transpose()?;
+    let limit = paging::limit(&query, DEFAULT_LIMIT, MAX_PEOPLE)?;
     Ok(Asked {
         connection: get("connection").map(str::to_owned),
-        cursor,
+        cursor: parameter(&query, "cursor", Cursor::from_text)?,
         list: ListPeople {
             search,
             disabled,

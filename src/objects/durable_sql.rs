@@ -5,6 +5,7 @@
 
 use super::sql::{Row, Sql, SqlError, Value};
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use wasm_bindgen::prelude::*;
 use worker::{SqlStorage, SqlStorageValue, State};
 
@@ -57,6 +58,21 @@ impl Sql for DurableSql {
     /// same statement next closes it.
     fn first(&self, statement: &str, values: &[Value]) -> Result<Option<Row>, SqlError> {
         self.rows(statement, values)?.next().transpose()
+    }
+
+    /// As [`Self::first`] does it: what is not read is not looked for.
+    fn each(
+        &self,
+        statement: &str,
+        values: &[Value],
+        mut row: impl FnMut(Row) -> Result<ControlFlow<()>, SqlError>,
+    ) -> Result<(), SqlError> {
+        for found in self.rows(statement, values)? {
+            if row(found?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn transaction<T>(&self, body: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {

@@ -6,6 +6,7 @@
 
 use portcullis_core::wire::Malformed;
 use std::fmt;
+use std::ops::ControlFlow;
 
 /// A value bound to a statement or read from a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +139,14 @@ impl Row {
         }
     }
 
+    /// The same, taken out of the row.
+    pub fn take_blob(&mut self, at: usize) -> Result<Vec<u8>, SqlError> {
+        match self.0.get_mut(at) {
+            Some(Value::Blob(value)) => Ok(std::mem::take(value)),
+            _ => Err(SqlError::corrupt("blob")),
+        }
+    }
+
     /// The bytes in column `at`, or `None` for NULL.
     pub fn optional_blob(&self, at: usize) -> Result<Option<&[u8]>, SqlError> {
         match self.0.get(at) {
@@ -163,6 +172,21 @@ pub trait Sql {
     /// The first row of one statement that only reads.
     fn first(&self, statement: &str, values: &[Value]) -> Result<Option<Row>, SqlError> {
         Ok(self.exec(statement, values)?.into_iter().next())
+    }
+
+    /// Hands over the rows of one statement that only reads, until one is told to be enough.
+    fn each(
+        &self,
+        statement: &str,
+        values: &[Value],
+        mut row: impl FnMut(Row) -> Result<ControlFlow<()>, SqlError>,
+    ) -> Result<(), SqlError> {
+        for found in self.exec(statement, values)? {
+            if row(found)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Runs `body` so that all it wrote is kept, or none of it if it fails.

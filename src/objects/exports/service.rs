@@ -33,13 +33,16 @@ pub struct Bounds {
     pub enough_bytes: usize,
     /// How often lines are asked for in a slice: a filter may take few of them.
     pub asked: u32,
+    /// How many slices are made before others have their turn.
+    pub slices: u32,
 }
 
 /// What an isolate has memory for, and a call time.
 const BOUNDS: Bounds = Bounds {
     lines_bytes: 4_000_000,
-    enough_bytes: 2_500_000,
+    enough_bytes: 6_000_000,
     asked: 8,
+    slices: 16,
 };
 
 /// A reply.

@@ -7,7 +7,7 @@ use crate::objects::lane::tree_tests::{add, lane, lane_of};
 use crate::objects::sql::Sql;
 use portcullis_core::audit::export::call::{FindExport, ListExports, NotStarted};
 use portcullis_core::audit::export::job::{
-    Asked, Bound, KEPT_MS, MAX_UNFINISHED, PATIENCE_MS, Phase,
+    Asked, Bound, Job, KEPT_MS, MAX_UNFINISHED, PATIENCE_MS, Phase,
 };
 use portcullis_core::audit::export::view::Format;
 use portcullis_core::audit::export::{EVENTS, PROOFS};
@@ -153,9 +153,60 @@ fn every_call_of_storage_lane_and_bucket_fails_both_ways_and_the_files_are_the_s
 }
 
 #[test]
+fn an_instance_that_is_lost_at_any_await_leaves_what_is_noted_and_at_most_the_next_slice() {
+    let (lane, _) = mixed(30);
+    let mut world = World::new(lane);
+    let id = world.start(csv_of_all());
+    world.finish(id);
+    let expected = world.folder(id);
+    let mut lane = Some(world.lane);
+    let mut rounds = 0;
+    for part in [Part::Lane, Part::Bucket] {
+        for fault in [Fault::NotPersisted, Fault::PersistedButReportedFailed] {
+            for nth in 0.. {
+                let mut world = World::new(lane.take().expect("given back").lane);
+                let id = world.start(csv_of_all());
+                world.lane.plan.1.set(true);
+                world.bucket.plan.1.set(true);
+                fail(&world, part, nth, fault);
+                let mut noted = 0;
+                while let Some(Job { phase, .. }) = world.job(id).filter(Job::is_unfinished) {
+                    if let Phase::Running(run) = phase {
+                        assert!(run.slices >= noted, "{part:?} {fault:?} {nth}");
+                        noted = run.slices;
+                    }
+                    // Parts are numbered as slices are.
+                    let objects = world.bucket.objects.borrow();
+                    let numbers = objects.keys().filter_map(|name| name.rsplit('/').next());
+                    let most = numbers
+                        .map(|number| number.parse::<u64>().expect("a number"))
+                        .max();
+                    assert!(
+                        most <= Some(noted),
+                        "{part:?} {fault:?} {nth}: {most:?} {noted}"
+                    );
+                    drop(objects);
+                    world.step();
+                }
+                let has_come = !heal(&world, part);
+                assert_eq!(world.folder(id), expected, "{part:?} {fault:?} {nth}");
+                assert_eq!(world.told()[..2], ["requested", "finished"]);
+                world.lane.plan.1.set(false);
+                lane = Some(world.lane);
+                rounds += 1;
+                if !has_come {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(rounds > 50, "{rounds}");
+}
+
+#[test]
 fn an_export_that_is_removed_in_the_middle_leaves_nothing() {
     for steps in 1..8 {
-        let (lane, _) = mixed(30);
+        let (lane, _) = mixed(100);
         let mut world = World::new(lane);
         let id = world.start(csv_of_all());
         for _ in 0..steps {
@@ -205,7 +256,7 @@ fn files_are_there_for_a_week_and_then_nothing_is_left() {
 
 #[test]
 fn what_does_not_work_for_a_day_is_given_up_and_its_parts_are_removed() {
-    let (lane, _) = mixed(30);
+    let (lane, _) = mixed(100);
     let mut world = World::new(lane);
     let id = world.start(csv_of_all());
     for _ in 0..3 {

@@ -10,6 +10,9 @@
 //! | after it is noted, before an event is delivered | the event in the outbox | the alarm delivers it |
 //! | while parts are removed | some of them | what is left is listed and removed |
 //!
+//! While the parts of a slice are put into the bucket, the next slice is made, in memory: what it has is put there only when
+//! the one before is noted.
+//!
 //! The checkpoint is the lane's own answer, archived before it was given out, and is what the export rests on from the
 //! first slice on. The last slice shows whether all lines and hashes make its root; if not the job is over.
 
@@ -18,7 +21,7 @@ use super::service::ExportsService;
 use super::store;
 use crate::objects::lane::service::LANE;
 use crate::objects::sql::{Sql, SqlError};
-use futures::future::try_join_all;
+use futures::future::{join, try_join_all};
 use portcullis_core::audit::call::{Answer, GetCheckpoint, GetLogKey, LaneRequest};
 use portcullis_core::audit::event::Outcome;
 use portcullis_core::audit::export::job::{Bound, ExportId, Failed, Finished, Job, Phase, Run};
@@ -82,14 +85,7 @@ impl<S: Sql> ExportsService<S> {
             return Ok(false);
         };
         match &job.phase {
-            Phase::Waiting => {
-                let made = self.begin(&job, lane, now).await;
-                self.put(id, &job, made, bucket, now).await?;
-            }
-            Phase::Running(run) => {
-                let made = self.slice(&job, run, lane, now).await;
-                self.put(id, &job, made, bucket, now).await?;
-            }
+            Phase::Waiting | Phase::Running(_) => self.make(id, job, lane, bucket, now).await?,
             Phase::Finished(_) => self.sql.transaction(|| {
                 self.tell(job.event(id, "expired", Outcome::Success, now))?;
                 store::forget_request(&self.sql, id)?;
@@ -103,7 +99,40 @@ impl<S: Sql> ExportsService<S> {
         Ok(true)
     }
 
-    /// Puts what was made into the bucket, and notes that, or what was in the way.
+    /// Makes slices, each while the one before is put away, until it is enough or one cannot be made or noted.
+    async fn make(
+        &self,
+        id: ExportId,
+        mut job: Job,
+        lane: &impl Source,
+        bucket: &impl Bucket,
+        now: UnixMillis,
+    ) -> Result<(), SqlError> {
+        let mut made = self.next(&job, lane, now).await;
+        for _ in 1..self.bounds.slices {
+            let Ok((phase @ Phase::Running(_), ..)) = &made else {
+                break;
+            };
+            let next = job.clone().is_at(phase.clone());
+            let put = self.put(id, &job, made, bucket, now);
+            let (noted, following) = join(put, self.next(&next, lane, now)).await;
+            if !noted? {
+                return Ok(());
+            }
+            (job, made) = (next, following);
+        }
+        self.put(id, &job, made, bucket, now).await.map(drop)
+    }
+
+    /// What comes next of a job that is to be made. Nothing is changed by it.
+    async fn next(&self, job: &Job, lane: &impl Source, now: UnixMillis) -> Result<Made, Not> {
+        match &job.phase {
+            Phase::Running(run) => self.slice(job, run, lane, now).await,
+            _ => self.begin(job, lane, now).await,
+        }
+    }
+
+    /// Puts what was made into the bucket, and notes that, or what was in the way; whether it is noted that it was made.
     async fn put(
         &self,
         id: ExportId,
@@ -111,7 +140,7 @@ impl<S: Sql> ExportsService<S> {
         made: Result<Made, Not>,
         bucket: &impl Bucket,
         now: UnixMillis,
-    ) -> Result<(), SqlError> {
+    ) -> Result<bool, SqlError> {
         let made = match made {
             Ok((phase, number, parts)) => {
                 let lengths: Vec<_> = parts
@@ -128,6 +157,7 @@ impl<S: Sql> ExportsService<S> {
             }
             Err(not) => Err(not),
         };
+        let is_made = made.is_ok();
         let (next, number, lengths) = match made {
             Ok((phase, number, lengths)) => (job.clone().is_at(phase), number, lengths),
             Err(Not::Now(why)) => (job.clone().has_trouble(why, now), 0, Vec::new()),
@@ -136,22 +166,25 @@ impl<S: Sql> ExportsService<S> {
         self.sql.transaction(|| {
             // Somebody had it removed: what was put is found when the rest is.
             if !self.is_still(id, job)? {
-                return Ok(());
+                return Ok(false);
             }
             for (file, bytes) in &lengths {
                 store::add_part(&self.sql, id, file, number, *bytes)?;
             }
             store::put(&self.sql, id, &next)?;
             match &next.phase {
-                Phase::Finished(_) => self.tell(next.event(id, "finished", Outcome::Success, now)),
+                Phase::Finished(_) => {
+                    self.tell(next.event(id, "finished", Outcome::Success, now))?;
+                }
                 Phase::Failed(failed) => {
                     let mut event = next.event(id, "failed", Outcome::Denied, now);
                     let why = ("failure".to_owned(), failed.reason.clone());
                     event.claims.push(why);
-                    self.tell(event)
+                    self.tell(event)?;
                 }
-                Phase::Waiting | Phase::Running(_) | Phase::Removing => Ok(()),
+                Phase::Waiting | Phase::Running(_) | Phase::Removing => {}
             }
+            Ok(is_made)
         })
     }
 

@@ -7,6 +7,7 @@ use crate::objects::lane::archive_tests::FakeArchive;
 use crate::objects::lane::tests::NOW;
 use crate::objects::lane::tree_tests::{Lane, entries, lane_of, verifier};
 use crate::objects::outbox;
+use crate::objects::sql::SqlError;
 use futures::FutureExt;
 use portcullis_core::audit::call::{Answer, LaneRequest};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
@@ -25,6 +26,7 @@ use portcullis_core::time::UnixMillis;
 use portcullis_core::wire::{self, Call};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::pending;
 
 pub const ISSUER: &str = "https://id.example";
 /// So small that every few lines are a slice.
@@ -32,13 +34,14 @@ pub const SMALL: Bounds = Bounds {
     lines_bytes: 1500,
     enough_bytes: 1000,
     asked: 3,
+    slices: 3,
 };
 
 pub type Exports = ExportsService<HostSql>;
 
-/// A failure of the n-th call from now.
+/// A failure of the n-th call from now; or one that has no answer, until the instance is gone.
 #[derive(Default)]
-pub struct Plan(pub Cell<Option<(u32, Fault)>>);
+pub struct Plan(pub Cell<Option<(u32, Fault)>>, pub Cell<bool>);
 
 impl Plan {
     fn due(&self) -> Option<Fault> {
@@ -55,16 +58,14 @@ impl Plan {
     }
 
     /// What comes of a call that does `done`.
-    fn call<T>(&self, done: impl FnOnce() -> T) -> Result<T, String> {
+    async fn call<T>(&self, done: impl FnOnce() -> T) -> Result<T, String> {
         let fault = self.due();
-        if fault == Some(Fault::NotPersisted) {
-            return Err("injected".to_owned());
+        let done = (fault != Some(Fault::NotPersisted)).then(done);
+        if fault.is_some() && self.1.get() {
+            pending::<()>().await;
         }
-        let done = done();
-        match fault {
-            Some(_) => Err("injected".to_owned()),
-            None => Ok(done),
-        }
+        done.filter(|_| fault.is_none())
+            .ok_or_else(|| "injected".to_owned())
     }
 }
 
@@ -76,26 +77,29 @@ pub struct FakeBucket {
 
 impl Bucket for FakeBucket {
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), String> {
-        self.plan.call(|| {
+        let put = || {
             self.objects.borrow_mut().insert(name.to_owned(), bytes);
-        })
+        };
+        self.plan.call(put).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
-        self.plan.call(|| {
+        let list = || {
             let objects = self.objects.borrow();
             let names = objects.keys().filter(|name| name.starts_with(prefix));
             names.take(3).cloned().collect()
-        })
+        };
+        self.plan.call(list).await
     }
 
     async fn delete(&self, names: Vec<String>) -> Result<(), String> {
-        self.plan.call(|| {
+        let delete = || {
             let mut objects = self.objects.borrow_mut();
             for name in &names {
                 objects.remove(name);
             }
-        })
+        };
+        self.plan.call(delete).await
     }
 }
 
@@ -127,7 +131,7 @@ impl Source for FakeLane {
             }
             request => self.lane.answer(request, NOW),
         };
-        let bytes = self.plan.call(|| answer(call.into_request()))?;
+        let bytes = self.plan.call(|| answer(call.into_request())).await?;
         let bytes = bytes.map_err(|error| error.to_string())?;
         wire::decode(&bytes).map_err(|error| error.to_string())
     }
@@ -175,13 +179,16 @@ impl World {
         self.exports().find(FindExport { id }).expect("answers")
     }
 
-    /// One piece of work; false if there was none or it failed.
+    /// One piece of work; false if there was none or it failed. What has no answer is waited for by nobody.
     pub fn step(&mut self) -> bool {
-        let worked = self
-            .exports()
-            .work(&self.lane, &self.bucket, self.now)
-            .now_or_never();
-        let worked = worked.expect("nothing is waited for");
+        let work = self.exports().work(&self.lane, &self.bucket, self.now);
+        let worked = match work.now_or_never() {
+            Some(worked) => worked,
+            None if self.lane.plan.1.get() || self.bucket.plan.1.get() => {
+                Err(SqlError::corrupt(""))
+            }
+            None => panic!("nothing is waited for"),
+        };
         worked.unwrap_or_else(|_| {
             // The runtime may give up an instance whenever something fails.
             self.restart();

@@ -8,6 +8,7 @@ use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::call::{Answer, HashBytes};
 use portcullis_core::audit::export::source::{Bytes, GetLines, GetSubtrees, Lines};
 use portcullis_core::audit::export::write::subtrees;
+use std::ops::ControlFlow;
 
 /// The most bytes of lines that are given at a time, but for what the last segment has more.
 const MAX_BYTES: u32 = 4_000_000;
@@ -34,31 +35,31 @@ impl<S: Sql> LaneService<S> {
             first: asked.first.max(pruned_to),
             ..asked
         };
-        let max_bytes = u64::from(asked.max_bytes.min(MAX_BYTES));
-        let end = store::end_of_bytes(&self.sql, asked.first, max_bytes)?;
-        let end = end.min(asked.end);
-        let mut found = Lines {
-            first: asked.first,
-            ..Lines::default()
-        };
-        let mut next = asked.first;
-        for segment in store::segments(&self.sql, asked.first, end)? {
+        let max_bytes = asked.max_bytes.min(MAX_BYTES) as usize;
+        let mut lines = Vec::with_capacity(max_bytes);
+        let (mut next, mut enough) = (asked.first, false);
+        store::each_segment(&self.sql, asked.first, asked.end, |segment| {
             if segment.end() <= asked.first {
-                continue;
+                return Ok(ControlFlow::Continue(()));
             }
             if segment.first_index.max(asked.first) != next {
                 return Err(SqlError::corrupt("segments"));
             }
-            let upto = segment.end().min(end);
-            let Bytes(lines) = &mut found.lines;
+            enough = next > asked.first && lines.len() + segment.lines.len() > max_bytes;
+            if enough {
+                return Ok(ControlFlow::Break(()));
+            }
+            let upto = segment.end().min(asked.end);
             lines.extend_from_slice(within(&segment, next, upto)?);
             next = upto;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if !enough && next != asked.end {
+            return Err(SqlError::corrupt("segments"));
         }
-        if next == end {
-            Ok(Ok(Some(found)))
-        } else {
-            Err(SqlError::corrupt("segments"))
-        }
+        let first = asked.first;
+        let lines = Bytes(lines);
+        Ok(Ok(Some(Lines { first, lines })))
     }
 
     /// The roots of the complete subtrees that a range of leaves is made of.

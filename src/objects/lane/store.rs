@@ -7,6 +7,7 @@ use portcullis_core::audit::log::{Hash, hashes_from_bytes, hashes_to_bytes};
 use portcullis_core::audit::runs::SegmentRuns;
 use portcullis_core::id::ProducerId;
 use portcullis_core::time::UnixMillis;
+use std::ops::ControlFlow;
 
 /// The object's schema, in the order it grew.
 pub const MIGRATIONS: &[&str] = &[
@@ -55,15 +56,15 @@ pub struct Rooted {
     pub edge: Edge,
 }
 
-impl TryFrom<&Row> for Segment {
+impl TryFrom<Row> for Segment {
     type Error = SqlError;
 
-    fn try_from(row: &Row) -> Result<Self, SqlError> {
+    fn try_from(mut row: Row) -> Result<Self, SqlError> {
         Ok(Self {
             first_index: row.integer(0)?,
             count: row.integer(1)?,
             occurred: (UnixMillis(row.integer(2)?), UnixMillis(row.integer(3)?)),
-            lines: row.blob(4)?.to_vec(),
+            lines: row.take_blob(4)?,
         })
     }
 }
@@ -176,33 +177,29 @@ pub fn leaves(sql: &impl Sql, first: u64, end: u64) -> Result<Vec<(u64, Vec<Hash
 
 /// The segments that have lines of `first .. end`.
 pub fn segments(sql: &impl Sql, first: u64, end: u64) -> Result<Vec<Segment>, SqlError> {
+    let mut segments = Vec::new();
+    each_segment(sql, first, end, |segment| {
+        segments.push(segment);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(segments)
+}
+
+/// The same one after another, until one is told to be enough.
+pub fn each_segment(
+    sql: &impl Sql,
+    first: u64,
+    end: u64,
+    mut segment: impl FnMut(Segment) -> Result<ControlFlow<()>, SqlError>,
+) -> Result<(), SqlError> {
     let of = format!(
         "{SEGMENT} WHERE first_index >= coalesce(\
          (SELECT max(first_index) FROM segment WHERE first_index <= ?), 0) \
          AND first_index < ? ORDER BY first_index"
     );
-    let rows = sql.exec(&of, &[first.into(), end.into()])?;
-    rows.iter().map(Segment::try_from).collect()
-}
-
-/// Behind which index it is enough of the segments that have lines from `first` on: when they have so many bytes, but one
-/// segment in any case. Their lines are not read.
-pub fn end_of_bytes(sql: &impl Sql, first: u64, max_bytes: u64) -> Result<u64, SqlError> {
-    let rows = sql.exec(
-        "SELECT first_index + count, length(lines) FROM segment WHERE first_index >= coalesce(\
-         (SELECT max(first_index) FROM segment WHERE first_index <= ?), 0) \
-         AND first_index + count > ? ORDER BY first_index LIMIT 1000",
-        &[first.into(), first.into()],
-    )?;
-    let (mut end, mut bytes) = (first, 0);
-    for row in &rows {
-        bytes += row.integer(1)?;
-        if end > first && bytes > max_bytes {
-            break;
-        }
-        end = row.integer(0)?;
-    }
-    Ok(end)
+    sql.each(&of, &[first.into(), end.into()], |row| {
+        segment(Segment::try_from(row)?)
+    })
 }
 
 /// The hashes of a tile above level 0, as far as there are.
@@ -308,7 +305,8 @@ pub fn segment_at(sql: &impl Sql, index: u64) -> Result<Option<Segment>, SqlErro
          AND first_index + count > ? ORDER BY first_index LIMIT 1"
     );
     sql.exec(&after, &[index.into(), index.into()])?
-        .first()
+        .into_iter()
+        .next()
         .map(Segment::try_from)
         .transpose()
 }
@@ -317,7 +315,8 @@ pub fn segment_at(sql: &impl Sql, index: u64) -> Result<Option<Segment>, SqlErro
 pub fn segment_below(sql: &impl Sql, index: u64) -> Result<Option<Segment>, SqlError> {
     let below = format!("{SEGMENT} WHERE first_index < ? ORDER BY first_index DESC LIMIT 1");
     sql.exec(&below, &[index.into()])?
-        .first()
+        .into_iter()
+        .next()
         .map(Segment::try_from)
         .transpose()
 }

@@ -3,7 +3,7 @@
 use crate::{Failure, Result};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -178,6 +178,11 @@ impl Stream {
         }
         line.truncate(line.trim_end_matches('\n').len());
         Ok(line)
+    }
+
+    /// Reads what is left, and says how many bytes that were.
+    pub fn drain(mut self) -> Result<u64> {
+        Ok(io::copy(&mut self.0, &mut io::sink())?)
     }
 }
 

@@ -165,16 +165,16 @@ pub fn timely_segment(
     let from = filter.from.map_or(0, |at| at.0.min(NEVER));
     let to = filter.to.map_or(NEVER, |at| at.0.min(NEVER));
     let rows = sql.exec(of, &[first_index.into(), from.into(), to.into()])?;
-    let of_row = |row: &Row| {
-        let segment = Segment::try_from(row)?;
+    let of_row = |row: Row| {
         let addresses = row.optional_blob(5)?.map(<[u8]>::to_vec);
+        let segment = Segment::try_from(row)?;
         let of_lines = |bytes| Fingerprints::of_lines(segment.first_index, segment.count, bytes);
         Ok(Candidate {
             addresses: addresses.and_then(of_lines),
             segment,
         })
     };
-    rows.first().map(of_row).transpose()
+    rows.into_iter().next().map(of_row).transpose()
 }
 
 /// The groups that have lines from `index` on, or below `index` the last first; so many at most.

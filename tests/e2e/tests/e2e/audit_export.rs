@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 /// Somebody whose log-in and kill are in the log, and the index of the kill.
-fn somebody_killed() -> Result<(Person, String, u64)> {
+pub fn somebody_killed() -> Result<(Person, String, u64)> {
     let person = Person::new()?;
     let tokens = person.app.log_in(person.name)?;
     person

@@ -1,38 +1,18 @@
 //! The service makes exports: begun, waited for, fetched and verified without it; through crashes; and removed.
 
+use crate::audit_export::somebody_killed;
 use portcullis_e2e::api::{Api, bearer};
 use portcullis_e2e::app::random_text;
 use portcullis_e2e::audit_log::Log;
-use portcullis_e2e::cli::{Ran, portcullis, portcullis_alone};
+use portcullis_e2e::cli::{portcullis, portcullis_alone};
 use portcullis_e2e::http::{Request, Response};
-use portcullis_e2e::people::Person;
+use portcullis_e2e::scratch::Scratch;
 use portcullis_e2e::stack::{Endpoints, Settings, Stack};
 use portcullis_e2e::wait::until;
 use portcullis_e2e::{Failure, Result};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// A folder that is gone when the test is over.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Result<Self> {
-        let name = format!("portcullis-exports-{}", random_text()?);
-        Ok(Self(std::env::temp_dir().join(name)))
-    }
-
-    fn shown(&self) -> String {
-        self.0.display().to_string()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The exports of one service.
 struct Exports<'a>(&'a Endpoints);
@@ -75,8 +55,8 @@ impl Exports<'_> {
 
     /// Fetches every file.
     #[track_caller]
-    fn fetch(&self, id: &str, job: &Value, dir: &Dir) -> Result {
-        fs::create_dir_all(&dir.0)?;
+    fn fetch(&self, id: &str, job: &Value, dir: &Scratch) -> Result {
+        fs::create_dir_all(&dir.path)?;
         for file in job["files"].as_array().into_iter().flatten() {
             let name = file["name"].as_str().unwrap_or_default();
             let answer = self.get(&format!("/{id}/files/{name}"))?.expect(200)?;
@@ -85,41 +65,17 @@ impl Exports<'_> {
             assert_eq!(answer.header("content-length"), Some(length.as_str()));
             let disposition = answer.header("content-disposition").unwrap_or_default();
             assert_eq!(disposition, format!("attachment; filename=\"{name}\""));
-            fs::write(dir.0.join(name), &answer.bytes)?;
+            fs::write(dir.path.join(name), &answer.bytes)?;
         }
         Ok(())
     }
-}
-
-#[track_caller]
-fn expect(ran: &Ran, code: i32) -> Result {
-    if ran.code == Some(code) {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{ran:?}")))
-}
-
-/// Somebody whose log-in and kill are in the log.
-fn somebody_killed() -> Result<(Person, String, u64)> {
-    let person = Person::new()?;
-    let tokens = person.app.log_in(person.name)?;
-    person
-        .api
-        .revoke(&json!({ "subject": &tokens.subject }))?
-        .expect(200)?;
-    let story = ["session.login", "token.issued", "kill"];
-    let kill = person.api.expect_story(&tokens.subject, &story)?.pop();
-    let index = kill.and_then(|kill| kill["index"].as_u64());
-    let index = index.ok_or_else(|| Failure::new("the kill has no index"))?;
-    Log::new(person.endpoints()).head_beyond(index)?;
-    Ok((person, tokens.subject, index))
 }
 
 #[test]
 fn a_job_makes_a_folder_that_verifies_offline_and_all_of_it_is_in_the_log() -> Result {
     let (person, _, index) = somebody_killed()?;
     let at = person.endpoints();
-    let (exports, dir) = (Exports(at), Dir::new()?);
+    let (exports, dir) = (Exports(at), Scratch::new("exports")?);
     let asked = json!({"from": 0, "to": index + 1, "format": "ocsf"});
     let id = exports.begin(&asked)?;
     let job = exports.over(&id)?;
@@ -133,7 +89,7 @@ fn a_job_makes_a_folder_that_verifies_offline_and_all_of_it_is_in_the_log() -> R
     exports.fetch(&id, &job, &dir)?;
     let key = Log::new(at).key()?.to_vkey();
     let ran = portcullis_alone(&["audit", "verify", &dir.shown(), "--key", &key, "--json"])?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     let told: Value = serde_json::from_str(&ran.stdout)?;
     assert_eq!(told["manifest"]["kind"], "whole");
     assert_eq!(told["manifest"]["requested_by"], "auditor");
@@ -156,7 +112,7 @@ fn a_job_makes_a_folder_that_verifies_offline_and_all_of_it_is_in_the_log() -> R
             .header(header.0, header.1)
             .send()
     };
-    let all = fs::read(dir.0.join("events.ndjson"))?;
+    let all = fs::read(dir.path.join("events.ndjson"))?;
     let part = file(("range", "bytes=10-19"))?.expect(206)?;
     assert_eq!(part.bytes, all[10..20]);
     let range = format!("bytes 10-19/{}", all.len());
@@ -208,7 +164,7 @@ fn a_filtered_job_has_what_the_command_line_takes_and_the_command_line_fetches_i
     let (person, subject, index) = somebody_killed()?;
     let at = person.endpoints();
     let key = Log::new(at).key()?.to_vkey();
-    let (by_service, by_hand) = (Dir::new()?, Dir::new()?);
+    let (by_service, by_hand) = (Scratch::new("exports")?, Scratch::new("exports")?);
     let (service, hand) = (by_service.shown(), by_hand.shown());
     let (claim, to) = (person.claim(), (index + 1).to_string());
     let asked = [
@@ -223,57 +179,54 @@ fn a_filtered_job_has_what_the_command_line_takes_and_the_command_line_fetches_i
     ];
     let args = [&["audit", "export", &service, "--by-service"], &asked[..]].concat();
     let ran = portcullis(at, &args)?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     assert!(
         ran.stdout.contains("that no other fits is not shown"),
         "{ran:?}"
     );
-    expect(
-        &portcullis(at, &[&["audit", "export", &hand], &asked[..]].concat())?,
-        0,
-    )?;
+    portcullis(at, &[&["audit", "export", &hand], &asked[..]].concat())?.expect(0)?;
     for name in ["events.ndjson", "events.csv"] {
         let (made, written) = (
-            fs::read_to_string(by_service.0.join(name))?,
-            fs::read_to_string(by_hand.0.join(name))?,
+            fs::read_to_string(by_service.path.join(name))?,
+            fs::read_to_string(by_hand.path.join(name))?,
         );
         assert_eq!(made, written, "{name}");
         assert!(made.contains(&subject), "{made}");
     }
     let verify = ["audit", "verify", &service, "--key", &key];
-    expect(&portcullis_alone(&verify)?, 0)?;
-    assert!(!by_service.0.join("export.job.json").exists());
+    portcullis_alone(&verify)?.expect(0)?;
+    assert!(!by_service.path.join("export.job.json").exists());
     // There is an export in it.
-    expect(&portcullis(at, &args)?, 2)?;
+    portcullis(at, &args)?.expect(2)?;
 
     // As if it had been interrupted in the middle of a file.
     let ran = portcullis(at, &["audit", "exports", "list", "--json"])?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     let listed: Value = serde_json::from_str(&ran.stdout)?;
     let mut ours = listed["exports"].as_array().into_iter().flatten();
     let job = ours.find(|job| job["filter"]["subject"] == subject.as_str());
     let job = job.ok_or_else(|| Failure::new(format!("it is not listed: {listed}")))?;
-    let path = by_service.0.join("events.ndjson");
+    let path = by_service.path.join("events.ndjson");
     let lines = fs::read(&path)?;
     fs::write(&path, &lines[..lines.len() / 2])?;
-    fs::remove_file(by_service.0.join("manifest.json"))?;
+    fs::remove_file(by_service.path.join("manifest.json"))?;
     let begun = json!({
         "service": format!("{}/", at.service), "key": "a key", "id": job["id"],
         "asked": {"to": to, "filter": {"subject": claim}, "format": "csv"},
     });
-    fs::write(by_service.0.join("export.job.json"), begun.to_string())?;
+    fs::write(by_service.path.join("export.job.json"), begun.to_string())?;
     let ran = portcullis(at, &args)?;
-    expect(&ran, 0)?;
+    let ran = ran.expect(0)?;
     assert!(
         ran.stderr.contains("It goes on where it was left"),
         "{ran:?}"
     );
     assert_eq!(fs::read(&path)?, lines);
-    expect(&portcullis_alone(&verify)?, 0)?;
+    portcullis_alone(&verify)?.expect(0)?;
     let id = job["id"].as_str().unwrap_or_default();
-    expect(&portcullis(at, &["audit", "exports", "show", id])?, 0)?;
-    expect(&portcullis(at, &["audit", "exports", "delete", id])?, 0)?;
-    expect(&portcullis(at, &["audit", "exports", "show", id])?, 1)?;
+    portcullis(at, &["audit", "exports", "show", id])?.expect(0)?;
+    portcullis(at, &["audit", "exports", "delete", id])?.expect(0)?;
+    portcullis(at, &["audit", "exports", "show", id])?.expect(1)?;
     Ok(())
 }
 
@@ -336,10 +289,10 @@ fn an_export_goes_on_through_crashes_of_everything_and_is_whole() -> Result {
         stack.restart(&Settings::default())?;
         let job = exports.over(&id)?;
         assert_eq!(job["state"], "finished", "{job}");
-        let dir = Dir::new()?;
+        let dir = Scratch::new("exports")?;
         exports.fetch(&id, &job, &dir)?;
         let ran = portcullis_alone(&["audit", "verify", &dir.shown(), "--key", &key])?;
-        expect(&ran, 0)?;
+        let ran = ran.expect(0)?;
         assert!(ran.stdout.contains("all that the log has there"), "{ran:?}");
     }
     println!("{caught} of 4 were not finished when everything was killed");

@@ -44,19 +44,27 @@ pub fn header(origin: &str, size: u64) -> String {
 
 /// Writes the next node; `before` is how many there were.
 pub fn write_node(to: &mut impl Write, before: u64, node: Node) -> io::Result<u64> {
-    let mut buffer = [0; 4 * HASH_SIZE.div_ceil(3)];
-    let mut encoded = |hash: Hash| {
-        let encoded = Base64::encode(&hash.0, &mut buffer);
-        encoded.map(str::to_owned).map_err(io::Error::other)
-    };
-    let line = match node {
-        Node::Line(hash) => format!(r#""{}""#, encoded(hash)?),
-        Node::Others(height, hash) => format!(r#"[{height},"{}"]"#, encoded(hash)?),
-    };
     let separator: &[u8] = if before == 0 { b"\n" } else { b",\n" };
-    to.write_all(separator)?;
-    to.write_all(line.as_bytes())?;
-    Ok((separator.len() + line.len()) as u64)
+    let height = match node {
+        Node::Line(_) => None,
+        Node::Others(height, _) => Some(format!("[{height},")),
+    };
+    let (Node::Line(hash) | Node::Others(_, hash)) = node;
+    let mut buffer = [0; 4 * HASH_SIZE.div_ceil(3)];
+    let hash = Base64::encode(&hash.0, &mut buffer).map_err(io::Error::other)?;
+    let height = height.as_deref();
+    let pieces: [&[u8]; 6] = [
+        separator,
+        height.unwrap_or_default().as_bytes(),
+        b"\"",
+        hash.as_bytes(),
+        b"\"",
+        height.map_or(b"", |_| b"]"),
+    ];
+    for piece in pieces {
+        to.write_all(piece)?;
+    }
+    Ok(pieces.iter().map(|piece| piece.len() as u64).sum())
 }
 
 /// Writes the end of the file.

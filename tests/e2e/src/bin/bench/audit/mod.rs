@@ -1,5 +1,5 @@
 //! The audit log: how fast events get in, what they cost, how soon a question is answered when there are many, and how fast
-//! the log is taken away and verified.
+//! the log is taken away and verified, by the command line and by the service.
 //!
 //! Questions are asked of three services side by side, each with ten times the events of the one before, so that rounds are
 //! interleaved over the sizes too. Their lanes are filled on the host by the lane's own code, and are asked over HTTP.
@@ -8,6 +8,7 @@ mod cost;
 mod events;
 mod export;
 mod ingest;
+mod job;
 mod lane;
 mod plot;
 mod query;
@@ -39,8 +40,10 @@ pub fn measure(options: &Options) -> Result<Report> {
     cost::measure(&mut report, cpu_us)?;
     eprintln!("an export is written and verified");
     export::measure(options, &mut report)?;
-    let growth = query::measure(options, &mut report)?;
+    let (growth, largest) = query::measure(options, &mut report)?;
     plot::draw(&growth)?;
+    eprintln!("the service makes exports");
+    job::measure(options, &largest, &mut report)?;
     Ok(report)
 }
 

@@ -82,7 +82,8 @@ struct Size {
 /// What the plot shows: for each kind that is answered, its name and (events, p95 in milliseconds).
 pub type Growth = Vec<(&'static str, Vec<(u64, f64)>)>;
 
-pub fn measure(options: &Options, report: &mut Report) -> Result<Growth> {
+/// Measures and reports; what the plot shows, and the largest log.
+pub fn measure(options: &Options, report: &mut Report) -> Result<(Growth, Filled)> {
     let sizes = [options.events / 100, options.events / 10, options.events];
     let mut sizes = sizes
         .into_iter()
@@ -120,7 +121,9 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<Growth> {
         }
         asked += ASKED_EACH;
     }
-    Ok(reported(report, &sizes, answered))
+    let growth = reported(report, &sizes, answered);
+    let largest = sizes.pop().ok_or_else(|| Failure::new("no log"))?;
+    Ok((growth, largest.filled))
 }
 
 fn reported(report: &mut Report, sizes: &[Size], answered: [bool; KINDS.len()]) -> Growth {
