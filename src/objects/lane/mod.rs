@@ -11,6 +11,8 @@ mod epochs;
 mod epochs_history_tests;
 #[cfg(test)]
 pub mod epochs_tests;
+#[cfg(test)]
+mod epochs_waiting_tests;
 mod index;
 #[cfg(test)]
 mod ingest_tests;
