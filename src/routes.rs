@@ -4,10 +4,10 @@ use crate::auth::{Access, Role};
 use crate::http::context::Ctx;
 use crate::http::scim::Whose;
 use crate::http::{
-    audit, audit_events, audit_letters, audit_log, audit_personal, audit_retention, audit_status,
-    check, clients, connections, export_file, exports, feed, health, jwks_sync, keys, oauth,
-    openapi, preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions, subjects,
-    trusts,
+    audit, audit_epochs, audit_events, audit_letters, audit_log, audit_personal, audit_retention,
+    audit_status, check, clients, connections, export_file, exports, feed, health, jwks_sync, keys,
+    oauth, openapi, preflight, receipts, revocations, scim, scim_jobs, scim_secrets, sessions,
+    subjects, trusts,
 };
 use futures::future::LocalBoxFuture;
 use worker::{Response, Result};
@@ -155,6 +155,7 @@ const ROUTES: &[Route] = &[
     route!("GET", "/v1/audit/events", AUDITORS, "Search the audit log", audit::events),
     route!("GET", "/v1/audit/disclosures", AUDITORS, "What opens the sealed fields of lines", audit_personal::disclosures),
     route!("POST", "/v1/audit/erasures", ADMIN, "Have nobody read any more what is sealed of a person", audit_personal::erase),
+    route!("POST", "/v1/audit/epochs", ADMIN, "End a log that may not be signed any more, and begin a new one", audit_epochs::begin),
     route!("POST", "/v1/audit/events", CHECKERS, "Put events of a producer that is no Worker into the audit log", audit_events::post),
     route!("GET", "/v1/audit/status", AUDITORS, "How the audit log is: its size, what waits, and whether it signs", audit_status::get),
     route!("GET", "/v1/audit/dead-letters", ADMIN, "What could not be taken into the audit log", audit_letters::list),

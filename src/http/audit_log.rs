@@ -4,6 +4,7 @@
 //! Checkpoint, key and hash tiles are public. Entry bundles hold the lines themselves: they are for auditors, no cache
 //! keeps them, and each that is read is logged. Tiles and bundles never change, whether full or not; a checkpoint is
 //! soon old. A lane that must not sign says why, with 503. Bundles of lines that are gone by their age are answered with 410.
+//! Under the names of logs that the lane had before (`/audit/lane/0`, when it has `0.1`) is what was archived of them.
 
 use super::context::Ctx;
 use crate::error::{Problem, json};
@@ -16,6 +17,8 @@ use portcullis_core::audit::call::{
 };
 use portcullis_core::audit::event::{Action, Event, Outcome};
 use portcullis_core::audit::log::MAX_SIZE;
+use portcullis_core::audit::log::checkpoint::Origin;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile};
 use portcullis_core::audit::log::signing::Refusal;
 use serde_json::{Value, json};
@@ -38,7 +41,10 @@ pub async fn checkpoint(ctx: Ctx) -> Result<Response> {
         return refusal();
     }
     let note = match lane_of(&ctx) {
-        Ok(()) => answered(call::lane(&ctx.env, GetCheckpoint).await),
+        Ok(epoch) => {
+            let epoch = Some(epoch);
+            answered(call::lane(&ctx.env, GetCheckpoint { epoch }).await)
+        }
         Err(problem) => Err(problem),
     };
     // For a moment, so that many who look at once do not all reach the lane.
@@ -51,7 +57,10 @@ pub async fn vkey(ctx: Ctx) -> Result<Response> {
         return refusal();
     }
     let key = match lane_of(&ctx) {
-        Ok(()) => answered(call::lane(&ctx.env, GetLogKey).await),
+        Ok(epoch) => {
+            let epoch = Some(epoch);
+            answered(call::lane(&ctx.env, GetLogKey { epoch }).await)
+        }
         Err(problem) => Err(problem),
     };
     let key = key.map(|key| format!("{key}\n").into_bytes());
@@ -64,9 +73,12 @@ pub async fn tile(ctx: Ctx) -> Result<Response> {
         return refusal();
     }
     let name = format!("{}/{}", ctx.param(1), ctx.param(2));
-    let asked = lane_of(&ctx).and_then(|()| HashTile::parse(&name).ok_or_else(nothing));
+    let asked = lane_of(&ctx).and_then(|epoch| {
+        let tile = HashTile::parse(&name).ok_or_else(nothing)?;
+        Ok(GetTile::of(epoch, tile))
+    });
     let hashes = match asked {
-        Ok(tile) => found(answered(call::lane(&ctx.env, GetTile::from(tile)).await)),
+        Ok(asked) => found(answered(call::lane(&ctx.env, asked).await)),
         Err(problem) => Err(problem),
     };
     public(hashes, "application/octet-stream", FOR_GOOD)
@@ -74,14 +86,18 @@ pub async fn tile(ctx: Ctx) -> Result<Response> {
 
 /// `GET /audit/lane/{lane}/tile/entries/{bundle*}`.
 pub async fn bundle(ctx: Ctx) -> Result<Response> {
-    let asked = lane_of(&ctx).and_then(|()| EntryBundle::parse(ctx.param(1)).ok_or_else(nothing));
+    let asked = lane_of(&ctx).and_then(|epoch| {
+        let bundle = EntryBundle::parse(ctx.param(1)).ok_or_else(nothing)?;
+        Ok((epoch, bundle))
+    });
     let entries = match asked {
-        Ok(EntryBundle(place)) => {
+        Ok((epoch, EntryBundle(place))) => {
             let read = Event {
                 request: Some(ctx.facts_with_status(200)),
                 ..Event::new(ctx.now, Action::AuditRead, Outcome::Success, ctx.actor())
             };
             let asked = GetBundle {
+                epoch,
                 number: place.number(),
                 width: place.width(),
                 read,
@@ -95,10 +111,12 @@ pub async fn bundle(ctx: Ctx) -> Result<Response> {
 
 /// `GET /v1/audit/key`.
 pub async fn key(ctx: Ctx) -> Result<Response> {
-    match answered(call::lane(&ctx.env, GetLogKey).await) {
+    match answered(call::lane(&ctx.env, GetLogKey { epoch: None }).await) {
         Ok(vkey) => {
             let origin = vkey.split('+').next().unwrap_or_default();
-            json(200, &json!({"lane": LANE, "origin": origin, "vkey": vkey}))
+            let epoch = Origin::parse(origin).and_then(|origin| Some(origin.log()?.1.epoch));
+            let key = json!({"lane": LANE, "epoch": epoch, "origin": origin, "vkey": vkey});
+            json(200, &key)
         }
         Err(problem) => problem.response(),
     }
@@ -163,13 +181,10 @@ async fn admitted(ctx: &Ctx) -> Result<bool> {
     Ok(allow(&ctx.env, Limit::Address(address.as_deref())).await)
 }
 
-/// There is one lane.
-fn lane_of(ctx: &Ctx) -> Checked<()> {
-    if ctx.param(0) == LANE.to_string() {
-        Ok(())
-    } else {
-        Err(nothing())
-    }
+/// The epoch of the log that is meant. There is one lane.
+fn lane_of(ctx: &Ctx) -> Checked<u32> {
+    let log = LogId::parse(ctx.param(0)).filter(|log| log.lane == LANE);
+    log.map(|log| log.epoch).ok_or_else(nothing)
 }
 
 fn nothing() -> Problem {
@@ -193,8 +208,10 @@ fn answered<T>(answer: std::result::Result<Answer<T>, CallError>) -> Checked<T> 
 }
 
 fn refused(refusal: &Refusal) -> Problem {
-    if matches!(refusal, Refusal::Pruned { .. }) {
-        return Problem::new(410, refusal.to_string());
+    match refusal {
+        Refusal::Pruned { .. } => return Problem::new(410, refusal.to_string()),
+        Refusal::NoLog { .. } => return nothing(),
+        _ => {}
     }
     worker::console_error!("audit: {refusal}");
     Problem::new(503, refusal.to_string())
@@ -243,9 +260,10 @@ fn encoded(hashes: &[HashBytes]) -> Vec<String> {
 pub fn key_schema() -> Value {
     json!({
         "type": "object",
-        "required": ["lane", "origin", "vkey"],
+        "required": ["lane", "epoch", "origin", "vkey"],
         "properties": {
             "lane": {"type": "integer"},
+            "epoch": {"type": ["integer", "null"], "description": "how many logs the lane had before this one"},
             "origin": {"type": "string", "description": "the first line of the log's checkpoints"},
             "vkey": {"type": "string", "description": "C2SP signed-note: name+id+key"},
         },
@@ -297,5 +315,6 @@ mod tests {
         let problem = refused(&Refusal::Pruned { to: 512 });
         assert_eq!(problem.status(), 410);
         assert!(problem.detail().contains("below index 512"));
+        assert_eq!(refused(&Refusal::NoLog { epoch: 1 }).status(), 404);
     }
 }

@@ -20,7 +20,7 @@ use worker::{Response, Result};
 pub async fn get(ctx: Ctx) -> Result<Response> {
     let (status, signed) = join(
         call::lane(&ctx.env, GetStatus),
-        call::lane(&ctx.env, GetCheckpoint),
+        call::lane(&ctx.env, GetCheckpoint { epoch: None }),
     )
     .await;
     match status {
@@ -60,6 +60,8 @@ fn rendered(status: &LaneStatus, refusal: Option<&str>, now: UnixMillis) -> Valu
     };
     json!({
         "lane": LANE,
+        "epoch": status.epoch,
+        "log": status.log,
         "size": status.size,
         "tiles": {
             "archived": status.archived_tiles,
@@ -80,9 +82,11 @@ fn rendered(status: &LaneStatus, refusal: Option<&str>, now: UnixMillis) -> Valu
 pub fn schema() -> Value {
     json!({
         "type": "object",
-        "required": ["lane", "size", "tiles", "signing", "dead_letters", "queues"],
+        "required": ["lane", "epoch", "log", "size", "tiles", "signing", "dead_letters", "queues"],
         "properties": {
             "lane": {"type": "integer"},
+            "epoch": {"type": "integer", "description": "how many logs the lane had before this one"},
+            "log": {"type": ["string", "null"], "description": "the log's name; null before it has a key"},
             "size": {"type": "integer", "description": "lines"},
             "tiles": {"type": "object", "description": "full tiles of level 0: archived, waiting"},
             "signing": {
@@ -115,8 +119,14 @@ mod tests {
                 sent: UnixMillis(0),
                 seen: UnixMillis(660_000),
             }],
+            epoch: 1,
+            log: Some("id.example/audit/lane/0.1".to_owned()),
         };
         let told = rendered(&status, Some("why"), UnixMillis(700_000));
+        assert_eq!(
+            (&told["epoch"], &told["log"]),
+            (&json!(1), &json!("id.example/audit/lane/0.1"))
+        );
         assert_eq!(told["tiles"], json!({"archived": 2, "waiting": 1}));
         assert_eq!(told["signing"], json!({"signs": false, "refusal": "why"}));
         assert_eq!(told["dead_letters"]["by_reason"], json!({"malformed": 3}));

@@ -1,6 +1,7 @@
 //! Handlers, a file per endpoint, and the way a request takes to them.
 
 pub mod audit;
+pub mod audit_epochs;
 pub mod audit_events;
 pub mod audit_letters;
 pub mod audit_log;

@@ -82,6 +82,8 @@ fn describe() -> Value {
 fn audit_schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("Events", super::audit::reply_schema()),
+        ("EpochRequest", super::audit_epochs::request_schema()),
+        ("Epoch", super::audit_epochs::reply_schema()),
         ("SubmittedEvents", super::audit_events::request_schema()),
         ("TakenEvents", super::audit_events::reply_schema()),
         ("AuditStatus", super::audit_status::schema()),
@@ -293,6 +295,7 @@ fn done(route: &Route) -> &'static str {
     let made = ["/v1/clients", "/v1/trusts", "/v1/connections", SCIM_SECRETS];
     match (route.method, route.path) {
         ("POST", "/v1/audit/exports") => "202",
+        ("POST", "/v1/audit/epochs") => "201",
         ("DELETE", "/v1/audit/exports/{export}") => "204",
         ("POST", path) if made.contains(&path) => "201",
         _ => "200",
@@ -381,6 +384,7 @@ fn of_audit(route: &Route) -> (Vec<Value>, Option<&'static str>, Option<&'static
     let (names, required, request, reply): (&[&str], _, _, _) = match (route.method, route.path) {
         ("GET", "/v1/audit/events") => (audit::PARAMETERS, false, None, Some("Events")),
         ("POST", "/v1/audit/events") => (&[], false, Some("SubmittedEvents"), Some("TakenEvents")),
+        (_, "/v1/audit/epochs") => (&[], false, Some("EpochRequest"), Some("Epoch")),
         (_, "/v1/audit/status") => (&[], false, None, Some("AuditStatus")),
         (_, "/v1/audit/dead-letters") => {
             (audit_letters::PARAMETERS, false, None, Some("DeadLetters"))

@@ -4,11 +4,15 @@
 //! asked did not happen, or it happened and the answer was lost.
 
 use super::sql::{Row, Sql, SqlError, Value};
+#[cfg(test)]
+use rusqlite::backup::Backup;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 use std::cell::{Cell, RefCell};
 #[cfg(feature = "host")]
 use std::path::Path;
+#[cfg(test)]
+use std::time::Duration;
 
 /// How a storage call fails.
 #[cfg_attr(not(test), expect(dead_code, reason = "measurements have no faults"))]
@@ -68,6 +72,16 @@ impl HostSql {
     /// A database in that file.
     pub fn in_file(path: &std::path::Path) -> Self {
         Self::over(Connection::open(path).expect("SQLite opens"))
+    }
+
+    /// A database of its own as this one is now: what a restore to this point gives.
+    pub fn copied(&self) -> Self {
+        let mut copy = Connection::open_in_memory().expect("SQLite opens");
+        let backup = Backup::new(&self.connection, &mut copy).expect("begins");
+        let copied = backup.run_to_completion(1000, Duration::ZERO, None);
+        copied.expect("copies");
+        drop(backup);
+        Self::over(copy)
     }
 
     /// The `nth` storage call from now (0 is the next) fails as `fault`.

@@ -2,6 +2,7 @@
 
 use super::world::{World, by_hand, expect_good, kills_only, mixed, start};
 use crate::objects::host_sql::Fault;
+use crate::objects::lane::epochs_tests::{begun, copied};
 use crate::objects::lane::tests::NOW;
 use crate::objects::lane::tree_tests::{add, lane, lane_of};
 use crate::objects::sql::Sql;
@@ -10,7 +11,7 @@ use portcullis_core::audit::export::job::{
     Asked, Bound, Job, KEPT_MS, MAX_UNFINISHED, PATIENCE_MS, Phase,
 };
 use portcullis_core::audit::export::view::Format;
-use portcullis_core::audit::export::{EVENTS, PROOFS};
+use portcullis_core::audit::export::{EVENTS, MANIFEST, PROOFS};
 use portcullis_core::secret::Digest;
 use portcullis_core::session::revoke::IdempotencyKey;
 use portcullis_core::time::UnixMillis;
@@ -419,4 +420,31 @@ fn no_more_are_begun_than_can_be_made_and_the_newest_are_listed_first() {
     }
     // One after another, the oldest first.
     world.start(Asked::default());
+}
+
+#[test]
+fn an_export_that_was_begun_before_a_new_log_of_other_lines_fails_and_the_next_is_of_that_log() {
+    let (lane, _) = mixed(60);
+    let earlier = copied(&lane);
+    let mut world = World::new(lane);
+    add(&world.lane.lane, 61, 40, 4);
+    let id = world.start(csv_of_all());
+    assert!(world.step());
+    let begun_with = world.job(id).expect("the job");
+    assert!(
+        matches!(begun_with.phase, Phase::Running(_)),
+        "{begun_with:?}"
+    );
+    // The lane is restored, and by and by has as many lines again.
+    world.lane.lane = earlier;
+    begun(&world.lane.lane, &world.lane.archive);
+    add(&world.lane.lane, 61, 200, 7);
+    let job = world.finish(id);
+    assert!(matches!(job.phase, Phase::Failed(_)), "{job:?}");
+    let id = world.start(csv_of_all());
+    world.finish(id);
+    let folder = world.folder(id);
+    expect_good(&world, &folder);
+    let manifest = String::from_utf8_lossy(&folder[MANIFEST]);
+    assert!(manifest.contains("/audit/lane/0.1\""), "{manifest}");
 }

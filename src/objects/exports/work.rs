@@ -228,9 +228,15 @@ impl<S: Sql> ExportsService<S> {
 
     /// Takes the checkpoint, and finds out what was asked for.
     async fn begin(&self, job: &Job, lane: &impl Source, now: UnixMillis) -> Result<Made, Not> {
-        let vkey = asked(lane, GetLogKey).await?;
-        let checkpoint = asked(lane, GetCheckpoint).await?;
-        let (key, head) = opened(&vkey, &checkpoint)?;
+        let vkey = asked(lane, GetLogKey { epoch: None }).await?;
+        let checkpoint = asked(lane, GetCheckpoint { epoch: None }).await?;
+        let (key, head) = match opened(&vkey, &checkpoint) {
+            // A new log began between the two.
+            Err(_) if asked(lane, GetLogKey { epoch: None }).await? != vkey => {
+                return Err(Not::Now("the log was begun anew".to_owned()));
+            }
+            opened => opened?,
+        };
         let first = match job.asked.from {
             Some(bound) => bound_at(lane, &head, bound).await?,
             None if head.size == 0 => 0,
@@ -345,7 +351,8 @@ impl<S: Sql> ExportsService<S> {
     ) -> Result<Vec<u8>, Not> {
         // A log keeps its name if the service moves.
         let origin = key.origin().to_string();
-        let host = origin.strip_suffix(&format!("/audit/lane/{LANE}"));
+        let log = key.origin().log().filter(|(_, log)| log.lane == LANE);
+        let host = log.map(|(host, _)| host);
         let scheme = self.issuer.split_once("://").map(|(scheme, _)| scheme);
         let (Some(host), Some(scheme)) = (host, scheme) else {
             return Err(Not::Ever(format!("{origin} is no lane {LANE}")));

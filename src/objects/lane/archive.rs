@@ -1,12 +1,16 @@
 //! The archive of a lane, outside of it: full tiles and bundles, created once and never replaced, and the latest
-//! checkpoint. Under `lane/<n>/`, by the names that the log serves them under.
+//! checkpoint. Under `lane/<log>/`, by the names that the log serves them under; `<log>` is as in the log's name
+//! ([`LogId`]), so that each log of a lane has its own.
 //!
 //! - **Commit first.** Nothing of a commit waits for the archive. What is committed is put there afterwards, in order,
 //!   by the lane's alarm: what was left over comes before anything newer.
 //! - **Create only.** A tile that is there already must be the same, byte for byte. If it is not, the lane is not the
 //!   one that was archived, and signs nothing any more.
 //! - **No checkpoint is given out that is not archived.** So a lane that was restored to an earlier point finds one
-//!   that is ahead of it, and refuses to sign ([`may_sign`]).
+//!   that is ahead of it, and refuses to sign ([`may_sign`]). Nor does it archive tiles then: they are not of the log
+//!   that was archived.
+//! - **What is noted is of the log that it was done for.** While something is waited for another may begin
+//!   ([`super::epochs`]): whoever waited looks whether it is still the same.
 //!
 //! | a failure | leaves | then |
 //! |---|---|---|
@@ -15,12 +19,15 @@
 //! | before a checkpoint is archived | nothing; whoever asked gets the one before | the next who asks |
 //! | after it, before that is known | the checkpoint | it is read again and is one of this tree |
 
+use super::log_keys;
+use super::retained;
 use super::service::{LANE, LaneService};
 use super::store;
 use super::tree::{Standing, Stored};
 use crate::objects::sql::{Sql, SqlError};
 use futures::future::join_all;
 use portcullis_core::audit::call::Answer;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::proof::{NoProof, Tiles, Tree};
 use portcullis_core::audit::log::signing::{Refusal, may_sign};
@@ -35,6 +42,8 @@ const ON_THEIR_WAY: u64 = 6;
 /// How long a checkpoint is given out before another is signed, in milliseconds. The archive takes one write a second
 /// for each name, and each costs.
 pub const CHECKPOINT_MS: u64 = 2000;
+/// What the checkpoint is called.
+pub(super) const CHECKPOINT: &str = "checkpoint";
 /// How often a checkpoint is tried that another instance has archived one meanwhile.
 const MAX_TRIES: u32 = 3;
 
@@ -46,6 +55,9 @@ pub struct Archived {
     /// Names this version of it.
     pub version: String,
 }
+
+/// The checkpoint that was archived last, if there is one, with its head.
+type Latest = Option<(Archived, Head)>;
 
 /// The archive did not do what was asked, or did and could not say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +90,16 @@ pub trait Archive {
 /// What an instance knows of its archive.
 #[derive(Default)]
 pub struct Known {
+    /// Of the log of which epoch; all else is of that.
+    epoch: Cell<Option<u32>>,
+    /// Whether the log's key was opened once.
+    opened: Cell<bool>,
+    /// Whether the log was last found to be not the archive's.
+    refuses: Cell<bool>,
     /// Whether the next field is what is there, as far as is known.
     looked: Cell<bool>,
     /// The checkpoint that was archived last, with its head.
-    checkpoint: RefCell<Option<(Archived, Head)>>,
+    checkpoint: RefCell<Latest>,
     /// An archived head that was found to be of this tree: it stays so.
     agreed: Cell<Option<Head>>,
     /// When a checkpoint was signed last.
@@ -96,12 +114,43 @@ impl Known {
         self.differs.get().is_some()
     }
 
-    /// Notes what was found. What is known to be later stays: of two who look at once the slower may have seen less.
-    fn found(&self, found: Option<(Archived, Head)>) -> Option<(Archived, Head)> {
+    /// From here on it is of that log; what was known of another is forgotten.
+    pub fn be_of(&self, log: LogId) {
+        if self.epoch.get() != Some(log.epoch) {
+            self.forget();
+            self.epoch.set(Some(log.epoch));
+        }
+    }
+
+    /// Forgets all, of whatever log it is.
+    pub fn forget(&self) {
+        self.epoch.set(None);
+        self.opened.set(false);
+        self.refuses.set(false);
+        self.looked.set(false);
+        self.checkpoint.replace(None);
+        self.agreed.set(None);
+        self.signed_at.set(None);
+        self.differs.set(None);
+    }
+
+    /// Has the archive be looked at again.
+    pub fn look_again(&self) {
+        self.looked.set(false);
+    }
+
+    fn is_of(&self, log: LogId) -> bool {
+        self.epoch.get() == Some(log.epoch)
+    }
+
+    /// Notes what was found of that log. What is known to be later stays: of two who look at once the slower may have seen
+    /// less.
+    fn found(&self, log: LogId, found: Latest) -> Latest {
+        if !self.is_of(log) {
+            return found;
+        }
         let mut known = self.checkpoint.borrow_mut();
-        let size = |checkpoint: &Option<(Archived, Head)>| {
-            checkpoint.as_ref().map_or(0, |(_, head)| head.size)
-        };
+        let size = |checkpoint: &Latest| checkpoint.as_ref().map_or(0, |(_, head)| head.size);
         if !self.looked.replace(true) || size(&found) >= size(&known) {
             *known = found;
         }
@@ -109,26 +158,57 @@ impl Known {
     }
 }
 
-pub(super) fn name_of(what: &impl std::fmt::Display) -> String {
-    format!("lane/{LANE}/{what}")
+pub(super) fn name_of(log: LogId, what: &impl std::fmt::Display) -> String {
+    format!("lane/{log}/{what}")
 }
 
 impl<S: Sql> LaneService<S> {
-    /// A checkpoint of this log that is archived: of its head, or a little older. The same head gives the same bytes.
+    /// The log that the lane has. What was known of the archive of another is forgotten.
+    pub(super) fn log(&self) -> Result<LogId, SqlError> {
+        let epoch = log_keys::epoch(&self.sql)?;
+        let log = LogId { lane: LANE, epoch };
+        self.archive.be_of(log);
+        Ok(log)
+    }
+
+    /// A checkpoint of the lane's log.
+    #[cfg(test)]
     pub async fn checkpoint(
         &self,
         archive: &impl Archive,
         now: UnixMillis,
     ) -> Result<Answer<Vec<u8>>, SqlError> {
-        let name = name_of(&"checkpoint");
+        self.checkpoint_of(archive, None, now).await
+    }
+
+    /// A checkpoint of the log of that epoch, or of the lane's, that is archived: of its head, or a little older. The same head
+    /// gives the same bytes. Of a log before it is what was archived last.
+    pub async fn checkpoint_of(
+        &self,
+        archive: &impl Archive,
+        epoch: Option<u32>,
+        now: UnixMillis,
+    ) -> Result<Answer<Vec<u8>>, SqlError> {
+        self.ready()?;
         for _ in 0..MAX_TRIES {
-            let archived = match self.archived(archive, &name, now).await? {
-                Ok(archived) => archived,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
+            let log = self.log()?;
+            if let Some(epoch) = epoch.filter(|epoch| *epoch != log.epoch) {
+                return self.checkpoint_before(archive, epoch).await;
+            }
+            if !self.archive.opened.get() {
+                if let Err(refusal) = self.signer(now)? {
+                    return Ok(Err(refusal));
+                }
+                self.archive.opened.set(true);
+            }
+            let has_waited = !self.archive.looked.get();
+            let archived = self.archived(archive, log).await?;
             // No await from here to the note: what is looked at is what is signed.
-            let head = match self.may_sign_now(archived.as_ref().map(|(_, head)| head))? {
-                Ok(head) => head,
+            if has_waited && self.log()? != log {
+                continue;
+            }
+            let (archived, head) = match self.judged(archived)? {
+                Ok(judged) => judged,
                 Err(refusal) => return Ok(Err(refusal)),
             };
             if let Some((checkpoint, of)) = &archived
@@ -144,13 +224,16 @@ impl<S: Sql> LaneService<S> {
             self.archive.signed_at.set(Some(now));
             let over = archived.as_ref().map(|(archived, _)| &*archived.version);
             // A failure here says nothing of whether it was done: the next who asks looks.
-            self.archive.looked.set(false);
+            self.archive.look_again();
+            let name = name_of(log, &CHECKPOINT);
             match archive.put(&name, &note, over).await {
                 Ok(Some(version)) => {
                     let bytes = note.clone();
                     let archived = Archived { bytes, version };
-                    self.archive.agreed.set(Some(head));
-                    self.archive.found(Some((archived, head)));
+                    if self.archive.is_of(log) {
+                        self.archive.agreed.set(Some(head));
+                    }
+                    self.archive.found(log, Some((archived, head)));
                     return Ok(Ok(note));
                 }
                 Ok(None) => {}
@@ -167,43 +250,53 @@ impl<S: Sql> LaneService<S> {
         ))
     }
 
-    /// The checkpoint in the archive, if there is one and it is by this log's key.
-    async fn archived(
+    /// The checkpoint in the archive, if there is one and it is by that log's key.
+    pub(super) async fn archived(
         &self,
         archive: &impl Archive,
-        name: &str,
-        now: UnixMillis,
-    ) -> Result<Answer<Option<(Archived, Head)>>, SqlError> {
-        if self.archive.looked.get() {
+        log: LogId,
+    ) -> Result<Answer<Latest>, SqlError> {
+        if self.archive.is_of(log) && self.archive.looked.get() {
             return Ok(Ok(self.archive.checkpoint.borrow().clone()));
         }
-        let found = archive.read(name).await?;
+        let found = archive.read(&name_of(log, &CHECKPOINT)).await?;
         let known = match found {
             None => None,
             Some(archived) => {
-                self.ready()?;
-                let signer = match self.signer(now)? {
-                    Ok(signer) => signer,
-                    Err(refusal) => return Ok(Err(refusal)),
+                let Some(key) = log_keys::of_epoch(&self.sql, log.epoch)? else {
+                    return Ok(Err(Refusal::ArchiveOfAnother));
                 };
-                match signer.verifier().open(&archived.bytes) {
+                match key.verifier()?.open(&archived.bytes) {
                     Ok(head) => Some((archived, head)),
                     Err(_) => return Ok(Err(Refusal::ArchiveOfAnother)),
                 }
             }
         };
-        Ok(Ok(self.archive.found(known)))
+        Ok(Ok(self.archive.found(log, known)))
+    }
+
+    /// What is archived and the head, if that may be signed.
+    fn judged(&self, archived: Answer<Latest>) -> Result<Answer<(Latest, Head)>, SqlError> {
+        let judged = match archived {
+            Ok(archived) => {
+                let head = self.may_sign_now(archived.as_ref().map(|(_, head)| head))?;
+                head.map(|head| (archived, head))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.archive.refuses.set(judged.is_err());
+        Ok(judged)
     }
 
     /// The head, if it may be signed.
-    fn may_sign_now(&self, archived: Option<&Head>) -> Result<Answer<Head>, SqlError> {
-        if let Some(archived) = self.archive.differs.get() {
-            return Ok(Err(Refusal::ArchiveDiffers { archived }));
-        }
+    pub(super) fn may_sign_now(&self, archived: Option<&Head>) -> Result<Answer<Head>, SqlError> {
         let head = match self.whole()? {
             Ok(head) => head,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if let Some(archived) = self.archive.differs.get() {
+            return Ok(Err(Refusal::ArchiveDiffers { archived }));
+        }
         let agreed = self.archive.agreed.get();
         if agreed.is_some() && agreed == archived.copied() {
             return Ok(Ok(head));
@@ -237,7 +330,8 @@ impl<S: Sql> LaneService<S> {
             return Ok(false);
         }
         let size = store::next_index(&self.sql)?;
-        Ok(self.archive.differs.get().is_none()
+        Ok(!self.archive.is_anothers()
+            && !self.archive.refuses.get()
             && store::archived_tiles(&self.sql)? < size / TILE_WIDTH)
     }
 
@@ -246,13 +340,23 @@ impl<S: Sql> LaneService<S> {
         if !self.has_unarchived()? {
             return Ok(());
         }
+        let log = self.log()?;
+        let archived = self.archived(archive, log).await?;
+        if self.log()? != log {
+            return Ok(());
+        }
+        // A lane that was restored may have other lines where its archive has none yet.
+        if let Err(refusal) = self.judged(archived)? {
+            return Err(SqlError(format!("archive: {refusal}")));
+        }
         let first = store::archived_tiles(&self.sql)?;
         let end = store::next_index(&self.sql)? / TILE_WIDTH;
         let end = end.min(first + MAX_TILES);
         let mut next = first;
         let mut done = Ok(());
-        while next < end && done.is_ok() {
-            let tiles = (next..end.min(next + ON_THEIR_WAY)).map(|n| self.archive_tile(archive, n));
+        while next < end && done.is_ok() && self.log()? == log {
+            let tiles = next..end.min(next + ON_THEIR_WAY);
+            let tiles = tiles.map(|number| self.archive_tile(archive, log, number));
             for archived in join_all(tiles).await {
                 // Those behind one that failed may be there, and are tried again with it.
                 done = done.and(archived);
@@ -262,6 +366,9 @@ impl<S: Sql> LaneService<S> {
         // What was done is kept, also if the next could not be.
         if next > first {
             self.sql.transaction(|| {
+                if log_keys::epoch(&self.sql)? != log.epoch {
+                    return Ok(());
+                }
                 let noted = store::archived_tiles(&self.sql)?;
                 store::put_archived_tiles(&self.sql, noted.max(next))
             })?;
@@ -269,8 +376,13 @@ impl<S: Sql> LaneService<S> {
         done
     }
 
-    async fn archive_tile(&self, archive: &impl Archive, number: u64) -> Result<(), SqlError> {
-        for (name, bytes) in self.completed_with(number)? {
+    async fn archive_tile(
+        &self,
+        archive: &impl Archive,
+        log: LogId,
+        number: u64,
+    ) -> Result<(), SqlError> {
+        for (name, bytes) in self.completed_with(log, number)? {
             if archive.put(&name, &bytes, None).await?.is_some() {
                 continue;
             }
@@ -278,19 +390,25 @@ impl<S: Sql> LaneService<S> {
             let there = there.ok_or_else(|| SqlError(format!("archive: {name} came and went")))?;
             if there.bytes != bytes {
                 let lines = (number + 1) * TILE_WIDTH;
-                self.archive.differs.set(Some(lines));
+                if self.archive.is_of(log) {
+                    self.archive.differs.set(Some(lines));
+                }
                 return Err(SqlError(format!("archive: {name} is another log's")));
             }
         }
         Ok(())
     }
 
-    /// What is full since that tile of level 0 is: its bundle, itself, and tiles above that end where it ends.
-    fn completed_with(&self, number: u64) -> Result<Vec<(String, Vec<u8>)>, SqlError> {
+    /// What is full since that tile of level 0 is: its bundle, if its lines are kept, itself, and tiles above that end where
+    /// it ends.
+    fn completed_with(&self, log: LogId, number: u64) -> Result<Vec<(String, Vec<u8>)>, SqlError> {
         let impossible = || SqlError::corrupt("archive");
         let place = Place::new(number, TILE_WIDTH).ok_or_else(impossible)?;
         let bundle = EntryBundle(place);
-        let mut completed = vec![(name_of(&bundle), self.entries(bundle)?)];
+        let mut completed = Vec::new();
+        if place.first() >= retained::pruned_to(&self.sql)? {
+            completed.push((name_of(log, &bundle), self.entries(bundle)?));
+        }
         let (mut level, mut tiles) = (0, number + 1);
         loop {
             let place = Place::new(tiles - 1, TILE_WIDTH).ok_or_else(impossible)?;
@@ -299,7 +417,7 @@ impl<S: Sql> LaneService<S> {
             if hashes.len() as u64 != TILE_WIDTH * 32 {
                 return Err(SqlError::corrupt("tile"));
             }
-            completed.push((name_of(&tile), hashes));
+            completed.push((name_of(log, &tile), hashes));
             if !tiles.is_multiple_of(TILE_WIDTH) {
                 return Ok(completed);
             }

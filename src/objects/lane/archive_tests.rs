@@ -7,6 +7,7 @@ use super::tree_tests::{Lane, add, entries, lane, lane_of, ours, reckoned, verif
 use crate::objects::host_sql::Fault;
 use crate::objects::sql::SqlError;
 use futures::FutureExt;
+use futures::task::noop_waker_ref;
 use portcullis_core::audit::call::GetConsistency;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::proof::verify_consistency;
@@ -16,6 +17,8 @@ use portcullis_core::time::UnixMillis;
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// A bucket in memory, with a failure on demand: of the n-th call from now, which was done or was not.
 #[derive(Default)]
@@ -112,6 +115,48 @@ impl Archive for FakeArchive {
         }
         fault.map_or(Ok(()), |_| Err(injected()))
     }
+}
+
+/// An archive that answers later: once before it does what is asked, and once after.
+pub struct Slow<'a>(pub &'a FakeArchive);
+
+impl Archive for Slow<'_> {
+    async fn read(&self, name: &str) -> Result<Option<Archived>, ArchiveError> {
+        futures::pending!();
+        let read = self.0.read(name).await;
+        futures::pending!();
+        read
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        over: Option<&str>,
+    ) -> Result<Option<String>, ArchiveError> {
+        futures::pending!();
+        let put = self.0.put(name, bytes, over).await;
+        futures::pending!();
+        put
+    }
+
+    async fn remove(&self, names: &[String]) -> Result<(), ArchiveError> {
+        futures::pending!();
+        let removed = self.0.remove(names).await;
+        futures::pending!();
+        removed
+    }
+}
+
+/// What comes of it within so many polls.
+pub fn polled<T>(mut future: Pin<&mut impl Future<Output = T>>, polls: u64) -> Option<T> {
+    let mut context = Context::from_waker(noop_waker_ref());
+    for _ in 0..polls {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return Some(done);
+        }
+    }
+    None
 }
 
 pub const CHECKPOINT: &str = "lane/0/checkpoint";

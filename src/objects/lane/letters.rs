@@ -212,11 +212,14 @@ impl<S: Sql> LaneService<S> {
     /// How the lane is, also if it is shut.
     pub fn status(&self) -> Result<LaneStatus, SqlError> {
         self.ready()?;
+        let (log, epoch) = self.named()?;
         Ok(LaneStatus {
             size: store::next_index(&self.sql)?,
             archived_tiles: store::archived_tiles(&self.sql)?,
             letters: letter_store::counts(&self.sql)?,
             backlogs: letter_store::backlogs(&self.sql)?,
+            epoch,
+            log,
         })
     }
 

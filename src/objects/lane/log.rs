@@ -7,9 +7,11 @@ use super::store;
 use super::tree::{self, Standing, Stored};
 use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::call::{
-    Answer, Consistency, GetBundle, GetConsistency, GetInclusion, GetTile, Inclusion, travelling,
+    Answer, Consistency, GetBundle, GetConsistency, GetInclusion, GetLogKey, GetTile, Inclusion,
+    travelling,
 };
 use portcullis_core::audit::log::checkpoint::CheckpointSigner;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::EntryBundle;
 use portcullis_core::audit::log::proof::{NoProof, Tiles, Tree};
 use portcullis_core::audit::log::signing::Refusal;
@@ -24,13 +26,29 @@ impl<S: Sql> LaneService<S> {
         Ok(signer.map(|signer| signer.verifier().to_vkey()))
     }
 
+    /// The same, if it is that of the log of that epoch. What is told of logs before is in [`super::epochs`].
+    pub(super) fn log_key_of(
+        &self,
+        asked: GetLogKey,
+        now: UnixMillis,
+    ) -> Result<Answer<String>, SqlError> {
+        self.ready()?;
+        let LogId { epoch, .. } = self.log()?;
+        if asked.epoch.is_some_and(|asked| asked != epoch) {
+            return Ok(Err(Refusal::NoLog { epoch }));
+        }
+        self.log_key(now)
+    }
+
     /// A hash tile.
     pub fn tile(&self, asked: GetTile) -> Result<Answer<Option<Vec<u8>>>, SqlError> {
         let head = match self.whole()? {
             Ok(head) => head,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        match asked.tile().filter(|tile| tile.is_of(head.size)) {
+        let tile = asked.tile().filter(|tile| tile.is_of(head.size));
+        match tile {
+            Some(_) if asked.epoch != self.log()?.epoch => Ok(Ok(None)),
             Some(tile) => Ok(Ok(Some(Stored(&self.sql).tile(tile)?))),
             None => Ok(Ok(None)),
         }
@@ -49,6 +67,9 @@ impl<S: Sql> LaneService<S> {
         let Some(found) = asked.bundle().filter(|bundle| bundle.is_of(head.size)) else {
             return Ok(Ok(None));
         };
+        if asked.epoch != self.log()?.epoch {
+            return Ok(Ok(None));
+        }
         let to = retained::pruned_to(&self.sql)?;
         if found.0.first() < to {
             return Ok(Err(Refusal::Pruned { to }));

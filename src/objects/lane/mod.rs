@@ -6,6 +6,13 @@ pub mod archive;
 pub mod archive_tests;
 mod bucket;
 mod commit;
+mod epochs;
+#[cfg(test)]
+mod epochs_history_tests;
+#[cfg(test)]
+pub mod epochs_tests;
+#[cfg(test)]
+mod epochs_waiting_tests;
 mod index;
 #[cfg(test)]
 mod ingest_tests;
@@ -17,6 +24,7 @@ mod lines;
 #[cfg(test)]
 mod lines_tests;
 mod log;
+mod log_keys;
 mod memory;
 pub mod object;
 mod opening;

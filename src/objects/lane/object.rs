@@ -11,7 +11,6 @@ use crate::runtime::{config, now};
 use portcullis_core::audit::call::LaneRequest;
 use portcullis_core::audit::log::checkpoint::Origin;
 use portcullis_core::time::UnixMillis;
-use portcullis_core::wire;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -58,9 +57,13 @@ impl Lane {
             Err(error) => return bytes(Err(error)),
         };
         let inner = Rc::clone(&self.0);
-        if matches!(request, LaneRequest::Checkpoint(_)) {
-            let signed = async move { bytes(inner.checkpoint().await) };
-            return Ok(future_to_promise(signed).into());
+        match inner.service.waits(&request) {
+            Ok(false) => {}
+            Ok(true) => {
+                let answered = async move { bytes(inner.answer_from(request).await) };
+                return Ok(future_to_promise(answered).into());
+            }
+            Err(error) => return bytes(Err(error.into())),
         }
         let reply = inner.answer(request);
         let due = inner.due(reply.is_ok());
@@ -85,10 +88,19 @@ impl Inner {
         Ok(self.service.answer(request, now())?)
     }
 
-    async fn checkpoint(&self) -> Result<Vec<u8>> {
+    /// Answers what waits for the archive. But for a checkpoint it may leave something to do.
+    async fn answer_from(&self, request: LaneRequest) -> Result<Vec<u8>> {
+        let is_checkpoint = matches!(request, LaneRequest::Checkpoint(_));
         let bucket = R2::of(&self.env).map_err(SqlError::from)?;
-        let signed = self.service.checkpoint(&bucket, now()).await?;
-        Ok(wire::encode(&signed).map_err(SqlError::from)?)
+        let reply = self.service.answer_from(request, &bucket, now()).await;
+        if is_checkpoint {
+            return Ok(reply?);
+        }
+        let due = self.due(reply.is_ok());
+        if let Some(due) = due.filter(|due| !self.watch.rings_by(*due)) {
+            self.watch.arm_for(&self.state, due).await?;
+        }
+        Ok(reply?)
     }
 
     /// Whether there is work for the alarm: a tree to build, tiles to archive, a group of the index to store, or lines that

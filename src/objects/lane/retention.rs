@@ -5,7 +5,8 @@
 //!   age by when it was committed. Never a line of the last segment, which the lane looks at when it is loaded.
 //! - **What stays:** leaf hashes, edges, tiles, here and in the archive: every tile, checkpoint and proof is as before.
 //! - **While there is a legal hold** nothing goes, of whatever it is.
-//! - **In which order:** the lines go and the log says which in one transaction; then their bundles go from the archive.
+//! - **In which order:** the lines go and the log says which in one transaction; then their bundles go from the archive, and
+//!   from those of the lane's logs before: what stands there at the same places is older.
 //!
 //! | a failure | leaves | then |
 //! |---|---|---|
@@ -16,14 +17,16 @@
 //! The alarm looks once an hour; while there is something to do it goes on at once, a bounded part at a time.
 
 use super::archive::{Archive, name_of};
+use super::log_keys;
 use super::retained::{self, Kept};
-use super::service::LaneService;
+use super::service::{LANE, LaneService};
 use super::store;
 use super::tree::Standing;
 use crate::objects::sql::{Sql, SqlError};
 use portcullis_core::audit::detail::Detail;
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::log::TILE_WIDTH;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::{EntryBundle, Place};
 use portcullis_core::audit::retention::{
     DAY_MS, Hold, MAX_HOLDS, PlaceHold, Placed, ReleaseHold, Retention, SetRetention, committed_at,
@@ -253,11 +256,18 @@ impl<S: Sql> LaneService<S> {
             return Ok(false);
         }
         let end = end.min(first + MAX_REMOVED);
-        let names: Option<Vec<String>> = (first..end)
-            .map(|number| Some(name_of(&EntryBundle(Place::new(number, TILE_WIDTH)?))))
-            .collect();
-        let names = names.ok_or_else(|| SqlError::corrupt("retention"))?;
-        archive.remove(&names).await?;
+        // Of logs whose keys are not known to be the lane's, others may be the masters.
+        for epoch in log_keys::epochs(&self.sql)? {
+            let log = LogId { lane: LANE, epoch };
+            let names: Option<Vec<String>> = (first..end)
+                .map(|number| {
+                    let place = Place::new(number, TILE_WIDTH)?;
+                    Some(name_of(log, &EntryBundle(place)))
+                })
+                .collect();
+            let names = names.ok_or_else(|| SqlError::corrupt("retention"))?;
+            archive.remove(&names).await?;
+        }
         self.sql.transaction(|| {
             let mut kept = retained::kept(&self.sql)?;
             kept.archive_pruned_to = kept.archive_pruned_to.max(end * TILE_WIDTH);

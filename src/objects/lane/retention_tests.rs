@@ -35,7 +35,7 @@ pub fn operator(action: Action) -> Event {
     )
 }
 
-fn grow(lane: &Lane, from_sequence: u64, lines: u64, a_commit: u64, at: UnixMillis) {
+pub fn grow(lane: &Lane, from_sequence: u64, lines: u64, a_commit: u64, at: UnixMillis) {
     let end = from_sequence + lines;
     let mut next = from_sequence;
     while next < end {
@@ -65,7 +65,7 @@ pub fn prune_all(lane: &Lane, archive: &FakeArchive, now: UnixMillis) {
     }
 }
 
-fn keep(lane: &Lane, days: Option<u32>, dry_run: bool, now: UnixMillis) -> Retention {
+pub fn keep(lane: &Lane, days: Option<u32>, dry_run: bool, now: UnixMillis) -> Retention {
     let set = SetRetention {
         days,
         dry_run,
@@ -141,6 +141,7 @@ fn all_pages(lane: &Lane, order: Order) -> Vec<String> {
 
 fn bundle(lane: &Lane, number: u64, width: u64) -> Result<bool, Refusal> {
     let asked = GetBundle {
+        epoch: 0,
         number,
         width,
         read: operator(Action::AuditRead),
@@ -189,6 +190,7 @@ pub fn expect_proven(lane: &Lane, heads: &[Head], leaves: &[Hash]) {
     }
     for number in 0..last.size / 256 {
         let asked = GetTile {
+            epoch: 0,
             level: 0,
             number,
             width: 256,

@@ -72,13 +72,15 @@ impl<S: Sql> LaneService<S> {
         Self::new(self.sql, keys)
     }
 
-    /// Answers `request`, unless it is for a checkpoint, which waits for the archive.
+    /// Answers `request`, unless it waits for the archive ([`Self::waits`]).
     pub fn answer(&self, request: LaneRequest, now: UnixMillis) -> Result<Vec<u8>, SqlError> {
         let reply = match request {
             LaneRequest::Append(append) => wire::encode(&self.append(append, now)?),
             LaneRequest::Query(query) => wire::encode(&self.query(query, now)?),
-            LaneRequest::Checkpoint(_) => return Err(SqlError("not at once".to_owned())),
-            LaneRequest::LogKey(_) => wire::encode(&self.log_key(now)?),
+            LaneRequest::Checkpoint(_) | LaneRequest::BeginEpoch(_) => {
+                return Err(SqlError("not at once".to_owned()));
+            }
+            LaneRequest::LogKey(asked) => wire::encode(&self.log_key_of(asked, now)?),
             LaneRequest::Tile(tile) => wire::encode(&self.tile(tile)?),
             LaneRequest::Bundle(bundle) => wire::encode(&self.bundle(bundle, now)?),
             LaneRequest::Inclusion(asked) => wire::encode(&self.inclusion(asked)?),

@@ -1,9 +1,9 @@
-//! The key of a log's checkpoints: made once, kept sealed beside the log, and never another's.
+//! The key of a log's checkpoints: made once for each log, kept sealed beside it, and never another's.
 //!
 //! It lives where the tree lives: a log that is lost takes its key along, so that no other tree is ever signed with
 //! it. With it the log's name is kept, which stays what it was if the service moves. docs/adr/0017.
 
-use super::store::{self, LogKey};
+use super::log_keys::{self, LogKey};
 use crate::objects::sql::{Sql, SqlError};
 use crate::runtime::random;
 use crate::seal::Sealed;
@@ -48,10 +48,12 @@ impl LogKeyMaker {
         sql: &impl Sql,
         now: UnixMillis,
     ) -> Result<Result<CheckpointSigner, Refusal>, SqlError> {
-        match store::log_key(sql)? {
-            Some(key) => Ok(self.open(&key).ok_or(Refusal::KeyUnusable)),
-            None => self.make(sql, now).map(Ok),
+        if let Some(key) = log_keys::current(sql)? {
+            return Ok(self.open(&key).ok_or(Refusal::KeyUnusable));
         }
+        let (key, signer) = self.make(0)?;
+        log_keys::add(sql, &key, now)?;
+        Ok(Ok(signer))
     }
 
     /// The key that the lane's dead letters are sealed under.
@@ -66,18 +68,22 @@ impl LogKeyMaker {
         (*signer.verifier().key() == key.public).then_some(signer)
     }
 
-    fn make(&self, sql: &impl Sql, now: UnixMillis) -> Result<CheckpointSigner, SqlError> {
+    /// A key for the log of that epoch, which has none.
+    pub(super) fn make(&self, epoch: u32) -> Result<(LogKey, CheckpointSigner), SqlError> {
         let failed = |error: Error| SqlError(error.to_string());
         let seed = random().map_err(failed)?;
         let nonce = random().map_err(failed)?;
-        let signer = CheckpointSigner::from_seed(self.origin.clone(), seed);
+        let origin = self.origin.of_epoch(epoch);
+        let origin = origin.ok_or_else(|| SqlError("no name for a log".to_owned()))?;
+        let name = origin.to_string();
+        let signer = CheckpointSigner::from_seed(origin, seed);
         let sealed = Sealed::seal(&self.sealing_key, &nonce, PURPOSE, &seed);
         let key = LogKey {
-            origin: self.origin.to_string(),
+            epoch,
+            origin: name,
             public: *signer.verifier().key(),
             sealed: sealed.ok_or_else(|| SqlError("cannot seal".to_owned()))?,
         };
-        store::add_log_key(sql, &key, now)?;
-        Ok(signer)
+        Ok((key, signer))
     }
 }

@@ -1,7 +1,6 @@
 //! Every statement of a lane but those about [`producers`](super::producers). Rows become domain values here and there.
 
 use crate::objects::sql::{Row, Sql, SqlError};
-use crate::seal::Sealed;
 use portcullis_core::audit::log::edge::Edge;
 use portcullis_core::audit::log::{Hash, hashes_from_bytes, hashes_to_bytes};
 use portcullis_core::audit::runs::SegmentRuns;
@@ -19,6 +18,7 @@ pub const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_index.sql"),
     include_str!("migrations/0007_letters.sql"),
     include_str!("migrations/0008_retention.sql"),
+    include_str!("migrations/0009_epochs.sql"),
     include_str!("migrations/0010_addresses.sql"),
     include_str!("migrations/0011_shelves.sql"),
 ];
@@ -258,43 +258,6 @@ pub fn archived_tiles(sql: &impl Sql) -> Result<u64, SqlError> {
 pub fn put_archived_tiles(sql: &impl Sql, tiles: u64) -> Result<(), SqlError> {
     let put = "INSERT OR REPLACE INTO archive (id, tiles) VALUES (1, ?)";
     sql.exec(put, &[tiles.into()]).map(drop)
-}
-
-/// The key of the log's checkpoints.
-pub struct LogKey {
-    /// The log's name.
-    pub origin: String,
-    /// The public half.
-    pub public: [u8; 32],
-    /// The private half.
-    pub sealed: Sealed,
-}
-
-/// The key, if there is one.
-pub fn log_key(sql: &impl Sql) -> Result<Option<LogKey>, SqlError> {
-    let rows = sql.exec("SELECT origin, public, sealed FROM log_key", &[])?;
-    let of_row = |row: &Row| {
-        Ok(LogKey {
-            origin: row.text(0)?.to_owned(),
-            public: row.bytes(1)?,
-            sealed: Sealed::from_bytes(row.blob(2)?),
-        })
-    };
-    rows.first().map(of_row).transpose()
-}
-
-/// Keeps the key that was just made; there is none yet.
-pub fn add_log_key(sql: &impl Sql, key: &LogKey, now: UnixMillis) -> Result<(), SqlError> {
-    sql.exec(
-        "INSERT INTO log_key (id, origin, public, sealed, created_at) VALUES (1, ?, ?, ?, ?)",
-        &[
-            key.origin.as_str().into(),
-            (&key.public).into(),
-            key.sealed.as_bytes().into(),
-            now.0.into(),
-        ],
-    )
-    .map(drop)
 }
 
 /// The segment that holds `index`, or the first one after it.

@@ -2,6 +2,7 @@
 
 use super::archive::CHECKPOINT_MS;
 use super::archive_tests::FakeArchive;
+use super::log_keys;
 use super::service::LaneService;
 use super::signer::LogKeyMaker;
 use super::store;
@@ -57,9 +58,11 @@ pub fn add(lane: &Lane, from_sequence: u64, lines: u64, a_commit: u64) {
 /// Every line there is, as bundles have them.
 pub fn entries(lane: &Lane) -> Vec<Vec<u8>> {
     let size = store::next_index(lane.sql()).expect("a size");
+    let epoch = log_keys::epoch(lane.sql()).expect("an epoch");
     let mut entries = Vec::new();
     for number in 0..size.div_ceil(256) {
         let asked = GetBundle {
+            epoch,
             number,
             width: (size - number * 256).min(256),
             read: a_read(),
@@ -132,6 +135,7 @@ fn tiles_hold_the_hashes_of_the_lines_and_of_the_tiles_below() {
     let lane = lane_of(1000, 300);
     let tile = |level, number, width| {
         let asked = GetTile {
+            epoch: 0,
             level,
             number,
             width,
@@ -224,6 +228,7 @@ fn proofs_are_of_the_trees_that_were_signed() {
 fn a_bundle_that_is_read_is_in_the_log_and_one_that_is_not_there_is_not() {
     let lane = lane_of(10, 10);
     let asked = |width| GetBundle {
+        epoch: 0,
         number: 0,
         width,
         read: a_read(),
@@ -389,6 +394,7 @@ fn a_lane_whose_tree_does_not_agree_with_its_lines_is_shut_and_says_so() {
         assert_eq!(signed(&lane), Err(Refusal::Shut), "{change}");
         assert_eq!(
             lane.tile(GetTile {
+                epoch: 0,
                 level: 0,
                 number: 0,
                 width: 1

@@ -8,33 +8,46 @@ use crate::wait::until;
 use crate::{Failure, Result};
 use base64ct::{Base64, Encoding};
 use portcullis_core::audit::log::checkpoint::CheckpointVerifier;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::{Hash, Head, TILE_WIDTH, bundle, hashes_from_bytes};
 use serde_json::Value;
 
-/// Lane 0 of one stack's log.
+/// A log of lane 0 of one stack.
 #[derive(Clone, Debug)]
 pub struct Log {
     service: String,
+    /// Which, as its name says.
+    log: String,
 }
 
 impl Log {
-    /// The log of the service of these endpoints.
+    /// The first log of the service of these endpoints.
     #[must_use]
     pub fn new(at: &Endpoints) -> Self {
+        Self::of_epoch(at, 0)
+    }
+
+    /// Its log of that epoch.
+    #[must_use]
+    pub fn of_epoch(at: &Endpoints, epoch: u32) -> Self {
+        let log = LogId { lane: 0, epoch };
         Self {
             service: at.service.clone(),
+            log: log.to_string(),
         }
     }
 
     /// What is at this path of the lane, for anybody.
     pub fn public(&self, path: &str) -> Result<Response> {
-        Request::get(format!("{}/audit/lane/0/{path}", self.service)).send()
+        let Self { service, log } = self;
+        Request::get(format!("{service}/audit/lane/{log}/{path}")).send()
     }
 
     /// The same for somebody.
     pub fn as_bearer(&self, path: &str, bearer: &str) -> Result<Response> {
-        Request::get(format!("{}/audit/lane/0/{path}", self.service))
+        let Self { service, log } = self;
+        Request::get(format!("{service}/audit/lane/{log}/{path}"))
             .bearer(bearer)
             .send()
     }

@@ -337,6 +337,16 @@ fn a_service_whose_lines_are_not_those_of_its_tree_is_not_believed() {
         other.vkey
     );
     let ran = portcullis(&args).alone();
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("the service's log is"), "{ran:?}");
+    // One of its name that is not its key.
+    let args = format!(
+        "audit export {} --url {} --key {}",
+        dir.0.display(),
+        log.url,
+        Served::key_of(&log.url, 0)
+    );
+    let ran = portcullis(&args).alone();
     assert_eq!(ran.code, 3, "{ran:?}");
     // A checkpoint without the tiles that it needs.
     log.lose("tile/0/001.p/44", true);

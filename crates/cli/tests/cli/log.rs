@@ -4,6 +4,7 @@ use portcullis_core::audit::event::{Action, Actor, Event, Outcome, RequestFacts}
 use portcullis_core::audit::line::{Position, render};
 use portcullis_core::audit::log::checkpoint::{CheckpointSigner, Origin};
 use portcullis_core::audit::log::edge::Edge;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::{Hash, Head, bundle, hashes_to_bytes, leaf_hash};
 use portcullis_core::audit::personal::Disclosure;
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex};
 
 /// Where the service says what of its log is gone.
 const RETENTION: &str = "/v1/audit/retention";
+/// Where it says which log it has.
+const KEY: &str = "/v1/audit/key";
 
 /// A log in this process, for as long as that runs.
 pub struct Served {
@@ -31,6 +34,8 @@ pub struct Served {
 }
 
 struct Lane {
+    /// Below which the log is served.
+    prefix: String,
     lines: Vec<String>,
     upper: Vec<Vec<Hash>>,
     signer: CheckpointSigner,
@@ -88,9 +93,15 @@ fn line(index: u64) -> String {
 impl Served {
     /// A log of so many lines.
     pub fn of(size: u64) -> Self {
+        Self::of_epoch(size, 0)
+    }
+
+    /// A log of so many lines, which is not the lane's first.
+    pub fn of_epoch(size: u64, epoch: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let origin = Origin::of_lane(&url, 0).expect("an origin");
+        let log = LogId { lane: 0, epoch };
+        let origin = Origin::of_log(&url, log).expect("an origin");
         let lines: Vec<String> = (0..size).map(line).collect();
         let (mut edge, mut upper) = (Edge::empty(), vec![Vec::new(); 3]);
         for line in &lines {
@@ -105,6 +116,7 @@ impl Served {
         let signer = CheckpointSigner::from_seed(origin, [7; 32]);
         let vkey = signer.verifier().to_vkey();
         let lane = Arc::new(Lane {
+            prefix: format!("/audit/lane/{log}/"),
             lines: lines.clone(),
             upper,
             signer,
@@ -126,6 +138,13 @@ impl Served {
             lines,
             lane,
         }
+    }
+
+    /// The key of another log of that service.
+    pub fn key_of(url: &str, epoch: u32) -> String {
+        let origin = Origin::of_log(url, LogId { lane: 0, epoch }).expect("an origin");
+        let signer = CheckpointSigner::from_seed(origin, [8; 32]);
+        signer.verifier().to_vkey()
     }
 
     /// Has it not have that, or have it again.
@@ -168,14 +187,16 @@ impl Lane {
         }
         let path = request.split(' ').nth(1).unwrap_or_default();
         let path = path
-            .strip_prefix("/audit/lane/0/")
+            .strip_prefix(self.prefix.as_str())
             .unwrap_or(path)
             .to_owned();
         let lost = self.lost.lock().expect("a lock").contains(&path);
         let body = if lost { None } else { self.body(&path) };
         let pruned_to = self.pruned_to.load(Ordering::Relaxed);
         let (head, body) = match body {
-            Some(body) if path == RETENTION => ("200 x\r\ncontent-type: application/json", body),
+            Some(body) if path == RETENTION || path == KEY => {
+                ("200 x\r\ncontent-type: application/json", body)
+            }
             Some(_) if bundle_place(&path).is_some_and(|place| place.first() < pruned_to) => (
                 "410 x\r\ncontent-type: application/problem+json",
                 format!("{{\"title\":\"Gone\",\"detail\":\"below {pruned_to}\"}}").into_bytes(),
@@ -199,6 +220,10 @@ impl Lane {
         match path {
             "checkpoint" => return self.signer.sign(&self.head).ok(),
             "key" => return Some(format!("{}\n", self.signer.verifier().to_vkey()).into_bytes()),
+            KEY => {
+                let vkey = self.signer.verifier().to_vkey();
+                return Some(serde_json::json!({"vkey": vkey}).to_string().into_bytes());
+            }
             RETENTION => {
                 let to = self.pruned_to.load(Ordering::Relaxed);
                 // Each line was committed a second after the one before.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod connections;
+mod epochs;
 mod exits;
 mod fake;
 mod gateway;

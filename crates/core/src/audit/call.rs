@@ -8,6 +8,7 @@ use super::letters::{
     DiscardLetter, GetLetter, GetLetters, Keep, Kept, LetterCount, Letters, Reason, ReplayLetter,
     Replayed, ShownLetter,
 };
+use super::log::epoch::{BeginEpoch, Beginning};
 use super::log::path::{EntryBundle, HashTile, Place};
 use super::log::signing::Refusal;
 use super::log::{HASH_SIZE, Hash};
@@ -105,15 +106,23 @@ pub type Answer<T> = Result<T, Refusal>;
 
 /// The tree's head, signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GetCheckpoint;
+pub struct GetCheckpoint {
+    /// Of the log of that epoch; `None`: of the one that the lane has. Of one before it is what was archived last.
+    pub epoch: Option<u32>,
+}
 
 /// The public key of the log's checkpoints, as `name+id+key`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GetLogKey;
+pub struct GetLogKey {
+    /// Of the log of that epoch; `None`: of the one that the lane has.
+    pub epoch: Option<u32>,
+}
 
 /// A hash tile; the answer is `None` if the tree has no such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetTile {
+    /// The epoch of the log. Of one before, only what was archived can be had.
+    pub epoch: u32,
     /// Its level.
     pub level: u8,
     /// Which of that level.
@@ -122,17 +131,18 @@ pub struct GetTile {
     pub width: u64,
 }
 
-impl From<HashTile> for GetTile {
-    fn from(tile: HashTile) -> Self {
+impl GetTile {
+    /// That tile of the log of that epoch.
+    #[must_use]
+    pub const fn of(epoch: u32, tile: HashTile) -> Self {
         Self {
+            epoch,
             level: tile.level,
             number: tile.place.number(),
             width: tile.place.width(),
         }
     }
-}
 
-impl GetTile {
     /// The tile that is meant, if there can be one.
     #[must_use]
     pub fn tile(&self) -> Option<HashTile> {
@@ -147,6 +157,8 @@ impl GetTile {
 /// An entry bundle; the answer is `None` if the log has no such.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetBundle {
+    /// The epoch of the log. Of one before, only what was archived can be had.
+    pub epoch: u32,
     /// Which.
     pub number: u64,
     /// How many entries it has.
@@ -221,6 +233,10 @@ pub struct LaneStatus {
     pub letters: Vec<LetterCount>,
     /// The oldest message last seen of each queue in which messages waited.
     pub backlogs: Vec<Backlog>,
+    /// The epoch of its log.
+    pub epoch: u32,
+    /// The name of its log; `None` before that has a key.
+    pub log: Option<String>,
 }
 
 /// Hashes as they travel.
@@ -280,6 +296,8 @@ crate::object_calls! {
         Lines(GetLines) -> Answer<Option<Lines>>,
         /// Read the hashes of what an export leaves out.
         Subtrees(GetSubtrees) -> Answer<Option<Vec<HashBytes>>>,
+        /// Begin a new log.
+        BeginEpoch(BeginEpoch) -> Beginning,
     }
 }
 
@@ -361,16 +379,21 @@ mod tests {
     #[test]
     fn golden_bytes_of_what_is_asked_about_the_tree() {
         let request = |request: LaneRequest| wire::encode(&request);
-        assert_eq!(request(GetCheckpoint.into_request()), Ok(vec![1, 2]));
-        assert_eq!(request(GetLogKey.into_request()), Ok(vec![1, 3]));
+        let checkpoint = |epoch| request(GetCheckpoint { epoch }.into_request());
+        assert_eq!(checkpoint(None), Ok(vec![1, 2, 0]));
+        assert_eq!(checkpoint(Some(3)), Ok(vec![1, 2, 1, 3]));
+        let key = |epoch| request(GetLogKey { epoch }.into_request());
+        assert_eq!(key(None), Ok(vec![1, 3, 0]));
+        assert_eq!(key(Some(3)), Ok(vec![1, 3, 1, 3]));
         let tile = GetTile {
+            epoch: 2,
             level: 1,
             number: 300,
             width: 256,
         };
         assert_eq!(
             request(tile.into_request()),
-            Ok(vec![1, 4, 1, 0xac, 2, 0x80, 2])
+            Ok(vec![1, 4, 2, 1, 0xac, 2, 0x80, 2])
         );
         let read = Event::new(
             UnixMillis(9),
@@ -380,11 +403,12 @@ mod tests {
         );
         let event = wire::encode(&read).expect("encodes");
         let bundle = GetBundle {
+            epoch: 2,
             number: 3,
             width: 4,
             read,
         };
-        let expected = [&[1, 5, 3, 4], event.get(1..).expect("a version")].concat();
+        let expected = [&[1, 5, 2, 3, 4], event.get(1..).expect("a version")].concat();
         assert_eq!(request(bundle.into_request()), Ok(expected));
         let inclusion = GetInclusion { index: 1, size: 2 };
         assert_eq!(request(inclusion.into_request()), Ok(vec![1, 6, 1, 2]));
@@ -453,8 +477,10 @@ mod tests {
                 bytes: 5,
             }],
             backlogs: vec![backlog],
+            epoch: 2,
+            log: Some("l".into()),
         };
-        let expected = [&[1, 3, 1, 1, 2, 4, 5, 1][..], &waits].concat();
+        let expected = [&[1, 3, 1, 1, 2, 4, 5, 1][..], &waits, &[2, 1, 1, b'l']].concat();
         assert_eq!(wire::encode(&status), Ok(expected));
     }
 
@@ -476,6 +502,7 @@ mod tests {
             (Refusal::KeyUnusable, vec![4]),
             (Refusal::ArchiveOfAnother, vec![5]),
             (Refusal::Pruned { to: 512 }, vec![6, 0x80, 4]),
+            (Refusal::NoLog { epoch: 2 }, vec![7, 2]),
         ];
         for (refusal, bytes) in refusals {
             let refused: Answer<Option<Vec<u8>>> = Err(refusal);

@@ -48,6 +48,21 @@ pub enum Detail {
         /// Why it is one.
         why: Reason,
     },
+    /// A new log of this lane.
+    Epoch {
+        /// Its name.
+        log: String,
+        /// The name of the one before.
+        ended: String,
+        /// Of how many lines the last archived checkpoint of that is, as far as one is known.
+        archived_size: Option<u64>,
+        /// Its root, in standard Base64.
+        archived_root: Option<String>,
+        /// How many lines the lane had.
+        lines: u64,
+        /// Why that could not be signed any more.
+        refusal: String,
+    },
 }
 
 /// What somebody who follows the log was given of it since that was last said.

@@ -72,11 +72,13 @@ pub enum Action {
     RetentionChanged,
     /// Somebody takes lines away by an export of the service; the reason says how far it is.
     AuditExported,
+    /// A lane's log ended, which could not be signed any more, and a new one began.
+    EpochBegan,
 }
 
 impl Action {
     /// Every action, for listings and parsers.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Login,
         Self::Logout,
         Self::TokenIssued,
@@ -106,6 +108,7 @@ impl Action {
         Self::AuditPruned,
         Self::RetentionChanged,
         Self::AuditExported,
+        Self::EpochBegan,
     ];
 
     /// The stable name, as in the log's lines and in queries.
@@ -141,6 +144,7 @@ impl Action {
             Self::AuditPruned => "audit.pruned",
             Self::RetentionChanged => "audit.retention_changed",
             Self::AuditExported => "audit.exported",
+            Self::EpochBegan => "audit.epoch_began",
         }
     }
 

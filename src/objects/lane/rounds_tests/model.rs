@@ -158,7 +158,7 @@ impl Model {
         for number in 0..self.lines.len() as u64 / 256 {
             let place = Place::new(number, 256).expect("a place");
             let tile = HashTile { level: 0, place };
-            let hashes = || lane.tile(GetTile::from(tile)).expect("answers");
+            let hashes = || lane.tile(GetTile::of(0, tile)).expect("answers");
             let entries = || lane.entries(EntryBundle(place)).expect("entries");
             let found = archive.bytes(&format!("lane/0/{tile}"));
             assert!(found.is_some() || number >= noted, "{tile} is missing");

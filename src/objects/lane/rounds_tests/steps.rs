@@ -2,11 +2,9 @@
 
 use super::model::Identity;
 use super::{Asked, World};
-use crate::objects::lane::archive::{Archive, ArchiveError, Archived};
-use crate::objects::lane::archive_tests::FakeArchive;
+use crate::objects::lane::archive_tests::{Slow, polled};
 use crate::objects::lane::tests::{kills, pack, query};
 use crate::objects::sql::SqlError;
-use futures::task::noop_waker_ref;
 use portcullis_core::audit::call::{Append, GetBundle};
 use portcullis_core::audit::event::{Action, Actor, Event, Outcome};
 use portcullis_core::audit::log::bundle;
@@ -15,7 +13,6 @@ use portcullis_core::audit::query::{Cursor, Order};
 use std::collections::BTreeSet;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 /// Somebody who sends events, and keeps all packs of theirs: any may come again.
 pub struct Producer {
@@ -163,6 +160,7 @@ pub fn bundle(world: &mut World) -> Asked {
     Box::new(move |world| {
         world.model.reads_asked += 1;
         let asked = GetBundle {
+            epoch: 0,
             number,
             width,
             read: a_read(world),
@@ -273,46 +271,4 @@ fn beside<T>(
     };
     let done = early.or_else(|| polled(future, 10_000));
     taken.and(done.expect("the archive answers"))
-}
-
-/// An archive that answers later: once before it does what is asked, and once after.
-struct Slow<'a>(&'a FakeArchive);
-
-impl Archive for Slow<'_> {
-    async fn read(&self, name: &str) -> Result<Option<Archived>, ArchiveError> {
-        futures::pending!();
-        let read = self.0.read(name).await;
-        futures::pending!();
-        read
-    }
-
-    async fn put(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        over: Option<&str>,
-    ) -> Result<Option<String>, ArchiveError> {
-        futures::pending!();
-        let put = self.0.put(name, bytes, over).await;
-        futures::pending!();
-        put
-    }
-
-    async fn remove(&self, names: &[String]) -> Result<(), ArchiveError> {
-        futures::pending!();
-        let removed = self.0.remove(names).await;
-        futures::pending!();
-        removed
-    }
-}
-
-/// What comes of it within so many polls.
-fn polled<T>(mut future: Pin<&mut impl Future<Output = T>>, polls: u64) -> Option<T> {
-    let mut context = Context::from_waker(noop_waker_ref());
-    for _ in 0..polls {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
-            return Some(done);
-        }
-    }
-    None
 }

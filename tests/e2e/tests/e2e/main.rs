@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_crash;
+mod audit_epochs;
 mod audit_erasure;
 mod audit_events_api;
 mod audit_export;

@@ -94,7 +94,7 @@ impl Export {
     /// Carries it out.
     pub fn run(&self, global: &Global) -> Result<(), Failure> {
         let (client, output) = (global.client()?, global.output());
-        let log = Log::new(&client, LANE);
+        let log = Log::ask(&client)?;
         let folder = Folder::make(&self.dir)?;
         if self.by_service {
             let key = self.key(&log, output)?;
@@ -160,14 +160,13 @@ impl Export {
 
     fn key(&self, log: &Log<'_>, output: Output) -> Result<CheckpointVerifier, Failure> {
         if let Some(key) = self.key.read()? {
+            log.is_of(&key)?;
             return Ok(key);
         }
-        let key = log.key()?;
-        output.remark(&clean(&format!("The key is the service's word: {key}")));
-        let key = CheckpointVerifier::from_vkey(&key);
-        key.ok_or_else(|| {
-            Failure::NoAnswer("what the service calls its log's key is none".to_owned())
-        })
+        let key = log.key();
+        let vkey = key.to_vkey();
+        output.remark(&clean(&format!("The key is the service's word: {vkey}")));
+        Ok(key.clone())
     }
 
     fn begin(
@@ -305,8 +304,9 @@ impl Export {
                 .map_err(|error| folder.failed(name, &error))
         };
         let origin = key.origin().to_string();
-        let host = origin.strip_suffix(&format!("/audit/lane/{LANE}"));
-        let host = host.ok_or_else(|| Failure::Usage(format!("{origin} is no lane {LANE}")))?;
+        let found = key.origin().log().filter(|(_, log)| log.lane == LANE);
+        let (host, _) =
+            found.ok_or_else(|| Failure::Usage(format!("{origin} is no lane {LANE}")))?;
         Ok(Manifest {
             version: VERSION,
             issuer: format!("{}://{host}", global.url.scheme()),

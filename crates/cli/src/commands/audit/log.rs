@@ -1,8 +1,13 @@
 //! The service's log as it serves it to anybody and to auditors (C2SP tlog-tiles): checkpoint, key, tiles, bundles.
+//!
+//! Where it is served, its name says, and the service says its name (`GET /v1/audit/key`): a lane may have had others before.
 
 use crate::client::Client;
 use crate::failure::{Failure, Problem};
+use crate::table::clean;
 use portcullis_core::audit::log::bundle;
+use portcullis_core::audit::log::checkpoint::CheckpointVerifier;
+use portcullis_core::audit::log::epoch::LogId;
 use portcullis_core::audit::log::path::{EntryBundle, HashTile, Place};
 use portcullis_core::audit::log::proof::{NoProof, Tiles};
 use portcullis_core::audit::log::{HASH_SIZE, TILE_WIDTH};
@@ -14,30 +19,55 @@ const TRIES: u32 = 6;
 /// The first wait; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// A lane.
+/// The log of the service's lane.
 pub struct Log<'a> {
     client: &'a Client,
-    lane: u32,
+    id: LogId,
+    key: CheckpointVerifier,
 }
 
 impl<'a> Log<'a> {
-    /// That lane of the service's log.
-    pub const fn new(client: &'a Client, lane: u32) -> Self {
-        Self { client, lane }
+    /// The log that the lane has now.
+    pub fn ask(client: &'a Client) -> Result<Self, Failure> {
+        let answer = client.get(&["v1", "audit", "key"], &[])?;
+        let key = CheckpointVerifier::from_vkey(answer.text("vkey")?);
+        let log = key.as_ref().and_then(|key| key.origin().log());
+        let log = log.map(|(_, log)| log);
+        match (key, log) {
+            (Some(key), Some(id)) => Ok(Self { client, id, key }),
+            _ => Err(Failure::NoAnswer(
+                "what the service calls its log's key is none".to_owned(),
+            )),
+        }
+    }
+
+    /// The key, as the service says.
+    pub const fn key(&self) -> &CheckpointVerifier {
+        &self.key
+    }
+
+    /// Whether that key, which somebody has of their own, can be of this log: what the service says of its name must agree.
+    pub fn is_of(&self, key: &CheckpointVerifier) -> Result<(), Failure> {
+        let (ours, theirs) = (key.origin(), self.key.origin());
+        if ours == theirs {
+            return Ok(());
+        }
+        let before = ours
+            .log()
+            .filter(|(_, log)| log.lane == self.id.lane && log.epoch < self.id.epoch);
+        let why = match before {
+            Some((_, log)) => format!(
+                "the key is that of {ours}, and the log was begun anew: it is {theirs} now, with a key of its own, which is to be \
+                 had from who runs the service. What was archived of the one before is at /audit/lane/{log}"
+            ),
+            None => format!("the key is that of {ours}, and the service's log is {theirs}"),
+        };
+        Err(Failure::Usage(clean(&why)))
     }
 
     /// The newest checkpoint.
     pub fn checkpoint(&self) -> Result<Vec<u8>, Failure> {
         self.once("checkpoint")?.ok_or_else(|| lacks("checkpoint"))
-    }
-
-    /// The key, as the service says.
-    pub fn key(&self) -> Result<String, Failure> {
-        let key = self
-            .once("key")?
-            .and_then(|key| String::from_utf8(key).ok());
-        key.map(|key| key.trim_end().to_owned())
-            .ok_or_else(|| lacks("key"))
     }
 
     /// The entries of a bundle of that place.
@@ -80,8 +110,8 @@ impl<'a> Log<'a> {
 
     /// The same, asked for once: what comes first may be asked of the wrong place.
     fn once(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let lane = self.lane.to_string();
-        let mut segments = vec!["audit", "lane", lane.as_str()];
+        let log = self.id.to_string();
+        let mut segments = vec!["audit", "lane", log.as_str()];
         segments.extend(path.split('/'));
         self.client.bytes(&segments)
     }

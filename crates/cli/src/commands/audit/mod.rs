@@ -4,6 +4,7 @@
 mod by_service;
 mod disclosures;
 mod download;
+mod epoch;
 mod erase;
 mod export;
 mod exports;
@@ -57,6 +58,9 @@ pub enum Audit {
     /// Have nobody read any more what the log has sealed of a person
     #[command(after_help = erase::EXAMPLE)]
     Erase(erase::Erase),
+    /// The logs of the lane, one after another
+    #[command(subcommand, after_help = epoch::EXAMPLE)]
+    Epoch(epoch::Epoch),
     /// How the log is: its size, what waits, whether it signs
     #[command(after_help = status::EXAMPLE)]
     Status,
@@ -78,6 +82,7 @@ impl Audit {
             Self::Retention(command) => command.run(&global.client()?, output),
             Self::Hold(command) => command.run(&global.client()?, output),
             Self::Erase(command) => command.run(&global.client()?, output),
+            Self::Epoch(command) => command.run(&global.client()?, output),
             Self::Status => status::run(&global.client()?, output),
             Self::DeadLetters(command) => command.run(&global.client()?, output),
         }

@@ -7,7 +7,7 @@ use super::fault::{Fault, File, Wrong};
 use super::manifest::{Entry, Manifest, NoManifest, Stated, hex};
 use super::walk::{Seen, Walk};
 use super::{CHECKPOINT, EVENTS, PROOFS};
-use crate::audit::log::checkpoint::{CheckpointVerifier, Origin};
+use crate::audit::log::checkpoint::CheckpointVerifier;
 use serde::Serialize;
 use std::io::{self, BufRead};
 
@@ -103,7 +103,7 @@ pub fn verify<E: BufRead, P: BufRead>(
     if let Some(manifest) = &manifest
         && (manifest.checkpoint != stated
             || manifest.origin != key.origin().as_str()
-            || Origin::of_lane(&manifest.issuer, manifest.lane).as_ref() != Some(key.origin()))
+            || !key.origin().is_of(&manifest.issuer, manifest.lane))
     {
         report.of(File::Manifest, Wrong::OtherCheckpoint);
     }

@@ -14,6 +14,7 @@
 //! A key is published as `name+id+key` ([`CheckpointVerifier::to_vkey`]), which is what the usual tools take. Whoever
 //! verifies must have it from somewhere else than the log itself.
 
+use super::epoch::LogId;
 use super::{HASH_SIZE, Head, MAX_SIZE};
 use base64ct::{Base64, Encoding};
 use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
@@ -33,11 +34,11 @@ const MAX_ORIGIN: usize = 300;
 pub struct Origin(String);
 
 impl Origin {
-    /// The origin of a lane of the service with this base URL; `None` if it has no name for a note.
+    /// The origin of the first log of a lane of the service with this base URL; `None` if it has no name for a note.
+    /// Those of later ones are in [`super::epoch`].
     #[must_use]
     pub fn of_lane(issuer: &str, lane: u32) -> Option<Self> {
-        let (_, rest) = issuer.split_once("://")?;
-        Self::parse(&format!("{}/audit/lane/{lane}", rest.trim_end_matches('/')))
+        Self::of_log(issuer, LogId { lane, epoch: 0 })
     }
 
     /// Reads an origin that can be a key's name as well.

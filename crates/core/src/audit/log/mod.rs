@@ -13,6 +13,7 @@
 //! | [`checkpoint`] | a tree's head as a signed note (C2SP tlog-checkpoint, signed-note), and the key's public form |
 //! | [`proof`] | that a leaf is in a tree and that one tree continues another, from tiles; and both verified |
 //! | [`signing`] | when a lane must not sign |
+//! | [`epoch`] | the logs that a lane has had, one after another, and beginning a new one |
 //!
 //! Out of scope: where lines and tiles are stored, how they are served, and who may have them. The arithmetic of
 //! trees and the syntax of notes are the crates `tlog_tiles` and `signed_note`.
@@ -20,6 +21,7 @@
 pub mod bundle;
 pub mod checkpoint;
 pub mod edge;
+pub mod epoch;
 pub mod leaves;
 pub mod path;
 pub mod proof;

@@ -37,6 +37,26 @@ pub enum Refusal {
         /// The index of the first line that is kept.
         to: u64,
     },
+    /// The lane has no such log, or nothing is archived of it.
+    NoLog {
+        /// The epoch of the one that it has.
+        epoch: u32,
+    },
+}
+
+impl Refusal {
+    /// Whether the log can never be signed again as the lane is, so that a new one may begin. A lane that is not in order by
+    /// itself has no log to begin.
+    #[must_use]
+    pub const fn ends_the_log(&self) -> bool {
+        match self {
+            Self::ArchiveAhead { .. }
+            | Self::ArchiveDiffers { .. }
+            | Self::KeyUnusable
+            | Self::ArchiveOfAnother => true,
+            Self::BeingBuilt | Self::Shut | Self::Pruned { .. } | Self::NoLog { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -59,6 +79,10 @@ impl fmt::Display for Refusal {
             Self::Pruned { to } => write!(
                 f,
                 "lines below index {to} are gone: they were older than lines are kept"
+            ),
+            Self::NoLog { epoch } => write!(
+                f,
+                "there is no such log: the lane's is that of epoch {epoch}"
             ),
         }
     }
