@@ -11,7 +11,6 @@ use super::view::Format;
 use super::write::{Done, NotWritten, State, Stored, Writer};
 use super::{EVENTS, PROOFS};
 use crate::audit::line::Line;
-use crate::audit::log::leaves::leaf_hashes;
 use crate::audit::log::{Hash, Head, leaf_hash};
 use crate::audit::query::Filter;
 use serde::{Deserialize, Serialize};
@@ -145,28 +144,21 @@ impl Maker {
         if filter.is_none() {
             self.writer.outputs_mut().0.reserve(lines.len());
         }
-        let lines = split(lines)?;
-        let (fours, rest) = lines.as_chunks::<4>();
-        for four in fours {
-            for (line, leaf) in four.iter().zip(leaf_hashes(*four)) {
-                self.line(line, leaf, filter)?;
-            }
-        }
-        for line in rest {
-            self.line(line, leaf_hash(line), filter)?;
+        for line in split(lines)? {
+            self.line(line, filter)?;
         }
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8], leaf: Hash, filter: Option<&Filter>) -> Result<(), NotMade> {
+    fn line(&mut self, line: &[u8], filter: Option<&Filter>) -> Result<(), NotMade> {
         if let Some(filter) = filter {
             let text = std::str::from_utf8(line).map_err(|_| NotMade::NoLine)?;
             let parsed = Line::parse(text).map_err(|_| NotMade::NoLine)?;
             if !filter.matches(&parsed) {
-                return Ok(self.writer.others(0, leaf)?);
+                return Ok(self.writer.others(0, leaf_hash(line))?);
             }
         }
-        self.writer.hashed(line, leaf)?;
+        self.writer.line(line)?;
         if self.format != Format::Ndjson {
             let rendered = self.format.render(Some(line)).ok_or(NotMade::NoLine)?;
             self.view.extend_from_slice(rendered.as_bytes());

@@ -140,13 +140,9 @@ impl<E: Write, P: Write> Writer<E, P> {
 
     /// The next leaf is this line, and it is exported.
     pub fn line(&mut self, line: &[u8]) -> Result<(), NotWritten> {
-        self.hashed(line, leaf_hash(line))
-    }
-
-    /// The same of a line whose leaf hash was just reckoned.
-    pub(super) fn hashed(&mut self, line: &[u8], leaf: Hash) -> Result<(), NotWritten> {
         self.write_others()?;
         let index = self.state.edge.size();
+        let leaf = leaf_hash(line);
         self.append(0, leaf)?;
         self.write_node(Node::Line(leaf))?;
         self.events.write_all(line)?;

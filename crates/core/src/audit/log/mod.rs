@@ -7,7 +7,6 @@
 //! | module | what |
 //! |---|---|
 //! | [`edge`] | what must be kept to append: the size and the roots of the complete subtrees |
-//! | [`leaves`] | leaf hashes of four entries at a time |
 //! | [`path`] | hash tiles and entry bundles by name, `tile/<L>/<N>[.p/<W>]` and `tile/entries/<N>[.p/<W>]` |
 //! | [`bundle`] | 256 entries as one file |
 //! | [`checkpoint`] | a tree's head as a signed note (C2SP tlog-checkpoint, signed-note), and the key's public form |
@@ -22,7 +21,6 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod edge;
 pub mod epoch;
-pub mod leaves;
 pub mod path;
 pub mod proof;
 pub mod signing;
