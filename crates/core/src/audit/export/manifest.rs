@@ -114,6 +114,12 @@ impl Entry {
             sha256: hex(&digest),
         }
     }
+
+    /// Whether these are its length and digest.
+    #[must_use]
+    pub fn lists(&self, (bytes, digest): (u64, [u8; 32])) -> bool {
+        self.bytes == bytes && self.sha256 == hex(&digest)
+    }
 }
 
 /// A filter as text.

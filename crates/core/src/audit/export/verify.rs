@@ -109,6 +109,7 @@ pub fn verify<E: BufRead, P: BufRead>(
     }
     report.checkpoint = Some(stated);
 
+    let judged = report.faults.len();
     let walk = Walk::new(head, key.origin().as_str(), manifest.as_ref(), &mut report);
     let Seen {
         lines,
@@ -116,6 +117,13 @@ pub fn verify<E: BufRead, P: BufRead>(
         proofs,
     } = walk.both(files.events, files.proofs, seen)?;
     (report.lines, report.bytes) = (lines, events.0);
+    let is_listed = |name, found| entry(name).map(|entry| entry.lists(found));
+    if is_listed(EVENTS, events) == Some(true) && is_listed(PROOFS, proofs) == Some(false) {
+        // What nodes that were changed say of lines and manifest is not so.
+        let walked = report.faults.split_off(judged);
+        let of_nodes = walked.into_iter().filter(|fault| fault.file == PROOFS);
+        report.faults.extend(of_nodes);
+    }
     compare(&mut report, entry(EVENTS), EVENTS, events);
     compare(&mut report, entry(PROOFS), PROOFS, proofs);
     report.manifest = manifest;

@@ -207,6 +207,18 @@ fn export(log: &[String], scan: Span<usize>, wanted: Option<Wanted>) -> Folder {
     export_with(log, scan, wanted, |_| false)
 }
 
+#[test]
+fn of_a_node_that_was_changed_nothing_is_said_that_lines_have_to_answer_for() {
+    let mut folder = export(&log(40), 32..34, None);
+    // A subtree of 32 leaves is told to be one of two: the next node is a line's, and seems to be that of index 2.
+    let proofs = String::from_utf8(folder.proofs.clone()).expect("text");
+    folder.proofs = proofs.replacen("\n[5,", "\n[1,", 1).into_bytes();
+    assert_ne!(folder.proofs, proofs.as_bytes());
+    let files = folder.verify().faults;
+    assert!(files.iter().all(|fault| fault.file == PROOFS), "{files:?}");
+    assert!(files.iter().any(|fault| fault.message == Wrong::Digest));
+}
+
 fn kills() -> Wanted {
     let action = Some("kill".to_owned());
     Wanted {
