@@ -57,6 +57,16 @@ impl Places {
         };
         Self(stored.into_iter().map(run).collect())
     }
+
+    /// As it is stored.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Malformed> {
+        wire::encode(&self.to_stored())
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        wire::decode(bytes).map(Self::from_stored)
+    }
 }
 
 /// Runs that were put aside together.
@@ -86,18 +96,6 @@ impl Shelf {
             seen,
             places,
         })
-    }
-}
-
-impl Places {
-    /// As it is stored.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, Malformed> {
-        wire::encode(&self.to_stored())
-    }
-
-    /// Reads what [`Self::to_bytes`] wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        wire::decode(bytes).map(Self::from_stored)
     }
 }
 
